@@ -1,0 +1,1 @@
+"""Alerts turn Findings into alerts, incidents and actions, and deliver them."""

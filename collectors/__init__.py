@@ -1,0 +1,1 @@
+"""Collectors turn what the world says (bytes) into rows; they never touch the store."""

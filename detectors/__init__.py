@@ -1,0 +1,1 @@
+"""Detectors turn Evidence into Findings; they are pure functions of their arguments."""

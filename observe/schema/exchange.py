@@ -1,0 +1,139 @@
+"""What passes between stages: batches in, evidence out, findings back, decisions on.
+
+Frames are Polars; `frame_schema` gives the exact column types a table's frame must have.
+
+Source: our own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from observe.schema.outcomes import Action, Alert, Binning, Finding, Incident, Monitor
+from observe.schema.table import Json, Table, Window
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What a collector made of one body: rows by table, and how many items it could not use, by reason.
+
+    A key is a table name, or `prediction:<model>` for the rows of one prediction service; those
+    frames carry feature columns beside the fixed ones, named as the sender names them. Columns
+    that a source does not know may be absent; `source` and `ingested_at` are filled by the store.
+    `offered` counts the items of the body: offered = stored items + sum of `rejected`.
+    `notes` counts what was kept but repaired (a sentinel blanked, a value truncated), by reason.
+    """
+
+    tables: Mapping[str, pl.DataFrame]
+    offered: int
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    notes: Mapping[str, int] = field(default_factory=dict)
+    examples: Mapping[str, str] = field(default_factory=dict)  # one short example for a reason, <= 200 characters
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows to be stored together, once: `batch_id` seen before is acknowledged and not stored again."""
+
+    source: str
+    batch_id: str
+    tables: Mapping[str, pl.DataFrame]
+    rejected: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The store's word that a batch is durable."""
+
+    batch_id: str
+    seq: int  # of the commit that holds it
+    stored: Mapping[str, int]  # rows by table
+    rejected: Mapping[str, int]  # rows not stored, by reason, e.g. duplicate
+    duplicate: bool = False  # the whole batch was seen before
+    notes: Mapping[str, int] = field(default_factory=dict)  # kept but repaired, e.g. type_conflict
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that a detector may look at: a batch of monitors of one detector and their summaries.
+
+    `summaries` holds the rows of table `summary` for the monitors' measures, sorted by measure and
+    ts, from the start of what the state needs to `window.end`; other frames a detector reads come
+    in `frames` (e.g. `gpu_5m`, `last_seen`). `state` is what the detector returned last time, by
+    monitor id, plain JSON. `window` is the span to be judged: windows that end in (start, end].
+    """
+
+    monitors: tuple[Monitor, ...]
+    window: Window
+    summaries: pl.DataFrame
+    binnings: Mapping[str, Binning]
+    state: Mapping[str, Json]
+    frames: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Detected:
+    """What a detector returns: findings, one per monitor and judged window, and its new state (plain JSON)."""
+
+    findings: tuple[Finding, ...]
+    state: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What policy makes of findings: rows to append; an alert or incident appears once per state change."""
+
+    alerts: tuple[Alert, ...] = ()
+    incidents: tuple[Incident, ...] = ()
+    actions: tuple[Action, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One delivery to one channel, kept in the outbox until a receiver has taken it."""
+
+    message_id: str  # idempotency key
+    channel: str  # e.g. alertmanager
+    url: str
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def frame_schema(table: Table) -> Mapping[str, Any]:
+    """Polars types of a table's columns, in order; times are microseconds UTC."""
+    import polars as pl
+
+    types: Mapping[str, Any] = {
+        "VARCHAR": pl.String, "DOUBLE": pl.Float64, "BIGINT": pl.Int64, "BOOLEAN": pl.Boolean,
+        "TIMESTAMPTZ": pl.Datetime("us", "UTC"), "VARCHAR[]": pl.List(pl.String),
+        "BIGINT[]": pl.List(pl.Int64), "DOUBLE[]": pl.List(pl.Float64),
+    }  # fmt: skip
+    return {c.name: types[c.sql] for c in table.columns}
+
+
+def frame(table: Table, columns: Mapping[str, Sequence[Any]]) -> pl.DataFrame:
+    """A frame of `table` from Python lists by column; absent columns stay absent, names must be the table's.
+
+    Raises:
+        KeyError: a column the table does not have.
+    """
+    import polars as pl
+
+    schema = frame_schema(table)
+    return pl.DataFrame([pl.Series(name, values, schema[name]) for name, values in columns.items()])
+
+
+def nouns_frame(nouns: Sequence[Any]) -> pl.DataFrame:
+    """A frame with one row per noun, at least one and all of one class; JSON fields become text."""
+    import json
+
+    table: Table = nouns[0].table()
+    columns = {c.name: [getattr(x, c.name) for x in nouns] for c in table.columns}
+    for name, values in columns.items():
+        columns[name] = [json.dumps(dict(v), sort_keys=True) if isinstance(v, Mapping) else v for v in values]
+    return frame(table, columns)

@@ -1,0 +1,207 @@
+"""The nouns that our stages write: summaries, findings, alerts, incidents, actions, commands.
+
+Source: our own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Literal
+
+from observe.schema.table import Json, Noun
+
+Severity = Literal["page", "ticket", "inform"]
+
+
+@dataclass(frozen=True, slots=True)
+class Binning(Noun):
+    """Immutable, versioned bins of one feature; every Summary names the one it was counted with."""
+
+    table_name, time, ids = "binning", "made_at", ("binning_id",)
+    binning_id: Annotated[str, "<model>/<source>/<feature>@<version>"]
+    model: Annotated[str, "model it belongs to"]
+    source_table: Annotated[str, "attempts | predictions"]
+    feature: Annotated[str, "feature or column"]
+    kind: Annotated[str, "numeric | categorical"]
+    version: Annotated[int, "1, 2, ..."]
+    edges: Annotated[tuple[float, ...] | None, "inner edges e1 < e2 < ...; bin k holds e_k <= x < e_(k+1), K = len + 1 bins"]
+    levels: Annotated[tuple[str, ...] | None, "categorical: one bin a level, then one bin for every other value"]
+    reference: Annotated[tuple[int, ...], "counts of the reference, one per bin"]
+    quantiles: Annotated[tuple[float, ...] | None, "numeric: 101 reference percentiles 0..100, in user units"]
+    reference_from: Annotated[datetime | None, "start of the reference period"]
+    reference_to: Annotated[datetime | None, "end of the reference period"]
+    made_at: Annotated[datetime, "event time at which it was made"]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary(Noun):
+    """Sufficient statistics of one measure in one window; mergeable by addition, no rows."""
+
+    table_name, bulk, ids = "summary", True, ()
+    ts: Annotated[datetime, "start of the window"]
+    window_s: Annotated[int, "length of the window, s"]
+    measure: Annotated[str, "<model>/<source>/<name>: a feature, an SLO, a device group"]
+    model: Annotated[str, "model, or site"]
+    binning_id: Annotated[str | None, "bins that `counts` uses"]
+    n: Annotated[int, "rows with a value, or total events of a rate"]
+    events: Annotated[int | None, "bad events of a rate"]
+    counts: Annotated[tuple[int, ...] | None, "rows per bin"]
+    missing: Annotated[int, "rows without a value"]
+    nan: Annotated[int, "NaN values"]
+    inf: Annotated[int, "infinite values"]
+    zero: Annotated[int, "zero values"]
+    low: Annotated[float | None, "smallest finite value"]
+    high: Annotated[float | None, "largest finite value"]
+    value_sum: Annotated[float | None, "sum of a gauge, for its mean"]
+    late: Annotated[bool, "a delta that came after the window was closed; shown, never re-judged"]
+    ingested_at: Annotated[datetime, "when it was stored"]
+
+
+@dataclass(frozen=True, slots=True)
+class Monitor:
+    """One question on a schedule, derived from a model's Monitoring and the site's budget.
+
+    `threshold_nats` is the evidence an alarm needs: ln(W / (B * share)), METHODS section 1.4.
+    """
+
+    monitor_id: str  # "<model>/<detector>/<measure name>[/<score>]"
+    model: str
+    detector: str  # entry point in `observe.detectors`: level | rate | burn | silence | imbalance | gauge
+    measure: str  # the Summary.measure it reads; empty when it reads another frame
+    feature: str  # user's name of what is watched
+    score: str  # location | missing | error | slo | ...
+    window_s: int  # cadence at which it is judged, s
+    severity: Severity
+    threshold_nats: float
+    share: float  # of the site's budget for `severity`
+    min_effect: float | None = None  # in `unit`
+    unit: str = ""
+    params: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding(Noun):
+    """What a detector saw in one window of one monitor; stored also when quiet."""
+
+    table_name, time, ids = "finding", "window_end", ("finding_id",)
+    finding_id: Annotated[str, "fnd-<hash of monitor and window>: the same window gives the same id"]
+    monitor_id: Annotated[str, "monitor that asked"]
+    detector: Annotated[str, "entry-point name"]
+    model: Annotated[str, "model, or site"]
+    kind: Annotated[str, "drift | slo | silence | imbalance | gpu | queue"]
+    subject: Annotated[str, "feature, SLO, device group, source"]
+    window_start: Annotated[datetime, "start of the judged window"]
+    window_end: Annotated[datetime, "end of the judged window"]
+    state: Annotated[str, "ok | alarm | learning | not_identifiable | inform_only | too_few | unknown"]
+    severity: Annotated[Severity, "what an alarm of this finding may become"]
+    evidence_nats: Annotated[float | None, "log evidence for a change; NULL for a counted fact"]
+    threshold_nats: Annotated[float | None, "evidence an alarm needs"]
+    effect: Annotated[float | None, "size of the change, in `unit`"]
+    unit: Annotated[str | None, "sigma | % | pp | x budget | ratio | s"]
+    ci_low: Annotated[float | None, "95 % interval of the effect"]
+    ci_high: Annotated[float | None, "95 % interval of the effect"]
+    onset: Annotated[datetime | None, "most likely start of the change"]
+    onset_low: Annotated[datetime | None, "earliest plausible start"]
+    onset_high: Annotated[datetime | None, "latest plausible start"]
+    n: Annotated[int | None, "rows or events judged in the window"]
+    note: Annotated[str, "one line a person can read"]
+    details: Annotated[Json, "numbers of this detector, as JSON"]
+    made_at: Annotated[datetime, "when it was judged"]
+
+
+@dataclass(frozen=True, slots=True)
+class Alert(Noun):
+    """A finding that spent budget and must reach someone; one row per state change, the view shows the last."""
+
+    table_name, time, ids = "alert", "at", ("alert_id", "at")
+    alert_id: Annotated[str, "alr-<hash>: stable over the life of one alarm"]
+    key: Annotated[str, "monitor_id: what stays the same between alarms"]
+    incident_id: Annotated[str, "incident it belongs to"]
+    finding_id: Annotated[str, "finding that raised or resolved it"]
+    model: Annotated[str, "model, or site"]
+    kind: Annotated[str, "see finding"]
+    subject: Annotated[str, "see finding"]
+    severity: Annotated[Severity, "page | ticket | inform"]
+    state: Annotated[str, "firing | resolved"]
+    starts_at: Annotated[datetime, "when it first fired; never changes"]
+    ends_at: Annotated[datetime | None, "when it resolved"]
+    summary: Annotated[str, "one line"]
+    labels: Annotated[Json, "for Alertmanager: strings only, no numbers"]
+    annotations: Annotated[Json, "for Alertmanager"]
+    at: Annotated[datetime, "when this row was written"]
+
+
+@dataclass(frozen=True, slots=True)
+class Incident(Noun):
+    """Alerts and changes that belong together; one row per change, the view shows the last."""
+
+    table_name, time, ids = "incident", "at", ("incident_id", "at")
+    incident_id: Annotated[str, "inc-<hash>"]
+    kind: Annotated[str, "of its first alert: drift | slo | silence | imbalance"]
+    model: Annotated[str, "model, or site"]
+    severity: Annotated[Severity, "worst of its alerts"]
+    state: Annotated[str, "open | resolved"]
+    since: Annotated[datetime, "most likely onset of what it reports"]
+    opened_at: Annotated[datetime, "when it was first notified"]
+    resolved_at: Annotated[datetime | None, "when it ended"]
+    summary: Annotated[str, "what, how much"]
+    effect: Annotated[float | None, "size, in `unit`"]
+    unit: Annotated[str | None, "see finding"]
+    ci_low: Annotated[float | None, "95 % interval of the effect"]
+    ci_high: Annotated[float | None, "95 % interval of the effect"]
+    evidence_nats: Annotated[float | None, "strength of the strongest alert"]
+    cause: Annotated[Json | None, "the signal among xid, gpu, queue, deploy with the nearest onset: kind, subject, onset, note; NULL when none"]
+    alerts: Annotated[tuple[str, ...], "alert ids"]
+    suggestion: Annotated[str | None, "what to do"]
+    at: Annotated[datetime, "when this row was written"]
+
+
+@dataclass(frozen=True, slots=True)
+class Action(Noun):
+    """A proposed change to a loop; one row per state change, the view shows the last."""
+
+    table_name, time, ids = "action", "at", ("action_id", "at")
+    action_id: Annotated[str, "act-<uuid5 of model, trigger, incident>: the idempotency key"]
+    incident_id: Annotated[str, "incident that asked for it"]
+    model: Annotated[str, "model it concerns"]
+    do: Annotated[str, "scale | retrain | rollback | hold"]
+    target: Annotated[str, "e.g. keda:vllm-chat"]
+    mode: Annotated[str, "dry_run | approval | auto"]
+    state: Annotated[str, "proposed | approved | sent | succeeded | failed | expired"]
+    reason: Annotated[str, "why, one line"]
+    parameters: Annotated[Json, "e.g. replicas from and to"]
+    expires_at: Annotated[datetime, "after this it is not done any more"]
+    at: Annotated[datetime, "when this row was written"]
+
+
+@dataclass(frozen=True, slots=True)
+class Command(Noun):
+    """What a person did; appended before it acts, and the audit row at once."""
+
+    table_name, ids = "command", ("command_id",)
+    ts: Annotated[datetime, "when"]
+    command_id: Annotated[str, "cmd-<random>"]
+    actor: Annotated[str, "token name"]
+    role: Annotated[str, "viewer | ingest | operator | admin"]
+    verb: Annotated[str, "acknowledge | mute | approve | deny | accept_normal | false_alarm | note | token"]
+    object: Annotated[str, "incident, action or monitor id"]
+    reason: Annotated[str | None, "why, in their words"]
+    parameters: Annotated[Json, "e.g. until"]
+    chain: Annotated[str, "sha256 over this row and the previous row's chain"]
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorRun(Noun):
+    """One pull of one target, or one accepted body: how many rows came, and why others did not."""
+
+    table_name = "collector_run"
+    ts: Annotated[datetime, "when"]
+    collector: Annotated[str, "name in the site config, or the intake path"]
+    target: Annotated[str, "address or path"]
+    ok: Annotated[bool, "whether it was read"]
+    offered: Annotated[int, "items in the body"]
+    stored: Annotated[int, "rows stored"]
+    rejected: Annotated[Json, "items not stored, by reason"]
+    lag_s: Annotated[float | None, "age of the newest row when stored, s"]
+    error: Annotated[str | None, "why it was not read"]
