@@ -23,3 +23,37 @@ setup: .venv/.ready  ## make .venv from requirements.lock (versions and hashes)
 lock:  ## resolve dependencies again (universal: linux and mac, python 3.11 and newer)
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url \
 	  --no-emit-find-links --no-config --only-binary :all: --group build --group dev pyproject.toml -o requirements.lock
+
+demo: setup  ## run an offline platform with two planted incidents and watch it
+	@$(BIN)/observe demo
+
+check: setup  ## format, lint, import contracts, types, fast tests (two minutes)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q -m "not slow and not servers and not browser"
+
+ci-deps:  ## Debian's prometheus, alertmanager and chromium, when root and apt are there
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  command -v prometheus >/dev/null && command -v prometheus-alertmanager >/dev/null && command -v chromium >/dev/null || \
+	  { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends prometheus prometheus-alertmanager chromium; } >/dev/null; \
+	else echo "ci-deps: not root or no apt; tests with real servers and the browser skip unless they are installed"; fi
+
+test: setup ci-deps  ## everything, with real servers and a browser
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q
+
+verify-samples: setup  ## parse a folder of recorded pages and bodies: make verify-samples SAMPLES=DIR
+	@test -n "$(SAMPLES)" || { echo "verify-samples: say where, e.g. make verify-samples SAMPLES=../recorded"; exit 2; }
+	$(BIN)/python -m collectors.verify "$(SAMPLES)"
+
+bench: setup  ## measure; results go into bench/RESULTS.md by hand, with date and command
+	$(BIN)/python -m bench
+
+clean:  ## remove everything that was made
+	rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

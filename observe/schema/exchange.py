@@ -25,7 +25,8 @@ class Parsed:
     A key is a table name, or `prediction:<model>` for the rows of one prediction service; those
     frames carry feature columns beside the fixed ones, named as the sender names them. Columns
     that a source does not know may be absent; `source` and `ingested_at` are filled by the store.
-    `offered` counts the items of the body: offered = stored items + sum of `rejected`.
+    `offered` counts the items of the body: offered = items + sum of `rejected`, where `items` counts
+    those that became something: a row each, or what `folded` says where several make one row.
     `notes` counts what was kept but repaired (a sentinel blanked, a value truncated), by reason.
     """
 
@@ -34,6 +35,12 @@ class Parsed:
     rejected: Mapping[str, int] = field(default_factory=dict)
     notes: Mapping[str, int] = field(default_factory=dict)
     examples: Mapping[str, str] = field(default_factory=dict)  # one short example for a reason, <= 200 characters
+    folded: int | None = None  # items that became a cell or a row, where items and rows are not one to one
+
+    @property
+    def items(self) -> int:
+        """Items of the body that were kept; `offered` less this is what `rejected` explains."""
+        return sum(frame.height for frame in self.tables.values()) if self.folded is None else self.folded
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,3 +144,20 @@ def nouns_frame(nouns: Sequence[Any]) -> pl.DataFrame:
     for name, values in columns.items():
         columns[name] = [json.dumps(dict(v), sort_keys=True) if isinstance(v, Mapping) else v for v in values]
     return frame(table, columns)
+
+
+def nouns(kind: type[Any], rows: pl.DataFrame) -> list[Any]:
+    """The rows of a frame as nouns of one class, in order; JSON text becomes mappings, lists become tuples."""
+    import json
+
+    table: Table = kind.table()
+    texts = kind.json_fields()
+    result = []
+    for row in rows.select([c.name for c in table.columns]).iter_rows(named=True):
+        for name, value in row.items():
+            if name in texts and value is not None:
+                row[name] = json.loads(value)
+            elif isinstance(value, list):
+                row[name] = tuple(value)
+        result.append(kind(**row))
+    return result

@@ -10,7 +10,7 @@ Source: our own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from functools import cache
 from types import UnionType
@@ -68,6 +68,13 @@ class Noun:
         hints = get_type_hints(cls, include_extras=True)
         columns = tuple(_column(f.name, hints[f.name]) for f in fields(cls))  # type: ignore[arg-type]
         return Table(cls.table_name, (cls.__doc__ or "").strip(), columns, cls.time, cls.bulk, cls.ids)
+
+    @classmethod
+    @cache
+    def json_fields(cls) -> frozenset[str]:
+        """Names of the fields that hold JSON objects."""
+        hints = get_type_hints(cls)
+        return frozenset(n for n, hint in hints.items() if Json in (hint, *get_args(hint)))
 
 
 def _column(name: str, hint: Any) -> Column:

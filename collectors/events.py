@@ -1,0 +1,180 @@
+"""Change events: deploys, scalings, node changes and the like, from any tool that can POST JSON.
+
+One object, an array, a Kubernetes list (`items`), or one object a line. Our own form:
+
+    {"ts": "2026-11-20T12:00:00Z", "kind": "deploy", "model_id": "fraud", "object_kind": "Deployment",
+     "object_name": "fraud-api", "namespace": "ml", "cluster": "eu-west", "before": "v41", "after": "v42",
+     "revision": "9f3c…", "actor": "ci", "severity": "info", "message": "one line", "event_id": "…"}
+
+Only `kind` is required. Without `ts` the event happened when it arrived (note `ts_assumed`). Without
+`event_id` it is named by the sha256 of its content, so the same event sent twice is stored once: two
+like events need a `ts` or an id of their own. A kind we do not know is kept as `config`, its name put
+before the message (note `unknown_kind`). Flux, Argo CD and Kubernetes objects are understood as they
+come (see `collectors.changes`).
+
+    syntax        no JSON object
+    missing_key   none of these forms
+    not_a_change  a Kubernetes event that changes nothing we follow (Pulled, Scheduled, ...)
+    bad_ts        `ts` is no time
+    too_old, in_future   outside what this intake takes
+
+Source: our own form; SOURCES section 4.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from collectors import changes
+from collectors.instants import bounds, instant, micros
+from collectors.ndjson import told
+from observe.errors import PayloadError, PayloadTooLarge
+from observe.schema import TABLES, Parsed
+from observe.schema.exchange import frame
+
+KINDS: Final = frozenset({
+    "deploy", "rollback", "config", "scale", "node_add", "node_remove", "disruption", "xid", "driver", "model_version", "prompt",
+    "data_pipeline", "trained", "alert_silence",
+})  # fmt: skip
+KIND_ALIASES: Final[Mapping[str, str]] = {
+    "deployment": "deploy", "deployed": "deploy", "release": "deploy", "rollout": "deploy", "scaling": "scale", "scaled": "scale",
+    "node_added": "node_add", "node_removed": "node_remove", "retrain": "trained", "retrained": "trained", "training": "trained",
+    "model": "model_version", "prompt_version": "prompt", "silence": "alert_silence", "configuration": "config", "evicted": "disruption",
+}  # fmt: skip
+ALIASES: Final[Mapping[str, str]] = {
+    "timestamp": "ts", "time": "ts", "type": "kind", "id": "event_id", "model": "model_id", "user": "actor", "author": "actor",
+    "description": "message", "sha": "revision", "version": "after", "name": "object_name",
+}  # fmt: skip
+COLUMNS: Final = tuple(c.name for c in TABLES["change_event"].columns if c.name not in {"source", "ingested_at"})
+BODY_LIMIT: Final = 8 * 2**20  # bytes of one body; about ten thousand events
+_MESSAGE: Final = 1000  # characters
+
+
+def parse(payload: bytes, at: datetime, labels: Mapping[str, str]) -> Parsed:
+    """The change events of a body.
+
+    Args:
+        payload: JSON: an object, an array, a Kubernetes list, or one object a line.
+        at: now, aware UTC.
+        labels: `cluster` and `model` stand in where an event names none; `accept_past_s`, `accept_future_s`.
+
+    Raises:
+        PayloadError: neither JSON nor lines of which at least one is.
+        PayloadTooLarge: more than 8 MiB.
+    """
+    items = list(_items(payload))
+    low, high = bounds(at, labels)
+    rejected: Counter[str] = Counter()
+    notes: Counter[str] = Counter()
+    examples: dict[str, str] = {}
+    rows = []
+    for item in items:
+        row = _row(item, at, labels, notes) if isinstance(item, dict) else "syntax"
+        if isinstance(row, dict) and not low <= row["ts"] <= high:
+            row = "too_old" if row["ts"] < low else "in_future"
+        if isinstance(row, str):
+            rejected[row] += 1
+            examples.setdefault(row, repr(item)[:200])
+        else:
+            rows.append(row)
+    tables = (
+        {"change_event": frame(TABLES["change_event"], {n: [r.get(n) for r in rows] for n in COLUMNS})} if rows else {}
+    )
+    return Parsed(tables, len(items), dict(rejected), dict(notes), examples)
+
+
+def _items(payload: bytes) -> Iterator[Any]:
+    """The objects of a body, envelopes opened; what is no object comes as it is."""
+    if len(payload) > BODY_LIMIT:
+        raise PayloadTooLarge(f"a body of events may be {BODY_LIMIT} bytes long")
+    try:
+        documents = [json.loads(payload)]
+    except (ValueError, RecursionError) as error:
+        documents = _lines(payload)
+        if not any(isinstance(d, dict) for d in documents):
+            raise PayloadError(f"the body is not JSON: {str(error)[:200]}") from error
+    for document in documents:
+        yield from _opened(document)
+
+
+def _lines(payload: bytes) -> list[Any]:
+    documents: list[Any] = []
+    for line in payload.split(b"\n"):
+        if line.strip():
+            try:
+                documents.append(json.loads(line))
+            except (ValueError, RecursionError):
+                documents.append(line)
+    return documents
+
+
+def _opened(document: Any) -> Sequence[Any]:
+    """A document's events: those of an array, of a Kubernetes list, or of a watch's envelope."""
+    if isinstance(document, dict) and isinstance(document.get("items"), list):
+        document = document["items"]
+    items = document if isinstance(document, list) else [document]
+    return [
+        i["object"] if isinstance(i, dict) and isinstance(i.get("object"), dict) and "kind" not in i else i
+        for i in items
+    ]
+
+
+def _row(item: dict[str, Any], at: datetime, labels: Mapping[str, str], notes: Counter[str]) -> dict[str, Any] | str:
+    """An event as columns, `ts` in microseconds since the epoch; or why it cannot be one."""
+    known = (
+        changes.flux(item)
+        or changes.argo(item)
+        or changes.kubernetes_event(item)
+        or changes.deployment(item)
+        or _generic(item)
+    )
+    if not known.get("kind") or not isinstance(known["kind"], str):
+        return "not_a_change" if item.get("kind") == "Event" else "missing_key"
+    moment = known.get("ts")
+    ts = micros(at) if moment is None or moment == "" else instant(moment)
+    if ts is None:
+        return "bad_ts"
+    if moment is None or moment == "":
+        notes["ts_assumed"] += 1
+    row: dict[str, Any] = {name: _text(known.get(name)) for name in COLUMNS}
+    row |= {"ts": ts, "event_id": row["event_id"] or _digest(item)}
+    row["cluster"] = row["cluster"] or labels.get("cluster")
+    row["model_id"] = row["model_id"] or labels.get("model")
+    row["kind"], row["message"] = _kind(known["kind"], row["message"] or "", notes)
+    return {name: _printable(value) for name, value in row.items()}
+
+
+def _kind(told_kind: str, message: str, notes: Counter[str]) -> tuple[str, str | None]:
+    """The kind as we name it, and the message, which keeps the name of a kind we do not know."""
+    kind = told_kind.strip().lower().replace("-", "_")
+    kind = KIND_ALIASES.get(kind, kind)
+    if kind not in KINDS:
+        notes["unknown_kind"] += 1
+        message = f"{told_kind[:100]}: {message}".rstrip(": ")
+        kind = "config"
+    return kind, message[:_MESSAGE] or None
+
+
+def _generic(item: Mapping[str, Any]) -> changes.Told:
+    """Our own form; aliases count where the name itself is absent."""
+    row = {column: item[alias] for alias, column in ALIASES.items() if alias in item}
+    return row | {name: item[name] for name in COLUMNS if item.get(name) is not None}
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None or value == "" else told(value)
+
+
+def _printable(value: Any) -> Any:
+    """Lone surrogates, which JSON can spell and UTF-8 cannot, become '?'."""
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value
+
+
+def _digest(item: Mapping[str, Any]) -> str:
+    """A name for an event that has none: the same content, the same name."""
+    return hashlib.sha256(json.dumps(item, sort_keys=True).encode()).hexdigest()[:32]

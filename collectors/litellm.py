@@ -1,0 +1,299 @@
+"""LiteLLM's StandardLoggingPayload becomes attempts: one object, one try at a model.
+
+What the real package taught, and each is a test:
+`response_time` is the time to first token when streaming, so a duration is always end minus start;
+a call that is not streamed has no time to first token; a retried call is several objects with one
+`trace_id`; a failure reports 0 tokens and empty model names where it knows nothing; a cost of 0.0
+with tokens and no breakdown is an unknown price. Prompts, answers and the price list
+(`model_map_information`, 61 % of a body) are never kept.
+
+Source: litellm 1.109, `litellm/types/utils.py`; integration `generic_api` (json_array, ndjson, single).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from itertools import pairwise
+from typing import Any, Final
+
+from collectors.instants import bounds, instant
+from observe.errors import PayloadError
+from observe.schema import TABLES, Json, Parsed
+from observe.schema.exchange import frame
+
+MAX_TEXT: Final = 8192  # characters of one value; TRUST section 2
+MAX_TAGS: Final = 128
+_MOST_TOKENS: Final = 10**9
+_MOST_USD: Final = 1e6  # of one call
+_OPERATIONS: Final[Mapping[str, str]] = {
+    "completion": "chat", "acompletion": "chat", "anthropic_messages": "chat",
+    "embedding": "embeddings", "aembedding": "embeddings", "atext_completion": "text_completion", "aresponses": "responses",
+    "arerank": "rerank", "aimage_generation": "image_generation", "atranscription": "transcription", "aspeech": "speech",
+    "amoderation": "moderation",
+}  # fmt: skip
+_CANCELLED: Final = ("CancelledError", "ClientDisconnect", "ClientDisconnectedError")
+_OUT_OF_RANGE: Final = 1  # quality bit
+
+Row = dict[str, Any]
+
+
+def parse(payload: bytes, at: datetime, labels: Mapping[str, str]) -> Parsed:
+    """Attempts of one body: a JSON array, one object a line, or a single object.
+
+    Args:
+        payload: the body; an item is one object.
+        at: now, aware UTC.
+        labels: `cluster`, and `accept_past_s`, `accept_future_s` as in `instants.bounds`.
+
+    Raises:
+        PayloadError: not one object can be read.
+    """
+    items, broken, examples = _items(payload)
+    rejected: Counter[str] = Counter({"syntax": broken} if broken else {})
+    notes: Counter[str] = Counter()
+    oldest, newest = bounds(at, labels)
+    rows: list[Row] = []
+    for item in items:
+        made = _attempt(item, oldest, newest, notes) if isinstance(item, dict) else "not_an_object"
+        if isinstance(made, str):
+            rejected[made] += 1
+            examples.setdefault(made, _example(item))
+        else:
+            rows.append(made)
+    _number_attempts(rows)
+    tables = {}
+    if rows:
+        cluster = labels.get("cluster") or None
+        columns: dict[str, Sequence[Any]] = {name: [row[name] for row in rows] for name in rows[0] if name != "_tries"}
+        tables["attempt"] = frame(TABLES["attempt"], {**columns, "cluster": [cluster] * len(rows)})
+    return Parsed(tables, len(items) + broken, dict(rejected), dict(notes), examples)
+
+
+def _items(payload: bytes) -> tuple[list[Any], int, dict[str, str]]:
+    """The objects of a body, and how many lines could not be read, with an example."""
+    text = payload.decode("utf-8", "replace").strip()
+    lines = [line for line in text.split("\n") if line.strip()]
+    whole = None if len(lines) > 1 and _json(lines[0]) is not None else _json(text)
+    if isinstance(whole, list):
+        return whole, 0, {}
+    if whole is not None:
+        return [whole], 0, {}
+    read = [(_json(line), line) for line in lines]
+    good = [item for item, _ in read if item is not None]
+    if not good:
+        raise PayloadError(f"litellm: expected a JSON array, one object a line, or one object; found {_shape(text)}")
+    bad = [line for item, line in read if item is None]
+    return good, len(bad), {"syntax": f"a line that is {_shape(bad[0])}"} if bad else {}
+
+
+def _json(text: str) -> Any:
+    """The value of a JSON text; None when it is broken (a bare null is broken here too)."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _shape(text: str) -> str:
+    """What a broken text looks like, without what people wrote in it."""
+    return f"{len(text)} characters beginning with {text[:1]!r}, ending with {text[-1:]!r}"
+
+
+def _example(item: Any) -> str:
+    """What an item was, without what people wrote: its keys, or its kind."""
+    if not isinstance(item, dict):
+        return type(item).__name__
+    return (f"id {item.get('id')!r}, keys " + " ".join(sorted(map(str, item))))[:200]
+
+
+def _attempt(item: Json, oldest: int, newest: int, notes: Counter[str]) -> Row | str:
+    """One row, or the reason why there is none."""
+    start, end = instant(item.get("startTime")), instant(item.get("endTime"))
+    attempt_id = _text(item.get("id") or item.get("litellm_call_id"), notes)
+    status = _status(item)
+    if start is None or end is None:
+        return "bad_times"
+    if not oldest <= end <= newest:
+        return "too_old" if end < oldest else "in_future"
+    if attempt_id is None or status is None or end < start:
+        return "invalid_id" if attempt_id is None else "no_status" if status is None else "bad_times"
+    failed = status != "ok"
+    row: Row = {
+        "ts": end,
+        "ts_start": start,
+        "attempt_id": attempt_id,
+        "duration_s": (end - start) / 1e6,
+        "status": status,
+        "quality": 0,
+    }
+    row |= _names(item, notes) | _tokens(item, failed, row, notes) | _outcome(item, failed, notes)
+    row |= _streaming(item, row, notes) | _cost(item, row)
+    row["attempt_no"], row["_tries"] = None, _tries(item)
+    return row
+
+
+def _status(item: Json) -> str | None:
+    said = item.get("status") or _part(item, "status_fields").get("llm_api_status")
+    if said == "success":
+        return "ok"
+    error = _part(item, "error_information")
+    if said == "failure":
+        gone = str(error.get("error_class")) in _CANCELLED or str(error.get("error_code")) == "499"
+        return "cancelled" if gone else "error"
+    return None
+
+
+def _names(item: Json, notes: Counter[str]) -> Row:
+    """Who asked whom for what."""
+    metadata = _part(item, "metadata")
+    requested, served = _text(item.get("model_group"), notes), _text(item.get("model"), notes)
+    user = (
+        item.get("end_user") or metadata.get("user_api_key_end_user_id") or _part(item, "model_parameters").get("user")
+    )
+    tags = item.get("request_tags")
+    call = str(item.get("call_type") or "")
+    return {
+        "trace_id": _text(item.get("trace_id"), notes), "session_id": _text(item.get("session_id"), notes),
+        "model_id": requested or served, "model_requested": requested, "model_served": served,
+        "provider": _text(item.get("custom_llm_provider"), notes), "deployment_id": _text(item.get("model_id"), notes),
+        "operation": _text(_OPERATIONS.get(call, call), notes),
+        "team_id": _text(metadata.get("user_api_key_team_id"), notes),
+        "api_key_hash": _text(metadata.get("user_api_key_hash"), notes),
+        "end_user_hash": hashlib.sha256(str(user).encode("utf-8", "replace")).hexdigest()[:16] if user else None,
+        "tags": [t for t in (_text(tag, notes) for tag in tags[:MAX_TAGS]) if t] if isinstance(tags, list) else None,
+        "prompt_version": _text(_part(metadata, "prompt_management_metadata").get("prompt_version"), notes),
+    }  # fmt: skip
+
+
+def _tokens(item: Json, failed: bool, row: Row, notes: Counter[str]) -> Row:
+    """Token counts; of a failure 0 means not known."""
+    usage = _part(_part(item, "metadata"), "usage_object")
+    found = {
+        "tokens_in": item.get("prompt_tokens"),
+        "tokens_out": item.get("completion_tokens"),
+        "tokens_cached_in": _part(usage, "prompt_tokens_details").get("cached_tokens"),
+        "tokens_reasoning": _part(usage, "completion_tokens_details").get("reasoning_tokens"),
+    }
+    counts: Row = {}
+    for name, value in found.items():
+        number = _number(value)
+        if number is not None and not 0 <= number <= _MOST_TOKENS:
+            row["quality"] |= _OUT_OF_RANGE
+            notes["out_of_range"] += 1
+            number = None
+        counts[name] = None if number is None or (failed and number == 0) else int(number)
+    return counts
+
+
+def _outcome(item: Json, failed: bool, notes: Counter[str]) -> Row:
+    """How it ended."""
+    error = _part(item, "error_information")
+    code = str(error.get("error_code") or "")
+    choices = _part(item, "response").get("choices")
+    first = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    hit = item.get("cache_hit")
+    return {
+        "error_class": _text(error.get("error_class"), notes) if failed else None,
+        "http_status": int(code) if failed and code.isascii() and code.isdecimal() and len(code) == 3 else None,
+        "finish_reason": _text(first.get("finish_reason"), notes),
+        "cache_hit": {"true": True, "false": False}.get(str(hit).lower()),
+    }
+
+
+def _streaming(item: Json, row: Row, notes: Counter[str]) -> Row:
+    """Whether it was streamed and, only then, the time to the first token and between the others."""
+    said, asked = item.get("stream"), _part(item, "model_parameters").get("stream")
+    stream = (
+        said
+        if isinstance(said, bool)
+        else asked
+        if isinstance(asked, bool)
+        else None
+        if row["status"] != "ok"
+        else False
+    )
+    result: Row = {"stream": stream, "ttft_s": None, "tpot_s": None}
+    first = instant(item.get("completionStartTime"))
+    if not stream or row["status"] != "ok" or first is None:
+        return result
+    if not row["ts_start"] <= first < row["ts"]:  # the gateway writes the end where it saw no first token
+        notes["ttft_unknown"] += 1
+        return result
+    result["ttft_s"] = (first - row["ts_start"]) / 1e6
+    after_first = (row["tokens_out"] or 0) - 1
+    if after_first > 0:
+        result["tpot_s"] = (row["ts"] - first) / 1e6 / after_first
+    return result
+
+
+def _cost(item: Json, row: Row) -> Row:
+    """What it cost; 0.0 with tokens and no breakdown that says more is an unknown price."""
+    breakdown = _number(_part(item, "cost_breakdown").get("total_cost"))
+    cost = breakdown or _number(item.get("response_cost"))
+    used = (row["tokens_in"] or 0) + (row["tokens_out"] or 0) > 0
+    if cost is None:
+        cost = breakdown
+    known = cost is not None and 0.0 <= cost <= _MOST_USD and (cost > 0.0 or not used or row["cache_hit"] is True)
+    return {"cost_usd": cost if known else None, "cost_known": known}
+
+
+def _tries(item: Json) -> int | None:
+    """Retries and fallbacks before this try, as the gateway says; failures do not say."""
+    headers = _part(_part(item, "hidden_params"), "additional_headers")
+    said = [_number(headers.get(f"x-litellm-attempted-{name}")) for name in ("retries", "fallbacks")]
+    numbers = [int(n) for n in said if n is not None and 0 <= n < 1000]
+    return sum(numbers) if numbers else None
+
+
+def _number_attempts(rows: list[Row]) -> None:
+    """Count the tries of a trace in order of their start; the gateway's own count wins when larger.
+
+    A lone failure without a count stays NULL: tries before it may have come in another body.
+    """
+    traced = sorted((r for r in rows if r["trace_id"]), key=lambda r: (r["trace_id"], r["ts_start"]))
+    rank = {id(r): 0 for r in traced}
+    siblings: set[str] = set()
+    for before, row in pairwise(traced):
+        if before["trace_id"] == row["trace_id"]:
+            rank[id(row)] = rank[id(before)] + 1
+            siblings.add(row["trace_id"])
+    for row in rows:
+        place, said = rank.get(id(row), 0), row["_tries"]
+        if said is not None:
+            row["attempt_no"] = max(place, said)
+        elif row["trace_id"] in siblings:
+            row["attempt_no"] = place
+
+
+def _part(item: Json, name: str) -> Json:
+    """A JSON object inside another; empty when it is absent or something else."""
+    part = item.get(name)
+    return part if isinstance(part, dict) else {}
+
+
+def _number(value: object) -> float | None:
+    """A finite number, else None; true and false are none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    if isinstance(value, int):
+        value = max(-(10**15), min(value, 10**15))
+    return float(value) if value - value == 0.0 else None
+
+
+def _text(value: object, notes: Counter[str]) -> str | None:
+    """A text that can be stored; empty is NULL, longer than `MAX_TEXT` is cut and counted."""
+    if value is None or value == "" or isinstance(value, (dict, list)):
+        return None
+    text = str(value)
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode()  # JSON may escape half of a surrogate pair
+    if "\0" in text:
+        text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    if len(text) > MAX_TEXT:
+        notes["truncated"] += 1
+        return text[:MAX_TEXT]
+    return text

@@ -1,0 +1,98 @@
+"""Cards about drift: which features moved and when, and one feature against its reference on the same bins.
+
+Source: METHODS sections 2 to 4.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from dashboards import cards, figures, words
+from dashboards.cards import Query
+from dashboards.palette import palette
+from dashboards.reader import Reader
+from dashboards.scope import BUCKETS_S, Scope
+
+HEAT = """
+with f as (
+  select model, subject, state, window_end, unit, coalesce((details->>'delta_sigma')::DOUBLE, case when unit = 'sigma' then effect end) as sigma,
+    floor((epoch(window_end) - 1) / $bucket) * $bucket as epoch
+  from finding
+  where kind = 'drift' and window_end > $start::TIMESTAMPTZ and window_end <= $end::TIMESTAMPTZ and ($model = '' or model = $model)
+), ranked as (
+  select model, subject, count(*) filter (state = 'alarm') as alarms, max(abs(sigma)) as largest from f group by 1, 2
+  order by (alarms > 0) desc, largest desc nulls last limit $rows
+)
+select f.model, f.subject, f.epoch::DOUBLE as epoch, avg(sigma)::DOUBLE as sigma, bool_or(state = 'alarm') as alarm,
+  bool_and(state in ('learning', 'too_few', 'unknown', 'not_identifiable')) as unsure,
+  any_value(alarms > 0) as alarmed, any_value(largest)::DOUBLE as largest
+from f join ranked using (model, subject) group by 1, 2, 3 order by 3
+"""
+CELLS = 32  # columns of the heatmap
+QUIET_SIGMA = 0.5  # the colour scale's top when nothing moved more, in reference standard deviations
+
+
+def heat_card(read: Reader, view: Scope, model: str, span: int = 5, rows: int = 10, selected: str = "") -> Any:
+    """Features by time: colour is the size of the move, a ring marks an alarm."""
+    params = {**view.params, "model": model, "rows": rows, "bucket": cell_s(view)}
+    frame = read(HEAT, params)
+    title, sub = "Which features moved, and when?", "effect in σ of the reference · ○ alarmed"
+    query = Query(HEAT, params)
+    if frame.is_empty():
+        return cards.card(title, cards.empty("Drift is not judged in this range", "Declare `drift:` in a model's Monitoring, or choose a longer range.", 200), sub=sub, sql=[query], span=span)
+    names = _rows(frame, not model)
+    figure = heat_figure(frame, names, view)
+    height = 58 + 24 * len(names)
+    return cards.card(title, cards.graph(figure, max(height, 150), "Drift by feature and time"), sub=sub, sql=[query], span=span)
+
+
+def cell_s(view: Scope) -> int:
+    """Width of one cell, s: at most `CELLS` across the view."""
+    seconds = (view.end - view.start).total_seconds()
+    return next((b for b in BUCKETS_S if seconds / b <= CELLS), BUCKETS_S[-1])
+
+
+def _rows(frame: pl.DataFrame, many: bool) -> list[tuple[str, str, str]]:
+    order = frame.unique(["model", "subject"]).sort(["alarmed", "largest"], nulls_last=False)
+    label = (lambda m, s: f"{m} · {s}") if many and order["model"].n_unique() > 1 else (lambda _m, s: s)
+    return [(m, s, label(m, s)) for m, s in zip(order["model"], order["subject"], strict=True)]
+
+
+def heat_figure(frame: pl.DataFrame, names: Sequence[tuple[str, str, str]], view: Scope) -> figures.Figure:
+    """The heatmap of `HEAT`'s rows; `names` are (model, subject, label) from bottom to top."""
+    p = palette(view.theme)
+    step = cell_s(view)
+    begin = math.floor(view.start.timestamp() / step) * step
+    columns = max(1, math.ceil((view.end.timestamp() - begin) / step))
+    place = {(m, s): i for i, (m, s, _) in enumerate(names)}
+    cells = np.full((len(names), columns), np.nan, dtype=np.float32)
+    rings: list[tuple[float, int]] = []
+    for row in frame.iter_rows(named=True):
+        at, line = int((row["epoch"] - begin) / step), place[(row["model"], row["subject"])]
+        if 0 <= at < columns:
+            cells[line, at] = abs(row["sigma"]) if words.known(row["sigma"]) else 0.0
+            if row["alarm"]:
+                rings.append(((begin + (at + 0.5) * step) * 1000.0, line))
+    top = max(QUIET_SIGMA, float(np.nanmax(cells)) if np.isfinite(cells).any() else 0.0)
+    scale = [(0.0, p.quiet), (0.2, p.quiet), (0.6, p.ticket), (1.0, p.page)]
+    x = figures.typed((begin + (np.arange(columns) + 0.5) * step) * 1000.0, "f8")
+    bar = {"thickness": 8, "len": 1, "outlinewidth": 0, "tickfont": {"size": 10, "color": p.dim}, "nticks": 4, "ticksuffix": " σ", "x": 1.01, "xpad": 4}
+    data = [
+        figures.heat(x, list(range(len(names))), figures.typed(cells), scale, zmin=0, zmax=top, xgap=1.5, ygap=2, showscale=True, colorbar=bar, hovertemplate="%{x|%H:%M} · %{z:.2f} σ<extra></extra>"),
+        {"type": "scatter", "mode": "markers", "x": [r[0] for r in _thin(rings)], "y": [r[1] for r in _thin(rings)], "hoverinfo": "skip", "showlegend": False,
+         "marker": {"symbol": "circle-open", "size": 6, "color": p.ink, "line": {"width": 1.2}}},
+    ]  # fmt: skip
+    labels = [figures.plain(label if len(label) <= 22 else label[:21] + "…") for _, _, label in names]
+    yaxis = {"tickvals": list(range(len(names))), "ticktext": labels, "range": [-0.5, len(names) - 0.5], "showgrid": False}
+    margin = {"l": 26 + 6.4 * max(len(label) for _, _, label in names) if names else 60, "r": 52, "t": 6, "b": 34}
+    margin["l"] = min(margin["l"], 170)
+    return figures.figure(data, view.theme, xaxis=figures.time_axis(view.start, view.end), yaxis=yaxis, margin=margin)
+
+
+def _thin(rings: Sequence[tuple[float, int]], most: int = 120) -> Sequence[tuple[float, int]]:
+    return rings[:: max(1, math.ceil(len(rings) / most))]

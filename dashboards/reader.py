@@ -1,0 +1,190 @@
+"""How a page reads: SQL with named parameters in, a Polars frame out.
+
+The face process holds no data. Every query goes to the core's read door over loopback as the
+person's own session, and comes back as an Arrow IPC stream. A small cache keyed by query,
+parameters and watermark makes twenty open pages cost little more than one.
+
+Source: our own; the split of processes is measured in ARCHITECTURE section 4.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from datetime import datetime
+from io import BytesIO
+from typing import Protocol
+
+import httpx
+import polars as pl
+
+from observe.errors import AccessError, QueryError, SourceError
+
+Value = str | int | float | datetime | None
+_NAME = re.compile(r"\$([a-z_][a-z0-9_]*)")
+CACHE_BYTES = 64 * 1024 * 1024  # bound of the result cache
+PULSE_S = 3.0  # a session and the watermark are trusted this long
+
+
+class Reader(Protocol):
+    """Anything a page can read from."""
+
+    def __call__(self, sql: str, params: Mapping[str, Value] | None = None) -> pl.DataFrame:
+        """The answer to `sql`; parameters the text does not name are left out."""
+        ...
+
+
+def used(sql: str, params: Mapping[str, Value] | None) -> dict[str, Value]:
+    """The parameters that `sql` names.
+
+    >>> used("select $a", {"a": 1, "b": 2})
+    {'a': 1}
+    """
+    names = set(_NAME.findall(sql))
+    return {k: v for k, v in (params or {}).items() if k in names}
+
+
+def literal(value: Value) -> str:
+    """A value as SQL text, quotes doubled; times are UTC.
+
+    >>> literal("it's")
+    "'it''s'"
+    """
+    if value is None:
+        return "NULL"
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, datetime):
+        return f"TIMESTAMPTZ '{value.isoformat()}'"
+    return "'" + value.replace("'", "''") + "'"
+
+
+def written_out(sql: str, params: Mapping[str, Value] | None) -> str:
+    """The query as a person can run it with `observe sql`: parameters written as literals."""
+    return _NAME.sub(lambda m: literal((params or {}).get(m.group(1))), sql).strip()
+
+
+class CoreClient:
+    """The face's one connection to the core; safe to use from many threads.
+
+    Args:
+        url: address of the core's API, e.g. `http://127.0.0.1:8080`.
+        key: secret shared with the core, sent as `X-Observe-Face`.
+        timeout_s: of one query, s.
+    """
+
+    def __init__(self, url: str, key: str, timeout_s: float = 20.0) -> None:
+        self._http = httpx.Client(base_url=url, headers={"X-Observe-Face": key}, timeout=timeout_s, trust_env=False)
+        self._results = _Results(CACHE_BYTES)
+        self._pulses: dict[str, tuple[float, str]] = {}
+        self._lock = threading.Lock()
+
+    def session(self, credentials: Mapping[str, str]) -> str:
+        """A new session of the core for `{"token": ...}` or `{"once": ...}`.
+
+        Raises:
+            AccessError: the core does not know them.
+            SourceError: the core does not answer.
+        """
+        answer = self._post("/api/v1/sessions", dict(credentials), "")
+        return str(answer.json()["session"])
+
+    def pulse(self, session: str) -> datetime | None:
+        """The core's watermark, which proves that `session` is good; asked at most every 3 s a session.
+
+        Raises:
+            AccessError: the session is unknown or has ended.
+            SourceError: the core does not answer.
+        """
+        now = time.monotonic()
+        with self._lock:
+            at, mark = self._pulses.get(session, (-1e9, ""))
+        if now - at > PULSE_S:
+            mark = self._post("/api/v1/read", {"sql": "select 1 as pulse", "params": {}}, session).headers.get("X-Observe-Watermark", "")
+            with self._lock:
+                if len(self._pulses) > 1000:
+                    self._pulses.clear()
+                self._pulses[session] = (now, mark)
+        return datetime.fromisoformat(mark) if mark and mark != "None" else None
+
+    def read(self, sql: str, params: Mapping[str, Value], session: str) -> pl.DataFrame:
+        """The answer to one query, from the cache while the watermark stands.
+
+        Raises:
+            AccessError: the session is unknown or has ended.
+            QueryError: the core refused the query.
+            SourceError: the core does not answer.
+        """
+        mark = self.pulse(session)
+        bound = {k: v.isoformat() if isinstance(v, datetime) else v for k, v in params.items()}
+        name = hashlib.sha256(json.dumps([sql, bound, str(mark)], sort_keys=True).encode()).hexdigest()
+        held = self._results.get(name)
+        if held is None:
+            held = self._post("/api/v1/read", {"sql": sql, "params": bound}, session).content
+            self._results.put(name, held)
+        return pl.read_ipc_stream(BytesIO(held))
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._http.close()
+
+    def _post(self, path: str, body: Mapping[str, object], session: str) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {session}"} if session else {}
+        try:
+            answer = self._http.post(path, json=body, headers=headers)
+        except httpx.HTTPError as error:
+            raise SourceError(f"the core at {self._http.base_url} does not answer ({type(error).__name__}); is `observe up` running?") from error
+        if answer.status_code in (401, 403):
+            raise AccessError(_reason(answer), answer.status_code)
+        if answer.status_code in (400, 422):
+            raise QueryError(_reason(answer))
+        if answer.status_code != 200:
+            raise SourceError(f"the core answered {answer.status_code}: {_reason(answer)}")
+        return answer
+
+
+class SessionReader:
+    """What a page gets: the core's data as one person may see it."""
+
+    def __init__(self, core: CoreClient, session: str) -> None:
+        self._core, self._session = core, session
+
+    def __call__(self, sql: str, params: Mapping[str, Value] | None = None) -> pl.DataFrame:
+        """The answer to `sql`; parameters the text does not name are left out."""
+        return self._core.read(sql, used(sql, params), self._session)
+
+
+class _Results:
+    """Newest answers by key, bounded in bytes; the least recently used leaves first."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._size = limit, 0
+        self._held: OrderedDict[str, bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, name: str) -> bytes | None:
+        with self._lock:
+            found = self._held.get(name)
+            if found is not None:
+                self._held.move_to_end(name)
+            return found
+
+    def put(self, name: str, answer: bytes) -> None:
+        with self._lock:
+            self._size += len(answer) - len(self._held.pop(name, b""))
+            self._held[name] = answer
+            while self._size > self._limit:
+                self._size -= len(self._held.popitem(last=False)[1])
+
+
+def _reason(answer: httpx.Response) -> str:
+    try:
+        body = answer.json()
+    except ValueError:
+        return answer.text[:300] or answer.reason_phrase
+    return str(body.get("error", body))[:600] if isinstance(body, dict) else str(body)[:600]

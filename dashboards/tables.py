@@ -1,0 +1,70 @@
+"""Tables that sort, filter and export; cells are drawn by name from `assets/grid.js`, always as text.
+
+Source: AG Grid 35 community, its theming API with our CSS variables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dash_ag_grid as dag
+from dash import html
+
+Row = Mapping[str, Any]
+ROW_PX = 36
+_THEME = (
+    "themeQuartz.withParams({backgroundColor: 'var(--ground)', foregroundColor: 'var(--ink)', headerBackgroundColor: 'transparent',"
+    " borderColor: 'var(--line)', accentColor: 'var(--info)', fontFamily: 'inherit', fontSize: 13, headerFontSize: 12, headerTextColor: 'var(--dim)',"
+    " rowHoverColor: 'var(--raised)', wrapperBorder: false, headerRowBorder: true, columnBorder: false, cellHorizontalPadding: 10,"
+    " oddRowBackgroundColor: 'transparent', headerColumnResizeHandleColor: 'transparent'})"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: the row's field, its heading, how it is drawn, and its share of the width.
+
+    `draw` is a function of `assets/grid.js`: share, count, times, usd, clock, seconds, state, budget,
+    model, or "" for text.
+    """
+
+    name: str
+    heading: str
+    draw: str = ""
+    width: int = 120
+    hint: str = ""
+    sort: str = ""
+
+
+def grid(name: str, rows: Sequence[Row], columns: Sequence[Column], height: int = 0) -> Any:
+    """A table of rows held in the browser; `height` px scrolls it, 0 shows all rows."""
+    options: dict[str, Any] = {
+        "theme": {"function": _THEME}, "animateRows": False, "rowHeight": ROW_PX, "headerHeight": 34, "enableCellTextSelection": True,
+        "suppressDragLeaveHidesColumns": True, "domLayout": "normal" if height else "autoHeight",
+    }  # fmt: skip
+    return dag.AgGrid(
+        id={"type": "grid", "index": name}, rowData=[dict(r) for r in rows], columnDefs=[_column(c) for c in columns],
+        defaultColDef={"sortable": True, "filter": True, "resizable": True, "minWidth": 80}, columnSize="responsiveSizeToFit",
+        dashGridOptions=options, csvExportParams={"fileName": f"observe-{name}.csv"}, className="grid-table",
+        style={"height": f"{height}px" if height else None, "width": "100%"},
+    )  # fmt: skip
+
+
+def csv_button(name: str) -> Any:
+    """The button that saves the table of this name."""
+    return html.Button("CSV", className="quiet-button", title="Save as CSV", id={"type": "csv", "index": name})
+
+
+def _column(column: Column) -> dict[str, Any]:
+    held: dict[str, Any] = {"field": column.name, "headerName": column.heading, "width": column.width, "headerTooltip": column.hint or column.heading}
+    if column.sort:
+        held["sort"] = column.sort
+    if column.draw in ("state", "budget", "model", "incident"):
+        held["cellRenderer"] = f"{column.draw.capitalize()}Cell"
+    elif column.draw:
+        held["valueFormatter"] = {"function": f"observe_{column.draw}(params.value)"}
+        held["filter"] = "agNumberColumnFilter" if column.draw != "clock" else True
+        held["type"] = "rightAligned"
+    return held

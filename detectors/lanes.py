@@ -1,0 +1,230 @@
+"""When the alarm of an SLO starts and ends, minute by minute.
+
+Page tiers are one lane, ticket tiers another. A lane that is quiet fires when a tier's two windows
+burn at its factor and the gate is passed; one that fired resets by a reverse likelihood-ratio CUSUM
+or when six hours burned at most at the allowed rate. Minutes are judged as arrays between two
+changes of a lane, so years replay in seconds, and one call over many minutes gives what many calls
+over one minute give.
+
+Source: METHODS section 6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+
+from detectors.errorbudget import HOUR, MEMORY, Floats, Ints, Minutes, Onset, dispersion, gate_nats, onset, recovery
+from observe.schema import Json
+
+RESET_NATS: Final = 9.0  # METHODS section 6
+EVERY: Final = 5  # minutes between marks of an unchanged state
+_LOOKED_AT: Final = 60  # minutes after it fired that the start of a burn is still reconsidered
+_SIX_HOURS: Final = 360  # minutes
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """Two windows (minutes) that must both burn at `factor`, and the evidence that is needed."""
+
+    name: str
+    severity: str
+    long: int
+    short: int
+    factor: float
+    gate: float  # nats
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """An alarm that is on: since when, by which tier, and when the burn seems to have begun (minutes)."""
+
+    at: int
+    tier: str
+    began: int  # as estimated when it fired: the incident's rate is measured from here
+    onset: Onset
+    cusum: float = 0.0  # evidence of recovery, nats
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Tiers of one severity, whether they fire, and from which minute on evidence counts."""
+
+    severity: str
+    tiers: tuple[Tier, ...]
+    restart: int = 0
+    firing: Firing | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How things stood at the end of one minute."""
+
+    minute: int
+    lanes: tuple[Lane, ...]
+    changed: bool
+
+
+def tiers_of(params: Json) -> tuple[Tier, ...]:
+    """Tiers that can fire, from a monitor's params."""
+    usable = (t for t in params["tiers"] if t["factor"] * (1 - params["objective"]) < 1)
+    return tuple(
+        Tier(t["name"], t["severity"], t["long_s"] // 60, t["short_s"] // 60, t["factor"], t["gate_nats"]) for t in usable
+    )
+
+
+class Hours:
+    """Events by closed hour, for the burst factor and the budget; hours of an incident are `out`."""
+
+    def __init__(self, minutes: Minutes, start: int, state: Json) -> None:
+        """Past hours from `state`, later ones from `minutes`; `start` is the first minute ever judged."""
+        self.first: int = state.get("first", start // HOUR)
+        past = len(state.get("n", ()))
+        edges = np.arange(self.first + past, (minutes.first + minutes.size) // HOUR + 1) * HOUR - minutes.first
+        edges = np.clip(edges, 0, minutes.size)
+        self.total: Ints = np.concatenate([np.array(state.get("n", ()), dtype=np.int64), np.diff(minutes.total[edges])])
+        self.bad: Ints = np.concatenate([np.array(state.get("bad", ()), dtype=np.int64), np.diff(minutes.bad[edges])])
+        self.out = np.zeros(self.total.size + 1, dtype=np.bool_)  # one more: the hour that is still open
+        self.out[[h - self.first for h in state.get("out", ()) if h - self.first < self.out.size]] = True
+
+    def phi(self) -> Floats:
+        """Burst factor by hour, `phi[h - first]` from the hours before h."""
+        return dispersion(self.total, self.bad, ~self.out[:-1])
+
+    def normal(self, hour: int, budget: float) -> float:
+        """Bad share of ordinary hours before `hour`, between a twentieth of the budget and the budget."""
+        use = ~self.out[: hour - self.first]
+        n, bad = int(self.total[: use.size][use].sum()), int(self.bad[: use.size][use].sum())
+        return float(np.clip((bad + 0.5) / (n + 0.5 / budget), budget / 20, budget))
+
+    def state(self, keep: int) -> dict[str, Any]:
+        """The newest `keep` hours as JSON."""
+        drop = max(0, self.total.size - keep)
+        out = [self.first + int(i) for i in np.flatnonzero(self.out) if i >= drop]
+        return {"first": self.first + drop, "n": self.total[drop:].tolist(), "bad": self.bad[drop:].tolist(), "out": out}
+
+
+class Walk:
+    """Goes through the minutes of one SLO and marks how things stand."""
+
+    def __init__(self, params: Json, minutes: Minutes, start: int, state: Json) -> None:
+        """Begin at minute `start` (since the epoch) with the state of last time."""
+        self.minutes, self.params = minutes, params
+        self.budget = 1.0 - params["objective"]
+        self.now: int = state.get("minute", start)
+        self.hours = Hours(minutes, self.now, state.get("hours", {}))
+        tiers = tiers_of(params)
+        severities = dict.fromkeys(t.severity for t in tiers)
+        saved = state.get("lanes", {})
+        self.lanes = tuple(_lane(s, tuple(t for t in tiers if t.severity == s), saved.get(s, {})) for s in severities)
+        self.marks: list[Mark] = []
+
+    def to(self, end: int) -> None:
+        """Judge every minute that ends after `now` and not after `end`."""
+        while self.now < end:
+            ends = np.arange(self.now + 1, end + 1) - self.minutes.first
+            out = self.hours.out.copy()
+            if any(lane.firing for lane in self.lanes):
+                self.hours.out[self.now // HOUR - self.hours.first :] = True
+            phi = self.hours.phi()[(ends + self.minutes.first) // HOUR - self.hours.first]
+            found = [self._reset(lane, ends, phi) if lane.firing else self._fire(lane, ends, phi) for lane in self.lanes]
+            last = min(i for i, _ in found)
+            stop = int(ends[min(last, ends.size - 1)]) + self.minutes.first
+            self.hours.out[(stop - 1) // HOUR - self.hours.first + 1 :] = out[(stop - 1) // HOUR - self.hours.first + 1 :]
+            self._mark_between(stop)
+            changed = last < ends.size
+            self.lanes = tuple(
+                self._changed(lane, stop, tier) if i == last and changed else self._kept(lane, ends[: last + 1], phi)
+                for lane, (i, tier) in zip(self.lanes, found, strict=True)
+            )
+            self.now = stop
+            if changed or stop % EVERY == 0:
+                self.marks.append(Mark(stop, self.lanes, changed))
+
+    def state(self) -> Json:
+        """What the next call needs."""
+        keep = max(int(self.params["window_s"]) // 3600, 720) + 1
+        return {"minute": self.now, "hours": self.hours.state(keep), "lanes": {x.severity: _saved(x) for x in self.lanes}}
+
+    def evidence(self, lane: Lane, tier: Tier, ends: Ints, phi: Floats) -> Floats:
+        """Nats of one tier at each end, from the last reset on."""
+        total, bad = self.minutes.within(ends, tier.long, max(0, lane.restart - self.minutes.first))
+        return gate_nats(bad.astype(np.float64), total * self.budget, phi)
+
+    def _fire(self, lane: Lane, ends: Ints, phi: Floats) -> tuple[int, str]:
+        """When the lane fires first, as an index into `ends` (their number when it does not), and by which tier."""
+        best = (ends.size, "")
+        for tier in lane.tiers:
+            burning = (self.minutes.burn(ends, tier.long, self.budget) >= tier.factor) & (
+                self.minutes.burn(ends, tier.short, self.budget) >= tier.factor
+            )
+            at = np.flatnonzero(burning)
+            at = at[self.evidence(lane, tier, ends[at], phi[at]) > tier.gate] if at.size else at
+            if at.size and at[0] < best[0]:
+                best = (int(at[0]), tier.name)
+        return best
+
+    def _reset(self, lane: Lane, ends: Ints, phi: Floats) -> tuple[int, str]:
+        """When the lane becomes quiet again, as an index into `ends`, their number when it does not."""
+        assert lane.firing is not None
+        factor = next(t.factor for t in lane.tiers if t.name == lane.firing.tier)
+        calm = self.minutes.burn(ends, 5, self.budget) <= factor
+        gone = self.minutes.burn(ends, _SIX_HOURS, self.budget) <= 1.0
+        evidence = self._cusum(lane.firing, ends)
+        ended = np.flatnonzero((evidence >= RESET_NATS * phi) & calm | gone)
+        return (int(ended[0]) if ended.size else ends.size), ""
+
+    def _cusum(self, firing: Firing, ends: Ints) -> Floats:
+        says = recovery(self.minutes, max(0, firing.began - self.minutes.first), ends, 0, self.budget)
+        result, value = np.empty(ends.size), firing.cusum
+        for i, nats in enumerate(says.tolist()):
+            value = max(0.0, value + nats)
+            result[i] = value
+        return result
+
+    def _kept(self, lane: Lane, ends: Ints, phi: Floats) -> Lane:
+        """The lane after minutes in which it did not change."""
+        if lane.firing is None:
+            return lane
+        firing = replace(lane.firing, cusum=float(self._cusum(lane.firing, ends)[-1]))
+        return replace(lane, firing=self._looked_at(firing, int(ends[-1]) + self.minutes.first))
+
+    def _changed(self, lane: Lane, minute: int, tier: str) -> Lane:
+        if lane.firing is not None:
+            return replace(lane, firing=None, restart=minute)
+        began = self._onset(lane, minute, tier)
+        self.hours.out[began.best // HOUR - self.hours.first : minute // HOUR - self.hours.first + 1] = True
+        return replace(lane, firing=Firing(minute, tier, began.best, began))
+
+    def _looked_at(self, firing: Firing, minute: int) -> Firing:
+        """With the start of the burn reconsidered, in the first hour and where a mark is made."""
+        if minute % EVERY or minute > firing.at + _LOOKED_AT:
+            return firing
+        lane = next(x for x in self.lanes if x.firing is not None and x.firing.at == firing.at)
+        return replace(firing, onset=self._onset(lane, minute, firing.tier))
+
+    def _onset(self, lane: Lane, minute: int, tier: str) -> Onset:
+        long = next(t.long for t in lane.tiers if t.name == tier)
+        hour = max(self.hours.first, minute // HOUR)
+        back = min(2 * long, MEMORY - _LOOKED_AT, minute - self.minutes.first, max(1, minute - lane.restart))
+        return onset(self.minutes, minute - self.minutes.first, back, self.hours.normal(hour, self.budget))
+
+    def _mark_between(self, stop: int) -> None:
+        """Marks inside a stretch without change."""
+        raise NotImplementedError
+
+
+def _lane(severity: str, tiers: tuple[Tier, ...], saved: Mapping[str, Any]) -> Lane:
+    fired = saved.get("firing")
+    firing = Firing(fired["at"], fired["tier"], fired["began"], Onset(*fired["onset"]), fired["cusum"]) if fired else None
+    return Lane(severity, tiers, saved.get("restart", 0), firing)
+
+
+def _saved(lane: Lane) -> dict[str, Any]:
+    f = lane.firing
+    onset_ = [f.onset.best, f.onset.low, f.onset.high] if f else []
+    firing = {"at": f.at, "tier": f.tier, "began": f.began, "onset": onset_, "cusum": f.cusum} if f else None
+    return {"restart": lane.restart, "firing": firing}

@@ -1,0 +1,115 @@
+"""The core of the running service: store, intake, pulls, stages, delivery, and its children.
+
+Source: our own; ARCHITECTURE section 4.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import sys
+import threading
+from datetime import timedelta
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from observe.access import Access
+from observe.app.children import Child, Supervisor
+from observe.app.delivering import Delivering
+from observe.app.detecting import Detecting
+from observe.app.intake import Intake
+from observe.app.pulling import Puller, pulls
+from observe.app.stages import Stages
+from observe.app.tokens import StoredTokens
+from observe.clock import Clock, WallClock
+from observe.errors import ObserveError
+from observe.registry import check_wings
+from observe.sqlworker import SqlWorker
+from observe.store import Store
+from observe.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from observe.spec import Config
+
+_LOG = logging.getLogger("observe.core")
+TICK_S: Final = 2.0
+SEAL_S: Final = 300.0
+RETAIN: Final = {"attempt": 7, "gpu_sample": 7, "serving_sample": 7, "metric_sample": 7, "summary": 400}  # days
+
+
+class Core:
+    """Everything but the HTTP listeners; `start` and `stop` bracket its life."""
+
+    def __init__(self, config: Config, clock: Clock | None = None, *, face: bool = True) -> None:
+        check_wings()
+        self.config = config
+        self.clock = clock or WallClock()
+        self.telemetry = Telemetry()
+        self.store = Store.open(config.site.store.path, self.clock)
+        self.store.set_setting("false_alarms", {k: {"count": r.count, "period_s": r.period_s} for k, r in config.site.false_alarms.items()})
+        self.access = Access(StoredTokens(self.store))
+        self.face_key = secrets.token_urlsafe(32)
+        self.intake = Intake(self.store, self.clock, self.telemetry, config)
+        self.detecting = Detecting()
+        self.stages = Stages(config, self.store, self.detecting, self.telemetry)
+        self.delivering = Delivering(config, self.store, self.clock, self.telemetry)
+        self.puller = Puller(pulls(config.site.collectors), self.intake, self.store, self.clock)
+        path = config.site.store.path
+        self.sql = SqlWorker([path / "lake", path / "snapshot"])
+        children = [Child("detect", [sys.executable, "-m", "observe.app.detecting"], nice=10, pass_fds=self.detecting.channel)]
+        if face:
+            children.append(self._face())
+        self.supervisor = Supervisor(children, lambda name: self.telemetry.children.labels(name).inc())
+        self.ready = threading.Event()
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._beat, name="stages", daemon=True),
+            threading.Thread(target=self._housekeeping, name="housekeeping", daemon=True),
+        ]
+
+    def _face(self) -> Child:
+        server = self.config.site.server
+        argv = [sys.executable, "-m", "dashboards.face", "--core", f"http://{server.listen}", "--listen", server.ui]
+        return Child("face", argv, {"OBSERVE_FACE_KEY": self.face_key})
+
+    def start(self) -> None:
+        """Start children, pulls, stages and delivery."""
+        self.sql.start()
+        self.supervisor.start()
+        self.puller.start()
+        self.delivering.start()
+        for thread in self._threads:
+            thread.start()
+        self.ready.set()
+        _LOG.info("event=ready listen=%s ui=%s pid=%s", self.config.site.server.listen, self.config.site.server.ui, os.getpid())
+
+    def stop(self) -> None:
+        """Stop in the order of the data: pulls, stages, delivery, children, store."""
+        self._stop.set()
+        self.puller.stop()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(timeout=20)
+        self.delivering.stop()
+        self.supervisor.stop()
+        self.sql.stop()
+        self.store.close()
+        self.telemetry.close()
+
+    def _beat(self) -> None:
+        while not self._stop.is_set():
+            started = monotonic()
+            self.stages.tick(self.clock.now())
+            self._stop.wait(max(0.1, TICK_S - (monotonic() - started)))
+
+    def _housekeeping(self) -> None:
+        while not self._stop.wait(SEAL_S):
+            try:
+                with self.telemetry.stage("seal"):
+                    self.store.seal(self.clock.now())
+                with self.telemetry.stage("retain"):
+                    self.store.retain(self.clock.now(), {t: timedelta(days=d) for t, d in RETAIN.items()})
+            except ObserveError as error:
+                self.telemetry.stage_errors.labels("seal").inc()
+                _LOG.warning("event=stage_failed stage=seal error=%s", error)

@@ -1,0 +1,157 @@
+"""Bodies become durable rows: parse, resolve model names, queue, commit, count.
+
+The accounting is exact and by source: `accepted = stored + rejected + queued`, in rows. A row is
+`stored` only when the store says so.
+
+Source: our own; OTLP and LiteLLM formats in `collectors`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from collectors.inflate import inflate
+from observe.clock import Clock
+from observe.registry import plugin
+from observe.schema import Batch, CollectorRun, Parsed, Receipt
+from observe.store import Store
+from observe.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from observe.spec import Config
+
+_IDS_OF_THEIR_OWN = frozenset({"attempt", "label", "change_event", "prediction"})
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A body in hand: what was parsed of it, and the promise of its receipt."""
+
+    parsed: Parsed
+    receipt: Future[Receipt]
+    rows: int
+    newest: datetime | None = field(default=None)
+
+    def wait(self) -> Receipt:
+        """The receipt, when the rows are durable."""
+        return self.receipt.result()
+
+    def reasons(self, receipt: Receipt) -> dict[str, int]:
+        """Rows and items not stored, by reason."""
+        return _sum(self.parsed.rejected, {"duplicate": self.rows} if receipt.duplicate else receipt.rejected)
+
+    def run(self, at: datetime, collector: str, target: str) -> CollectorRun:
+        """The row that tells of this pull."""
+        receipt = self.wait()
+        stored = sum(receipt.stored.values())
+        reasons = self.reasons(receipt)
+        lag = (at - self.newest).total_seconds() if self.newest else None
+        return CollectorRun(at, collector, target, True, self.rows + sum(self.parsed.rejected.values()), stored, reasons, lag, None)
+
+
+def _sum(a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:
+    return {k: a.get(k, 0) + b.get(k, 0) for k in {**a, **b}}
+
+
+class Intake:
+    """Takes bodies from HTTP and from pulls; safe to call from any thread."""
+
+    def __init__(self, store: Store, clock: Clock, telemetry: Telemetry, config: Config) -> None:
+        self._store, self._clock, self._telemetry = store, clock, telemetry
+        self._aliases = {alias: model.name for model in config.models.values() for alias in (model.name, *model.aliases)}
+        self._past = str(config.site.accept.past_s)
+        self._lock = threading.Lock()
+
+    def take(self, kind: str, source: str, payload: bytes, labels: Mapping[str, str], batch_id: str) -> Taken:
+        """Parse a body with collector `kind` and queue its rows.
+
+        Args:
+            kind: entry-point name of the collector.
+            source: name the rows are stored and counted under.
+            payload: the inflated body.
+            labels: what the collector is told: model, cluster, content_type, ...
+            batch_id: the sender's idempotency key; empty makes one from the content, or a random
+                one where rows carry no ids of their own.
+
+        Raises:
+            PayloadError: the body is unusable as a whole.
+            Overloaded: the queue is full.
+        """
+        with self._telemetry.stage("parse", collector=kind):
+            parsed = plugin("observe.collectors", kind).parse(payload, self.now(), self.told({"source": source, **labels}))
+        if not batch_id and any(t.partition(":")[0] in _IDS_OF_THEIR_OWN for t in parsed.tables):
+            batch_id = self.content_id(source, payload)
+        return self.store_parsed(source, parsed, batch_id)
+
+    def now(self) -> datetime:
+        """The present instant."""
+        return self._clock.now()
+
+    def told(self, labels: Mapping[str, str]) -> Mapping[str, str]:
+        """What a collector is told: these labels and how old an item may be."""
+        return {"accept_past_s": self._past, **labels}
+
+    @staticmethod
+    def content_id(source: str, body: bytes) -> str:
+        """A batch id that the same body from the same source always gets."""
+        return hashlib.sha256(source.encode() + b"\0" + body).hexdigest()
+
+    @staticmethod
+    def inflate(wire: bytes, encoding: str) -> bytes:
+        """A body as it came on the wire, inflated within the caps.
+
+        Raises:
+            PayloadTooLarge: it inflates beyond them.
+            UnsupportedPayload: an encoding we do not speak.
+        """
+        return inflate(wire, encoding)
+
+    def store_parsed(self, source: str, parsed: Parsed, batch_id: str) -> Taken:
+        """Queue what a collector parsed; the counts move from accepted to stored or rejected when durable."""
+        tables = {name: self._resolved(name, frame) for name, frame in parsed.tables.items() if frame.height}
+        rows = sum(f.height for f in tables.values())
+        refused = sum(parsed.rejected.values())
+        t = self._telemetry
+        batch = Batch(source, batch_id or secrets.token_hex(16), tables, dict(parsed.rejected))
+        receipt = self._store.submit(batch)
+        t.accepted.labels(source).inc(rows + refused)
+        t.count_rejected(source, parsed.rejected)
+        t.count_repaired(source, parsed.notes)
+        t.queued.labels(source).inc(rows)
+        receipt.add_done_callback(lambda done: self._settled(source, rows, done))
+        return Taken(parsed, receipt, rows, _newest(tables))
+
+    def _settled(self, source: str, rows: int, done: Future[Receipt]) -> None:
+        t = self._telemetry
+        t.queued.labels(source).dec(rows)
+        if done.cancelled() or done.exception() is not None:
+            t.count_rejected(source, {"store_failed": rows})
+            return
+        receipt = done.result()
+        stored = sum(receipt.stored.values())
+        t.stored.labels(source).inc(stored)
+        t.count_rejected(source, {"duplicate": rows} if receipt.duplicate else receipt.rejected)
+        t.count_repaired(source, receipt.notes)
+
+    def _resolved(self, table: str, frame: pl.DataFrame) -> pl.DataFrame:
+        """Model names as the specs know them; unknown names stay as they came."""
+        names = {"attempt": ("model_requested", "model_served", "model_id"), "serving_sample": ("model_id",), "label": ("model_id",)}
+        candidates = [c for c in names.get(table, ()) if c in frame.columns]
+        if not candidates:
+            return frame
+        known = [pl.col(c).replace_strict(self._aliases, default=None, return_dtype=pl.String) for c in candidates]
+        return frame.with_columns(pl.coalesce(*known, *reversed([pl.col(c) for c in candidates])).alias("model_id"))
+
+
+def _newest(tables: Mapping[str, pl.DataFrame]) -> datetime | None:
+    newest = [f["ts"].max() for f in tables.values() if "ts" in f.columns and f.height]
+    return max((n for n in newest if isinstance(n, datetime)), default=None)

@@ -1,0 +1,44 @@
+"""OTLP requests through intake, and the answers the specification asks for.
+
+Source: OTLP specification 1.x; `collectors.otlp` speaks it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from collectors import otlp
+from observe.app.intake import Intake, Taken
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What to send back, once the rows are durable."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def take(intake: Intake, signal: str, wire: bytes, content_type: str, encoding: str) -> tuple[Taken, Answer]:
+    """Decode, parse and queue one request of `traces`, `metrics` or `logs`; its answer holds after the commit.
+
+    Raises:
+        PayloadError: 400, 413 or 415.
+        Overloaded: 429 or 503.
+    """
+    if signal == "traces":
+        request = otlp.decode(wire, content_type, encoding)
+        parsed = otlp.parse_request(request, intake.now(), intake.told({"source": "otlp"}))
+        status, kind, body = otlp.response(parsed, content_type)
+    else:
+        parsed = otlp.parse_unstored(wire, signal, content_type, encoding)
+        status, kind, body = otlp.unstored_response(parsed, signal, content_type)
+    return intake.store_parsed("otlp", parsed, intake.content_id("otlp", wire)), Answer(status, {"Content-Type": kind}, body)
+
+
+def refusal(error: Exception, content_type: str) -> Answer:
+    """The google.rpc.Status answer to a request that was refused whole."""
+    status, headers, body = otlp.error_response(error, content_type)
+    return Answer(status, headers, body)

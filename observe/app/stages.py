@@ -1,0 +1,215 @@
+"""The stages in order: summarise, detect, decide. Each reads rows, runs a pure function, appends rows.
+
+A stage that is killed between windows neither skips nor repeats one: findings and the detector's
+state are one transaction, and the state says up to when it has judged.
+
+Source: our own; ARCHITECTURE section 1.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from alerts import policy
+from observe import summaries
+from observe.app.detecting import Detecting
+from observe.errors import ObserveError
+from observe.registry import plugin
+from observe.schema import Alert, Binning, ChangeEvent, Detected, Evidence, Finding, Incident, Json, Monitor, Window
+from observe.schema.exchange import nouns
+from observe.spec.monitors import derive
+from observe.store import Store
+from observe.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from observe.spec import Config
+
+_LOG = logging.getLogger("observe.stages")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_FRAME_LATENESS: Final = timedelta(seconds=30)  # GPU samples; ARCHITECTURE section 3, Time
+_FRAME_HISTORY: Final = timedelta(hours=24)  # what gauge and imbalance may look back
+_ORDER: Final = ("burn", "silence", "imbalance", "gauge", "rate", "level")  # quick ones first
+_FRAMES: Final[Mapping[str, tuple[str, ...]]] = {"imbalance": ("gpu_5m",), "gauge": ("gpu_5m", "queue_5m")}
+
+
+def floor(at: datetime, seconds: int) -> datetime:
+    """The latest multiple of `seconds` since the epoch that is not after `at`."""
+    return _EPOCH + timedelta(seconds=int((at - _EPOCH).total_seconds()) // seconds * seconds)
+
+
+class Stages:
+    """One tick runs every stage once over all that has come since."""
+
+    def __init__(self, config: Config, store: Store, detecting: Detecting, telemetry: Telemetry) -> None:
+        self._config, self._store, self._detecting, self._telemetry = config, store, detecting, telemetry
+
+    def tick(self, now: datetime) -> None:
+        """Summarise, detect, decide; a stage that fails is counted and the others go on."""
+        self._attempt("summarise", lambda: self._summarise(now))
+        monitors = self._monitors()
+        for detector in _ORDER:
+            group = [m for m in monitors if m.detector == detector]
+            self._attempt(f"detect.{detector}", lambda d=detector, g=group: self._detect(d, g, now))  # type: ignore[misc]
+        self._attempt("decide", lambda: self._decide(now))
+
+    def _attempt(self, stage: str, run: object) -> None:
+        try:
+            with self._telemetry.stage(stage):
+                run()  # type: ignore[operator]
+        except ObserveError as error:
+            self._telemetry.stage_errors.labels(stage).inc()
+            _LOG.warning("event=stage_failed stage=%s error=%s", stage, error)
+
+    def _summarise(self, now: datetime) -> None:
+        summaries.close(self._store, self._config, now)
+
+    def _monitors(self) -> tuple[Monitor, ...]:
+        rows = self._store.read("select model, feature, arg_max(kind, version) as kind from binning group by all order by all")
+        features: dict[str, dict[str, str]] = defaultdict(dict)
+        for model, feature, kind in rows.iter_rows():
+            features[model][feature] = kind
+        return derive(self._config, features)
+
+    # --- detect ---------------------------------------------------------------------------------
+
+    def _detect(self, detector: str, monitors: Sequence[Monitor], now: datetime) -> None:
+        if not monitors:
+            return
+        closed = self._closed(monitors, now)
+        judged = self._judged([m.monitor_id for m in monitors])
+        first = self._first(detector, [m for m in monitors if m.monitor_id not in judged], now)
+        spans: dict[Window, list[Monitor]] = defaultdict(list)
+        for monitor in monitors:
+            start = judged.get(monitor.monitor_id) or first.get(monitor.monitor_id)
+            end = floor(closed.get(monitor.monitor_id, _EPOCH), monitor.window_s)
+            if start is not None and end > start:
+                spans[Window(start, end)].append(monitor)
+        for window, group in sorted(spans.items(), key=lambda item: item[0].start):
+            self._commit(detector, group, window, self._ask(detector, group, window, now), now)
+
+    def _closed(self, monitors: Iterable[Monitor], now: datetime) -> dict[str, datetime]:
+        until = summaries.closed_until(self._store)
+        return {
+            m.monitor_id: until.get(m.measure.rpartition("/")[0], _EPOCH) if m.measure else now - _FRAME_LATENESS
+            for m in monitors
+        }
+
+    def _judged(self, ids: Sequence[str]) -> dict[str, datetime]:
+        rows = self._store.read(
+            "select key, judged_until from core.state where judged_until is not null and list_contains($ids, key)", {"ids": list(ids)}
+        )
+        return dict(rows.iter_rows())
+
+    def _first(self, detector: str, monitors: Sequence[Monitor], now: datetime) -> dict[str, datetime]:
+        """Where a monitor that has never judged begins: at its first summary, or with the fleet's recent past."""
+        if not monitors:
+            return {}
+        rows = self._store.read(
+            "select measure, min(ts) as ts from summary where list_contains($m, measure) group by measure",
+            {"m": sorted({m.measure for m in monitors if m.measure})},
+        )
+        begun = dict(rows.iter_rows())
+        recent = floor(now - (_FRAME_LATENESS if detector == "silence" else _FRAME_HISTORY), 300) - timedelta(seconds=300)
+        starts = {m.monitor_id: begun.get(m.measure) if m.measure else recent for m in monitors}
+        return {m.monitor_id: floor(s, m.window_s) for m in monitors if (s := starts[m.monitor_id]) is not None}
+
+    def _ask(self, detector: str, monitors: Sequence[Monitor], window: Window, now: datetime) -> Detected:
+        state = self._store.state([m.monitor_id for m in monitors])
+        module = plugin("observe.detectors", detector)
+        since = min(module.since(m, state.get(m.monitor_id, {}), window) for m in monitors)
+        measures = sorted({m.measure for m in monitors if m.measure})
+        rows = self._store.read(
+            "select * exclude (ingested_at) from summary where list_contains($m, measure) and ts >= $from and ts < $to and not late"
+            " order by measure, ts",
+            {"m": measures, "from": since, "to": window.end},
+            Window(since, window.end),
+        )
+        evidence = Evidence(
+            tuple(monitors), window, rows, self._binnings(rows), state, self._frames(detector, window, since, now)
+        )
+        return self._detecting.detect(detector, evidence)
+
+    def _binnings(self, rows: pl.DataFrame) -> Mapping[str, Binning]:
+        ids = rows["binning_id"].drop_nulls().unique().to_list()
+        if not ids:
+            return {}
+        found = self._store.read("select * from binning where list_contains($ids, binning_id)", {"ids": ids})
+        return {b.binning_id: b for b in nouns(Binning, found)}
+
+    def _frames(self, detector: str, window: Window, since: datetime, now: datetime) -> dict[str, pl.DataFrame]:
+        if detector == "silence":
+            return {"last_seen": self._last_seen(now)}
+        span = {"from": min(since, window.start), "to": window.end}
+        return {
+            name: self._store.read(
+                f"select * from {name} where ts >= $from and ts < $to order by all", span, Window(span["from"], window.end)
+            )
+            for name in _FRAMES.get(detector, ())
+        }
+
+    def _last_seen(self, now: datetime) -> pl.DataFrame:
+        pulled = {n: c.every_s for n, c in self._config.site.collectors.items() if c.type == "prometheus"}
+        rows = self._store.read(
+            "select collector, max(ts) as last_ts from collector_run where ok and list_contains($names, collector) group by all",
+            {"names": sorted(pulled)},
+        )
+        last = dict(rows.iter_rows())
+        return pl.DataFrame(
+            [{"collector": n, "every_s": float(e), "last_ts": last.get(n), "now": now} for n, e in sorted(pulled.items())],
+            {"collector": pl.String, "every_s": pl.Float64, "last_ts": pl.Datetime("us", "UTC"), "now": pl.Datetime("us", "UTC")},
+        )
+
+    def _commit(self, detector: str, monitors: Sequence[Monitor], window: Window, found: Detected, now: datetime) -> None:
+        findings = [replace(f, made_at=now) for f in found.findings]
+        with self._store.change() as tx:
+            if findings:
+                tx.insert(findings)
+            for m in monitors:
+                tx.set_state(m.monitor_id, found.state.get(m.monitor_id, {}), window.end)
+        for f in findings:
+            self._telemetry.findings.labels(detector, f.state).inc()
+        self._telemetry.watermark.labels(f"detect.{detector}").set(window.end.timestamp())
+
+    # --- decide ---------------------------------------------------------------------------------
+
+    def _decide(self, now: datetime) -> None:
+        mark: Json = self._store.state(["policy"]).get("policy", {})
+        until = datetime.fromisoformat(mark["until"]) if "until" in mark else _EPOCH
+        fresh = nouns(Finding, self._store.read("select * from finding where made_at > $u order by made_at, window_end, finding_id", {"u": until}))
+        if not fresh:
+            return
+        decision = policy.decide(
+            findings=fresh,
+            open_alerts=nouns(Alert, self._store.read("select * from alert where state = 'firing'")),
+            open_incidents=nouns(Incident, self._store.read("select * from incident where state = 'open' or at > $t", {"t": now - timedelta(days=1)})),
+            changes=self._changes(fresh),
+            signals=nouns(Finding, self._store.read(
+                "select * from finding where state = 'alarm' and kind in ('gpu', 'queue', 'imbalance') and window_end > $t order by window_end",
+                {"t": now - timedelta(days=2)})),
+            config=self._config,
+            now=now,
+        )  # fmt: skip
+        with self._store.change() as tx:
+            for rows in (decision.alerts, decision.incidents, decision.actions):
+                if rows:
+                    tx.insert(list(rows))
+            tx.set_state("policy", {"until": max(f.made_at for f in fresh).isoformat()}, None)
+        for incident in decision.incidents:
+            _LOG.info("event=incident id=%s state=%s severity=%s summary=%s", incident.incident_id, incident.state, incident.severity, incident.summary)
+
+    def _changes(self, findings: Sequence[Finding]) -> list[ChangeEvent]:
+        onsets = [f.onset or f.window_start for f in findings if f.state == "alarm"]
+        if not onsets:
+            return []
+        rows = self._store.read(
+            "select * from change_event where ts >= $from and ts < $to order by ts",
+            {"from": min(onsets) - timedelta(hours=6), "to": max(onsets) + timedelta(hours=1)},
+        )
+        return nouns(ChangeEvent, rows)

@@ -1,0 +1,141 @@
+"""`observe sql`: a person's query over a stopped data directory or, through the service, a running one.
+
+Either way the query runs in the sandboxed worker over Parquet; the database file is never opened
+by it.
+
+Source: our own; TRUST section 1.5.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from observe.errors import QueryError, SourceError, UsageError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def run(query: str, site: Path | None, directory: Path | None, *, output: str, fresh: bool, quiet: bool) -> int:
+    """Print the answer on stdout; 0 also when it is empty."""
+    address = None
+    if directory is None:
+        from observe.spec import load
+
+        assert site is not None
+        config = load(site)
+        directory, address = config.site.store.path, config.site.server.listen
+    if not directory.is_dir():
+        raise UsageError(f"{directory} is not a directory; give a data directory with -d or a site configuration with -c")
+    running = _running(directory)
+    if running is None:
+        frame, watermark = _stopped(query, directory)
+    else:
+        frame, watermark = _through(query, running or address or "", directory, fresh)
+    if not quiet:
+        sys.stderr.write(f"{frame.height} rows, data up to {watermark}\n")
+    _print(frame, output)
+    return 0
+
+
+def _running(directory: Path) -> str | None:
+    """Address of the service that owns `directory`; None when nobody does."""
+    from observe.store import owner
+
+    pid = owner(directory)
+    if pid is None:
+        return None
+    try:
+        return str(json.loads((directory / "service.json").read_text())["listen"])
+    except (OSError, ValueError, KeyError) as error:
+        raise SourceError(f"{directory} is in use by process {pid}, but it has no API to ask yet; try again") from error
+
+
+def _token(directory: Path) -> str:
+    token = os.environ.get("OBSERVE_TOKEN")
+    if token:
+        return token
+    try:
+        return (directory / "admin.token").read_text().strip()
+    except OSError as error:
+        raise UsageError("the service asks for a token: set OBSERVE_TOKEN") from error
+
+
+def _through(query: str, listen: str, directory: Path, fresh: bool) -> tuple[pl.DataFrame, str]:
+    import httpx
+    import polars as pl
+
+    headers = {"Authorization": f"Bearer {_token(directory)}"}
+    try:
+        answer = httpx.post(f"http://{listen}/api/v1/sql", json={"sql": query, "fresh": fresh}, headers=headers, timeout=60, trust_env=False)
+    except httpx.HTTPError as error:
+        raise SourceError(f"the service at {listen} did not answer: {error}") from error
+    if answer.status_code != 200:
+        message = answer.json().get("error", answer.text) if "json" in answer.headers.get("content-type", "") else answer.text
+        raise (QueryError if answer.status_code == 400 else SourceError)(message)
+    _warn_if_cut(answer.headers.get("x-observe-truncated") == "true")
+    return pl.read_ipc_stream(io.BytesIO(answer.content)), answer.headers.get("x-observe-watermark", "")
+
+
+def _stopped(query: str, directory: Path) -> tuple[pl.DataFrame, str]:
+    import polars as pl
+
+    from observe.clock import WallClock
+    from observe.sqlworker import Limits, SqlWorker
+    from observe.store import Store
+
+    store = Store.open(directory, WallClock())
+    try:
+        snapshot = store.snapshot()
+    finally:
+        store.close()
+    worker = SqlWorker([directory / "lake", directory / "snapshot"], allow_unsandboxed=True)
+    worker.start()
+    try:
+        answer = worker.query(query, snapshot.views, Limits())
+    finally:
+        worker.stop()
+    _warn_if_cut(answer.truncated)
+    return pl.read_ipc_stream(io.BytesIO(answer.arrow_ipc)), str(snapshot.watermark)
+
+
+def _warn_if_cut(truncated: bool) -> None:
+    if truncated:
+        sys.stderr.write("warning: the answer was cut at the row cap; add a LIMIT or aggregate\n")
+
+
+def _print(frame: pl.DataFrame, output: str) -> None:
+    if output == "parquet":
+        frame.write_parquet(sys.stdout.buffer)
+    elif output == "csv":
+        sys.stdout.write(frame.write_csv())
+    elif output == "json":
+        sys.stdout.write(_json(frame))
+    else:
+        _table(frame)
+
+
+def _json(frame: pl.DataFrame) -> str:
+    def plain(value: object) -> str:
+        return value.isoformat().replace("+00:00", "Z") if hasattr(value, "isoformat") else str(value)
+
+    rows = [{k: None if isinstance(v, float) and v != v else v for k, v in row.items()} for row in frame.iter_rows(named=True)]  # noqa: PLR0124
+    return json.dumps(rows, default=plain, ensure_ascii=False) + "\n"
+
+
+def _table(frame: pl.DataFrame) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name, dtype in frame.schema.items():
+        table.add_column(Text(name), justify="right" if dtype.is_numeric() else "left", overflow="fold")
+    for row in frame.iter_rows():
+        table.add_row(*(Text("" if v is None else str(v)) for v in row))
+    Console(highlight=False, soft_wrap=not sys.stdout.isatty()).print(table)

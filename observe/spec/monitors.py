@@ -1,0 +1,255 @@
+"""What is asked, how often, and how much evidence each question needs before it may disturb anyone.
+
+The site declares one number of false alarms per severity. It is divided by part (SLO, drift, fleet),
+inside a part over models that state a share and over the streams of the others, and for two-sided
+questions over both sides. A stream with share s, judged W times in the period in which B false alarms
+are allowed, needs `h = ln(W/(B*s))` nats. Of the drift part 20 % is kept for features that arrive
+after the count of streams was frozen.
+
+Source: METHODS sections 1.4, 4 (Cadence) and 6; ARCHITECTURE section 5, "One budget".
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import log
+from typing import Any, Final, Literal
+
+from observe.schema import Json, Monitor
+from observe.schema import Severity as AnySeverity
+from observe.spec.burn import YEAR_S, usable
+from observe.spec.config import Config, Model
+from observe.spec.drift import Drift, Feature, attempt_features
+from observe.spec.monitoring import Slo
+from observe.spec.quantity import Effect, Rate
+
+RESERVE: Final = 0.2  # of the drift part, for newborn streams
+LEVEL_WINDOW_S: Final = 3_600  # level streams keep their budget at one hour; METHODS section 4, Cadence
+FAST_EFFECT: Final = Effect(1.0, "sigma")  # what the second, quick stream of a feature looks for
+SITE: Final = "site"
+_MINUTE_S: Final = 60
+_FIVE_MINUTES_S: Final = 300
+
+Part = Literal["slo", "drift", "fleet"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A monitor that has not got its share yet."""
+
+    part: Part
+    sides: int  # one-sided streams it consists of
+    monitor: Monitor
+    newborn: bool = False
+
+
+def derive(
+    config: Config,
+    features: Mapping[str, Mapping[str, str]],
+    settled: Mapping[str, Collection[str]] | None = None,
+) -> tuple[Monitor, ...]:
+    """Every question the configuration asks, with its evidence threshold.
+
+    Args:
+        config: the validated configuration.
+        features: features seen so far, by model: `{model: {feature: "numeric" | "categorical"}}`;
+            watched where `drift.features` names none.
+        settled: features by model when the count of streams was last frozen; others draw on the
+            reserve. None: all are settled.
+
+    Returns:
+        Monitors in a stable order; monitor_id is unique.
+    """
+    drafts = [draft for model in config.models.values() for draft in _of_model(model, features, settled)]
+    drafts += _of_site(config)
+    budget = _Budget(config, drafts)
+    quiet = [_gauge(SITE, "gpu")] + [_gauge(name, "queue") for name in config.models]
+    return tuple(budget.with_threshold(draft) for draft in drafts) + tuple(quiet)
+
+
+def threshold_nats(windows: float, allowed: float, share: float) -> float:
+    """`h = ln(W/(B*share))`, never below 0.
+
+    Args:
+        windows: judged windows in the period.
+        allowed: false alarms allowed in it, at the whole site.
+        share: of one one-sided stream, 0-1.
+
+    >>> round(threshold_nats(720, 1, 1 / 120), 2)  # 120 streams hourly, 1 per 30 d
+    11.37
+    """
+    return max(0.0, log(windows / (allowed * share)))
+
+
+class _Budget:
+    """Divides the site's promise over drafts."""
+
+    def __init__(self, config: Config, drafts: Sequence[_Draft]) -> None:
+        self._site = config.site
+        self._stated = {
+            m.name: m.monitoring.share
+            for m in config.models.values()
+            if m.monitoring is not None and m.monitoring.share is not None
+        }
+        self._streams: dict[tuple[str, str, bool], int] = defaultdict(int)
+        for d in drafts:
+            self._streams[self._pot(d)] += d.sides
+
+    def _pot(self, draft: _Draft) -> tuple[str, str, bool]:
+        model = draft.monitor.model if draft.monitor.model in self._stated else ""
+        return draft.part, model, draft.newborn
+
+    def share(self, draft: _Draft) -> float:
+        """What one one-sided stream of `draft` may spend of the site's budget, 0-1."""
+        part, model, newborn = self._pot(draft)
+        whole = self._site.shares[draft.part]
+        if part == "drift":
+            whole *= RESERVE if newborn else 1 - RESERVE
+        whole *= self._stated[model] if model else 1 - sum(self._stated.values()) if part != "fleet" else 1.0
+        return whole / self._streams[self._pot(draft)]
+
+    def with_threshold(self, draft: _Draft) -> Monitor:
+        """The draft's monitor with share and threshold."""
+        monitor, one_side = draft.monitor, self.share(draft)
+        if monitor.detector == "burn":
+            return self._with_tiers(monitor, one_side)
+        rate = self._site.false_alarms["page" if monitor.severity == "page" else "ticket"]
+        needed = threshold_nats(rate.period_s / monitor.window_s, rate.count, one_side)
+        return replace(monitor, share=one_side * draft.sides, threshold_nats=needed)
+
+    def _with_tiers(self, monitor: Monitor, share: float) -> Monitor:
+        """A burn monitor whose tiers know their gate; the share of each severity is split over its tiers."""
+        alphas = {severity: per_year(rate) * share for severity, rate in self._site.false_alarms.items()}
+        tiers = usable(monitor.params["objective"], monitor.params["window_s"])
+        rows: list[dict[str, Any]] = []
+        for t in tiers:
+            alpha = alphas[t.severity] / sum(other.severity == t.severity for other in tiers)
+            rows.append({
+                "name": t.name, "severity": t.severity, "long_s": t.long_s, "short_s": t.short_s,
+                "factor": t.factor(monitor.params["window_s"]), "alpha_per_year": alpha, "gate_nats": t.gate_nats(alpha),
+            })  # fmt: skip
+        params = {
+            **monitor.params, "tiers": rows,
+            "alpha_per_year": alphas["page"], "ticket_alpha_per_year": alphas["ticket"],
+        }  # fmt: skip
+        severity: AnySeverity = "page" if any(t.severity == "page" for t in tiers) else "ticket"
+        gate = min(row["gate_nats"] for row in rows if row["severity"] == severity)
+        return replace(monitor, severity=severity, share=share, threshold_nats=gate, params=params)
+
+
+def per_year(rate: Rate) -> float:
+    """Events of a rate in a year of 360 d."""
+    return rate.count * YEAR_S / rate.period_s
+
+
+def watched(model: Model, features: Mapping[str, Mapping[str, str]]) -> tuple[tuple[Feature, str], ...]:
+    """Features whose drift is watched, with their kind: those named, else all that arrived."""
+    drift = model.monitoring.drift if model.monitoring else None
+    if drift is None:
+        return ()
+    seen = features.get(model.name, {})
+    columns = attempt_features() if drift.source == "attempts" else {}
+    named = drift.features or tuple(Feature(name=name) for name in sorted(seen))
+    return tuple((f, f.kind or seen.get(f.name) or columns.get(f.name, "numeric")) for f in named)
+
+
+def _of_model(
+    model: Model, features: Mapping[str, Mapping[str, str]], settled: Mapping[str, Collection[str]] | None
+) -> Iterator[_Draft]:
+    monitoring = model.monitoring
+    if monitoring is None:
+        return
+    for slo in monitoring.slos:
+        yield _burn(model.name, slo)
+    drift = monitoring.drift
+    if monitoring.slos or (drift is not None and drift.source == "attempts"):
+        yield _rate(model.name, "error", "share", f"{model.name}/attempts/error", newborn=False)
+    for feature, kind in watched(model, features) if drift else ():
+        newborn = settled is not None and feature.name not in settled.get(model.name, ())
+        assert drift is not None
+        yield from _of_feature(model.name, drift, feature, kind, newborn)
+
+
+def _of_feature(model: str, drift: Drift, feature: Feature, kind: str, newborn: bool) -> Iterator[_Draft]:
+    measure = f"{model}/{drift.source}/{feature.name}"
+    yield _rate(model, feature.name, "missing", measure, newborn)
+    if kind != "numeric":
+        return
+    effect = feature.min_effect or drift.min_effect
+    for score, window_s, smallest in (
+        ("location", LEVEL_WINDOW_S, effect),
+        ("location_fast", int(drift.window_s), _larger(effect, FAST_EFFECT)),
+    ):
+        monitor = Monitor(
+            f"{model}/level/{feature.name}/{score}", model, "level", measure, feature.name, "location", window_s,
+            "ticket", 0.0, 0.0, smallest.value, smallest.unit,
+            {"sides": 2, "kind": kind, "reference": _reference(drift), "user_unit": feature.unit or "", "fast": score != "location"},
+        )  # fmt: skip
+        yield _Draft("drift", 2, monitor, newborn)
+
+
+def _larger(effect: Effect, floor: Effect) -> Effect:
+    return effect if effect.unit == floor.unit and effect.value > floor.value else floor
+
+
+def _reference(drift: Drift) -> Json:
+    reference = drift.reference
+    given: dict[str, Any] = {"kind": reference.kind, "last_s": reference.last_s}
+    for name, instant in (("from", reference.start), ("to", reference.end)):
+        given[name] = instant.isoformat() if instant else None
+    return given
+
+
+def _rate(model: str, feature: str, score: str, measure: str, newborn: bool) -> _Draft:
+    monitor_id = f"{model}/rate/{feature}/{score}"
+    monitor = Monitor(
+        monitor_id, model, "rate", measure, feature, score, _FIVE_MINUTES_S, "ticket", 0.0, 0.0, None, "ratio"
+    )
+    return _Draft("drift", 1, monitor, newborn)
+
+
+def _burn(model: str, slo: Slo) -> _Draft:
+    params: Json = {
+        "objective": slo.objective, "window_s": slo.window_s, "kind": slo.kind,
+        "column": slo.column, "threshold_s": slo.threshold_s, "good": str(slo.good) if slo.good else None,
+    }  # fmt: skip
+    monitor = Monitor(
+        f"{model}/burn/{slo.name}", model, "burn", f"{model}/slo/{slo.name}", slo.name, "slo", _MINUTE_S,
+        "page", 0.0, 0.0, None, "x budget", params,
+    )  # fmt: skip
+    return _Draft("slo", 1, monitor)
+
+
+def _of_site(config: Config) -> Iterator[_Draft]:
+    pulled = [(name, c) for name, c in config.site.collectors.items() if c.type == "prometheus"]
+    for name, collector in pulled:
+        params: Json = {"every_s": collector.every_s}
+        yield _Draft("fleet", 1, _fleet(f"{SITE}/silence/{name}", "silence", name, _MINUTE_S, params))
+    if pulled:
+        yield _Draft("fleet", 1, _fleet(f"{SITE}/imbalance/gpu", "imbalance", "gpu", _FIVE_MINUTES_S, {}))
+
+
+def _fleet(monitor_id: str, detector: str, subject: str, window_s: int, params: Json) -> Monitor:
+    return Monitor(monitor_id, SITE, detector, "", subject, detector, window_s, "ticket", 0.0, 0.0, None, "", params)
+
+
+def _gauge(model: str, subject: str) -> Monitor:
+    """A counted fact that informs and spends nothing."""
+    monitor_id = f"{model}/gauge/{subject}"
+    return Monitor(
+        monitor_id,
+        model,
+        "gauge",
+        "",
+        subject,
+        "gauge",
+        _FIVE_MINUTES_S,
+        "inform",
+        0.0,
+        0.0,
+        None,
+        "",
+        {"kind": subject},
+    )

@@ -1,0 +1,179 @@
+"""The site: where data lies, what is collected, what it costs, how many false alarms are promised.
+
+Source: our own (`observe/v1`, kind `Site`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from observe.spec.nearest import did_you_mean
+from observe.spec.quantity import Malformed, Rate, write_duration
+from observe.spec.written import (
+    Address,
+    AnyPath,
+    Duration,
+    FalseAlarmRate,
+    HostPort,
+    Name,
+    PathPattern,
+    Percent,
+    Price,
+    Secret,
+    Size,
+    Written,
+)
+
+Severities = Literal["page", "ticket"]
+Parts = Literal["slo", "drift", "fleet"]
+DAY_S: Final = 86_400.0
+PULLED: Final[Mapping[str, float]] = {
+    "prometheus": 15.0,
+    "files": 60.0,
+}  # types we read ourselves, default cadence in s
+PUSHED_EVERY_S: Final = 300.0  # a pushing source is expected to say something at least this often
+_TYPES: Final = ("prometheus", "files", "otlp", "litellm", "predictions", "labels", "events")
+FALSE_ALARMS: Final[Mapping[Severities, Rate]] = {"page": Rate(1, 90 * DAY_S), "ticket": Rate(1, 7 * DAY_S)}
+SHARES: Final[Mapping[Parts, float]] = {"slo": 0.5, "drift": 0.4, "fleet": 0.1}
+
+
+def _collector_type(value: Any) -> Any:
+    if isinstance(value, str) and value not in _TYPES:
+        plugged = {e.name for e in entry_points(group="observe.collectors")}
+        if value not in plugged:
+            raise Malformed(f"unknown collector type {value!r}", did_you_mean(value, {*plugged, *_TYPES}))
+    return value
+
+
+class StoreSpec(Written):
+    """Where rows lie and how much room they may take."""
+
+    path: AnyPath = Field(default=Path("data"), validate_default=True)
+    size_bytes: Size = Field(default=100 * 10**9, alias="size")
+
+
+class CollectorSpec(Written):
+    """One source: a type, and what that type needs."""
+
+    type: Annotated[str, BeforeValidator(_collector_type)]
+    targets: tuple[Address, ...] = ()
+    every_s: Duration = Field(default=0.0, alias="every")  # filled by type when not written
+    labels: Mapping[str, str] = Field(default_factory=dict)
+    path: PathPattern | None = None
+    model: Name | None = None
+    timeout_s: Duration = Field(default=10.0, alias="timeout")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _cadence(cls, data: Any) -> Any:
+        if isinstance(data, dict) and not {"every", "every_s"} & data.keys():
+            return {**data, "every": write_duration(PULLED.get(data.get("type", ""), PUSHED_EVERY_S))}
+        return data
+
+    @model_validator(mode="after")
+    def _needs(self) -> Self:
+        if self.type == "prometheus" and not self.targets:
+            raise Malformed("a prometheus collector needs targets", 'targets: ["http://host:9400/metrics"]')
+        if self.type == "files" and not (self.path and self.model):
+            raise Malformed("a files collector needs path and model", 'path: "./predictions/*.parquet", model: fraud')
+        if self.type != "prometheus" and self.targets:
+            raise Malformed(f"a {self.type} collector has no targets", "it is sent to, or reads a path; remove targets")
+        if self.every_s <= 0 or self.timeout_s <= 0:
+            raise Malformed("every and timeout must be longer than nothing", "every: 15s")
+        return self
+
+
+class AlertsSpec(Written):
+    """How alerts reach people: pushed to Alertmanager, or by generated Prometheus rules; never both."""
+
+    mode: Literal["push", "rules"] = "push"
+    alertmanager: tuple[Address, ...] = ()
+    interval_s: Duration = Field(default=60.0, alias="interval", ge=1)
+    dashboard_url: Address | None = Field(default=None, alias="dashboardUrl")
+
+
+class TlsSpec(Written):
+    """Certificate and key of the listeners."""
+
+    cert: AnyPath
+    key: AnyPath
+
+
+class ServerSpec(Written):
+    """Addresses we listen on, and who may come in."""
+
+    listen: HostPort = "127.0.0.1:8080"
+    otlp: HostPort = "127.0.0.1:4318"
+    ui: HostPort = "127.0.0.1:8050"
+    token: Secret | None = None
+    auth: Literal["token", "none"] = "token"
+    tls: TlsSpec | None = None
+
+    @model_validator(mode="after")
+    def _closed(self) -> Self:
+        reachable = [a for a in (self.listen, self.otlp, self.ui) if not is_loopback(a)]
+        if self.auth == "none" and reachable:
+            raise Malformed(
+                f"{reachable[0]} can be reached from elsewhere without a token", "auth: token, or bind 127.0.0.1"
+            )
+        return self
+
+
+def is_loopback(host_port: str) -> bool:
+    """Whether only this machine can reach `host:port`; an empty host is every address.
+
+    >>> is_loopback("127.0.0.1:8080"), is_loopback(":8080")
+    (True, False)
+    """
+    host = host_port.rpartition(":")[0].strip("[]")
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class AcceptSpec(Written):
+    """How old the rows of live intakes may be."""
+
+    past_s: Duration = Field(default=7 * DAY_S, alias="past")
+
+
+def _both(rates: Mapping[Severities, Rate]) -> Mapping[Severities, Rate]:
+    return {**FALSE_ALARMS, **rates}
+
+
+def _whole(shares: Mapping[Parts, float]) -> Mapping[Parts, float]:
+    every = {**dict.fromkeys(SHARES, 0.0), **shares}
+    if abs(sum(every.values()) - 1) > 1e-9:
+        raise Malformed(f"shares add up to {sum(every.values()):.4g}, not to 100%", "slo: 50%, drift: 40%, fleet: 10%")
+    return every
+
+
+Rates = Annotated[Mapping[Severities, FalseAlarmRate], AfterValidator(_both)]
+Shares = Annotated[Mapping[Parts, Percent], AfterValidator(_whole)]
+
+
+def _glob_below(value: Any) -> Any:
+    if isinstance(value, str) and (Path(value).is_absolute() or ".." in Path(value).parts):
+        raise Malformed(f"{value!r} leads out of the configuration's folder", "models/*.yaml")
+    return value
+
+
+class Site(Written):
+    """One installation: everything that is not about a single model."""
+
+    store: StoreSpec = Field(default_factory=StoreSpec)
+    collectors: Mapping[Name, CollectorSpec] = Field(default_factory=dict)
+    prices: Mapping[str, Price] = Field(default_factory=dict)  # USD per hour by accelerator type
+    false_alarms: Rates = Field(default_factory=lambda: dict(FALSE_ALARMS), alias="falseAlarms")
+    shares: Shares = Field(default_factory=lambda: dict(SHARES))
+    alerts: AlertsSpec = Field(default_factory=AlertsSpec)
+    server: ServerSpec = Field(default_factory=ServerSpec)
+    accept: AcceptSpec = Field(default_factory=AcceptSpec)
+    models: Annotated[str, BeforeValidator(_glob_below)] = "models/*.yaml"

@@ -1,0 +1,13 @@
+"""The store: DuckDB with one writer, a lake of Parquet files, and SQL over both.
+
+Source: our own; ARCHITECTURE section 3.
+"""
+
+from __future__ import annotations
+
+from observe.store.lake import Sealed
+from observe.store.snapshot import Snapshot
+from observe.store.store import Store
+from observe.store.transaction import Transaction
+
+__all__ = ["Sealed", "Snapshot", "Store", "Transaction"]

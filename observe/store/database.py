@@ -1,0 +1,165 @@
+"""The open DuckDB file: cursors for readers, one lock around every writing transaction, reopening.
+
+With two writers DuckDB reports catalog conflicts; with one lock around appends, swaps, ALTERs and
+retention there are none. A failed COMMIT means "unknown" and leaves the instance unusable, so it is
+closed and opened again; whoever wrote then asks the ledger.
+
+Source: our own; MECHANISMS (c), TRUST section 1.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from observe.errors import StoreError
+
+STORAGE_VERSION: Final = "v2.0.0"  # of the file; pinned, so that every 2.x can open it
+_READERS_LEAVE_S: Final = 30.0  # how long a reopen waits for running queries before it interrupts them
+_LOG = logging.getLogger("observe.store")
+
+
+class Database:
+    """One DuckDB file, opened by this process only.
+
+    Args:
+        path: the file, or None for a database in memory.
+        threads: DuckDB's worker threads.
+        memory: DuckDB's memory limit, e.g. `2GB`.
+
+    Raises:
+        StoreError: the file cannot be opened.
+    """
+
+    def __init__(self, path: Path | None, *, threads: int, memory: str) -> None:
+        self._path = path
+        self._config: dict[str, str] = {
+            "threads": str(threads),
+            "memory_limit": memory,
+            "storage_compatibility_version": STORAGE_VERSION,
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "python_enable_replacements": "false",
+        }
+        if path is not None:
+            self._config["temp_directory"] = str(path.parent / "tmp")
+        self._write = threading.Lock()
+        self._gate = threading.Condition()
+        self._cursors: set[duckdb.DuckDBPyConnection] = set()
+        self._reopening = False
+        self.seq = 0  # number of the newest writing transaction
+        self.after_commit: Callable[[], None] = _nothing
+        self.after_rollback: Callable[[duckdb.DuckDBPyConnection], None] = _nothing  # given a fresh cursor
+        self._connection = self._connect()
+
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        try:
+            connection = duckdb.connect(str(self._path or ":memory:"), config=self._config)
+            connection.execute("SET GLOBAL TimeZone = 'UTC'")
+        except duckdb.Error as error:
+            raise StoreError(f"{self._path}: DuckDB cannot open this file: {error}") from error
+        return connection
+
+    @contextmanager
+    def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor of one's own, for reading."""
+        with self._gate:
+            self._gate.wait_for(lambda: not self._reopening)
+            cursor = self._connection.cursor()
+            self._cursors.add(cursor)
+        try:
+            yield cursor
+        finally:
+            with self._gate:
+                self._cursors.discard(cursor)
+                cursor.close()
+                self._gate.notify_all()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor inside one read-only transaction: everything read through it is of one moment."""
+        with self.cursor() as cursor:
+            cursor.execute("BEGIN TRANSACTION READ ONLY")
+            try:
+                yield cursor
+            finally:
+                with suppress(duckdb.Error):
+                    cursor.execute("ROLLBACK")
+
+    @contextmanager
+    def change(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The one writing transaction; committed when the block ends, rolled back when it raises.
+
+        Raises:
+            StoreError: DuckDB refused; when it refused the COMMIT, whether the rows are stored is unknown.
+        """
+        with self._write:
+            self.seq += 1
+            cursor = self._connection.cursor()
+            cursor.execute("BEGIN")
+            try:
+                yield cursor
+            except BaseException as error:
+                self._roll_back(cursor, error)
+                raise
+            try:
+                cursor.execute("COMMIT")
+            except duckdb.Error as error:
+                cursor.close()
+                self._reopen()
+                self._tell_rollback()
+                raise StoreError(f"commit failed, its rows may or may not be stored: {error}") from error
+            cursor.close()
+            self.after_commit()
+
+    def _roll_back(self, cursor: duckdb.DuckDBPyConnection, error: BaseException) -> None:
+        broken = isinstance(error, (duckdb.FatalException, duckdb.InternalException, duckdb.IOException))
+        try:
+            cursor.execute("ROLLBACK")
+        except duckdb.Error:
+            broken = True
+        cursor.close()
+        if broken:
+            self._reopen()
+        self._tell_rollback()
+        if isinstance(error, duckdb.Error):
+            raise StoreError(f"DuckDB refused a write: {error}") from error
+
+    def _tell_rollback(self) -> None:
+        cursor = self._connection.cursor()
+        self.after_rollback(cursor)
+        cursor.close()
+
+    def _reopen(self) -> None:
+        _LOG.warning("event=database_reopen path=%s", self._path)
+        with self._gate:
+            self._reopening = True
+            if not self._gate.wait_for(lambda: not self._cursors, _READERS_LEAVE_S):
+                for cursor in self._cursors:
+                    cursor.interrupt()
+                self._gate.wait_for(lambda: not self._cursors, _READERS_LEAVE_S)
+            try:
+                with suppress(duckdb.Error):
+                    self._connection.close()
+                self._connection = self._connect()
+            finally:
+                self._reopening = False
+                self._gate.notify_all()
+
+    def close(self) -> None:
+        """Wait for the writer, then close; readers that still run are interrupted."""
+        with self._write, self._gate:
+            for cursor in self._cursors:
+                cursor.interrupt()
+            self._gate.wait_for(lambda: not self._cursors, _READERS_LEAVE_S)
+            self._connection.close()
+
+
+def _nothing(*_: object) -> None:
+    """Before a store is built upon the database nobody has to be told."""

@@ -1,0 +1,86 @@
+"""Which Parquet files belong to which bulk table, and what span of event time each holds.
+
+A file that leaves its table is first marked dead and unlinked after a grace longer than any query.
+
+Source: our own; MECHANISMS (c).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+
+from observe.schema import Window
+
+_LIVE = "SELECT path FROM core.manifest WHERE table_name = $table AND dead_at IS NULL"
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """One sealed file: where it is (relative to the data directory) and what it holds."""
+
+    key: str
+    path: str
+    t_min: datetime
+    t_max: datetime
+    rows: int
+    size: int  # bytes
+    seq: int  # newest commit it may hold rows of
+    ingested_max: datetime
+
+
+class Manifest:
+    """The list of sealed files, read in the caller's transaction."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def files(self, cursor: duckdb.DuckDBPyConnection, key: str, window: Window | None = None) -> list[Path]:
+        """Live files of a bulk table in order of time; with a window only those that overlap it."""
+        sql, params = _LIVE, {"table": key}
+        if window is not None:
+            sql += " AND t_max >= $start AND t_min < $end"
+            params |= {"start": window.start, "end": window.end}  # type: ignore[dict-item]
+        rows = cursor.execute(f"{sql} ORDER BY t_min, path", params).fetchall()
+        return [self.folder / path for (path,) in rows]
+
+    def all_files(self, cursor: duckdb.DuckDBPyConnection) -> Mapping[str, list[Path]]:
+        """Live files of every bulk table in order of time."""
+        found: dict[str, list[Path]] = defaultdict(list)
+        sql = "SELECT table_name, path FROM core.manifest WHERE dead_at IS NULL ORDER BY t_min, path"
+        for key, path in cursor.execute(sql).fetchall():
+            found[key].append(self.folder / path)
+        return found
+
+    def add(self, cursor: duckdb.DuckDBPyConnection, sheet: Sheet, now: datetime) -> None:
+        """Let a file belong to its table."""
+        cursor.execute(
+            "INSERT INTO core.manifest VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
+            [sheet.key, sheet.path, sheet.t_min, sheet.t_max, sheet.rows, sheet.size, sheet.seq,
+             sheet.ingested_max, now],
+        )  # fmt: skip
+
+    def unlink_dead(self, cursor: duckdb.DuckDBPyConnection, before: datetime | None = None) -> int:
+        """Remove dead files and their lines: those that died by `before`, or all; how many."""
+        where = "dead_at IS NOT NULL" if before is None else "dead_at <= $before"
+        params = {} if before is None else {"before": before}
+        paths = cursor.execute(f"SELECT path FROM core.manifest WHERE {where}", params).fetchall()
+        for (path,) in paths:
+            (self.folder / path).unlink(missing_ok=True)
+        cursor.execute(f"DELETE FROM core.manifest WHERE {where}", params)
+        return len(paths)
+
+    def remove_orphans(self, cursor: duckdb.DuckDBPyConnection) -> int:
+        """Unlink files under the lake that no line names, left by a process that died; how many."""
+        named = {path for (path,) in cursor.execute("SELECT path FROM core.manifest").fetchall()}
+        orphans = [
+            path for path in (self.folder / "lake").rglob("*") if path.is_file() and str(path.relative_to(self.folder)) not in named
+        ]
+        for path in orphans:
+            path.unlink()
+        return len(orphans)

@@ -1,0 +1,100 @@
+"""What happens between opening the file and serving: schema, views, orphans, what was seen lately.
+
+Source: our own; ARCHITECTURE section 3.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import duckdb
+
+from observe.errors import StoreError
+from observe.store import ddl
+from observe.store.database import Database
+from observe.store.ledger import Ledger
+from observe.store.manifest import Manifest
+from observe.store.predictions import Features
+from observe.store.rows import identity
+from observe.store.views import create_bulk_view, create_derived_views, create_predictions_view, parquet_sql
+from observe.store.writer import REMEMBERED, Writer
+
+
+def prepare(database: Database, manifest: Manifest, features: Features) -> None:
+    """Make tables and views, refuse a newer schema, remove files that belong to nobody.
+
+    Raises:
+        StoreError: the directory was written by a newer Observe.
+    """
+    with database.change() as cursor:
+        _check_version(cursor, manifest)
+        for statement in ddl.create_statements():
+            cursor.execute(statement)
+        cursor.execute("INSERT OR REPLACE INTO core.meta VALUES ('schema_version', ?)", [str(ddl.SCHEMA_VERSION)])
+        features.load(cursor)
+        _widen(cursor, features)
+        manifest.unlink_dead(cursor)
+        create_views(cursor, manifest, features)
+    with database.snapshot() as cursor:
+        manifest.remove_orphans(cursor)
+
+
+def create_views(cursor: duckdb.DuckDBPyConnection, manifest: Manifest, features: Features) -> None:
+    """(Re)create every view; paths are absolute, so a directory that was moved needs this once."""
+    files = manifest.all_files(cursor)
+    for bulk in (*ddl.bulk_tables(), *features.bulks()):
+        create_bulk_view(cursor, bulk, files.get(bulk.key, ()))
+    create_predictions_view(cursor, features.bulks())
+    create_derived_views(cursor)
+
+
+def _check_version(cursor: duckdb.DuckDBPyConnection, manifest: Manifest) -> None:
+    known = cursor.execute("SELECT 1 FROM duckdb_tables() WHERE schema_name = 'core' AND table_name = 'meta'").fetchall()
+    if not known:
+        return
+    for (version,) in cursor.execute("SELECT value FROM core.meta WHERE key = 'schema_version'").fetchall():
+        if int(version) > ddl.SCHEMA_VERSION:
+            raise StoreError(
+                f"{manifest.folder}: this data directory has schema version {version}, this Observe knows up to "
+                f"{ddl.SCHEMA_VERSION}; run the newer Observe, or choose another directory with store.path"
+            )
+
+
+def _widen(cursor: duckdb.DuckDBPyConnection, features: Features) -> None:
+    """Give stored tables the columns that their nouns gained since."""
+    stored = [(ddl.core_table(t), t) for t in ddl.native_tables()]
+    stored += [(b.hot, b.table) for b in (*ddl.bulk_tables(), *features.bulks())]
+    for name, table in stored:
+        present = [row[0] for row in cursor.execute(f"DESCRIBE {name}").fetchall()]
+        for column, sql in ddl.missing_columns(table, present):
+            cursor.execute(f"ALTER TABLE {name} ADD COLUMN {column} {sql}")
+
+
+def seed(
+    cursor: duckdb.DuckDBPyConnection, writer: Writer, ledger: Ledger, manifest: Manifest, now: datetime
+) -> None:
+    """Recognise again the batches of the last day and the rows that came in the last two hours."""
+    ledger.load(cursor, now)
+    since = now - REMEMBERED
+    for bulk in writer.bulks():
+        keys = identity(bulk.table)
+        if not keys:
+            continue
+        columns = ", ".join(ddl.quoted(k) for k in keys)
+        sql = f"SELECT {columns} FROM {bulk.hot}"
+        lately = cursor.execute(
+            "SELECT path FROM core.manifest WHERE table_name = ? AND dead_at IS NULL AND ingested_max >= ?", [bulk.key, since]
+        ).fetchall()
+        if lately:
+            files = parquet_sql([manifest.folder / path for (path,) in lately])
+            sql += f" UNION ALL SELECT {columns} FROM {files} WHERE ingested_at >= $since"
+        writer.seed(bulk.key, cursor.sql(sql, params={"since": since} if lately else None).pl(), now)
+
+
+def newest_commit(cursor: duckdb.DuckDBPyConnection, writer: Writer) -> tuple[int, datetime | None]:
+    """The highest commit number in the file and when the newest batch was committed."""
+    parts = ["SELECT max(seq) AS seq FROM core.batch", "SELECT max(seq) FROM core.manifest"]
+    parts += [f"SELECT max(seq) FROM {bulk.hot}" for bulk in writer.bulks()]
+    [(seq,)] = cursor.execute(f"SELECT coalesce(max(seq), 0) FROM ({' UNION ALL '.join(parts)})").fetchall()
+    [(newest,)] = cursor.execute("SELECT max(committed_at) FROM core.batch").fetchall()
+    return seq, newest

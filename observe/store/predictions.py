@@ -1,0 +1,177 @@
+"""Features of a model become typed columns, decided once: name and type never change afterwards.
+
+Numbers are DOUBLE, truth values BOOLEAN, everything else VARCHAR. A value that does not fit the
+decided type becomes NULL, is counted (`type_conflict`) and marks its row (quality bit 16).
+Identifiers of DuckDB ignore case, so `Z` after `z` is stored as `Z_2`. A model's features beyond
+the 500th are kept as JSON text in `extra`.
+
+Source: our own; ARCHITECTURE section 2, MECHANISMS (c).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import duckdb
+import polars as pl
+
+from observe.schema import TABLES
+from observe.store.ddl import PREDICTION, Bulk, hot_columns, quoted
+
+MAX_FEATURES: Final = 500
+CONFLICT_BIT: Final = 16  # of `quality`, see schema.Prediction
+EXTRA: Final = "extra"
+_TABLE: Final = TABLES["prediction"]
+_FIXED: Final = frozenset(c.name for c in _TABLE.columns)
+_TYPES: Final[Mapping[str, Any]] = {"DOUBLE": pl.Float64, "BOOLEAN": pl.Boolean, "VARCHAR": pl.String}
+
+
+@dataclass(slots=True)
+class _Model:
+    bulk: Bulk
+    columns: dict[str, tuple[str, str]] = field(default_factory=dict)  # feature -> column, type
+    taken: set[str] = field(default_factory=lambda: {*_FIXED, "seq", EXTRA})  # column names, casefolded
+
+
+class Features:
+    """The decided columns of every model; changed only inside the writing transaction."""
+
+    def __init__(self) -> None:
+        self._models: dict[str, _Model] = {}
+
+    def load(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Read all decisions again, e.g. after a transaction was rolled back."""
+        models = {m: _Model(Bulk(PREDICTION + m, _TABLE, n)) for m, n in cursor.execute(
+            "SELECT model, name FROM core.model_table ORDER BY model").fetchall()}  # fmt: skip
+        for model, feature, column, kind in cursor.execute("FROM core.feature_column").fetchall():
+            models[model].columns[feature] = (column, kind)
+            models[model].taken.add(column.casefold())
+        self._models = models
+
+    def bulks(self) -> tuple[Bulk, ...]:
+        """The bulk tables of all models, by model name."""
+        return tuple(self._models[m].bulk for m in sorted(self._models))
+
+    def bulk(self, model: str) -> Bulk | None:
+        """The bulk table of `model`, None before its first row."""
+        found = self._models.get(model)
+        return found.bulk if found else None
+
+    def known(self) -> Mapping[str, Mapping[str, str]]:
+        """Every model's features with their SQL types."""
+        return {m: {f: kind for f, (_, kind) in x.columns.items()} for m, x in self._models.items()}
+
+    def admit(self, cursor: duckdb.DuckDBPyConnection, model: str) -> bool:
+        """Give `model` a table if it has none; True when it is new and its views must be made."""
+        if model in self._models:
+            return False
+        name = _unique(_safe(model), {m.bulk.name for m in self._models.values()})
+        bulk = Bulk(PREDICTION + model, _TABLE, name)
+        cursor.execute("INSERT INTO core.model_table VALUES (?, ?)", [model, name])
+        cursor.execute(f"CREATE TABLE {bulk.hot} ({hot_columns(_TABLE)}, {EXTRA} VARCHAR)")
+        self._models[model] = _Model(bulk)
+        return True
+
+    def fit(self, cursor: duckdb.DuckDBPyConnection, model: str, frame: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+        """Rename and cast the features of `frame` to the model's columns, deciding new ones.
+
+        Returns:
+            The frame as it can be inserted by name, and how many values became NULL for their type.
+        """
+        decided = self._models[model]
+        features = [c for c in frame.columns if c not in _FIXED and frame.schema[c] != pl.Null]
+        for feature in features:
+            if feature not in decided.columns and len(decided.columns) < MAX_FEATURES:
+                self._decide(cursor, decided, model, feature, frame.schema[feature])
+        kept = [f for f in features if f in decided.columns]
+        fitted = [_fit(frame[f], *decided.columns[f]) for f in kept]
+        rows = frame.select(c for c in frame.columns if c in _FIXED).with_columns(fitted)
+        beyond = [f for f in features if f not in decided.columns]
+        if beyond:
+            rows = rows.with_columns(_as_json(frame.select(beyond)))
+        return _marked(rows, [(frame[f], column) for f, column in zip(kept, fitted, strict=True)])
+
+    def _decide(
+        self, cursor: duckdb.DuckDBPyConnection, decided: _Model, model: str, feature: str, kind: pl.DataType
+    ) -> None:
+        wanted = re.sub(r"[\x00-\x1f]", "_", feature)[:128] or "feature"
+        column, sql = _unique(wanted, decided.taken), _sql_type(kind)
+        cursor.execute(f"ALTER TABLE {decided.bulk.hot} ADD COLUMN {quoted(column)} {sql}")
+        cursor.execute("INSERT INTO core.feature_column VALUES (?, ?, ?, ?)", [model, feature, column, sql])
+        decided.columns[feature] = (column, sql)
+        decided.taken.add(column.casefold())
+
+
+def _safe(model: str) -> str:
+    return re.sub(r"[^a-z0-9._-]", "_", model.casefold())[:63].lstrip(".") or "model"
+
+
+def _unique(wanted: str, taken: set[str]) -> str:
+    return next(name for name in _numbered(wanted) if name.casefold() not in taken)
+
+
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    number = 2
+    while True:
+        yield f"{name}_{number}"
+        number += 1
+
+
+def _sql_type(kind: pl.DataType) -> str:
+    if kind.is_numeric():
+        return "DOUBLE"
+    return "BOOLEAN" if kind == pl.Boolean else "VARCHAR"
+
+
+def _fit(values: pl.Series, column: str, sql: str) -> pl.Series:
+    text = values.dtype == pl.String or isinstance(values.dtype, (pl.Categorical, pl.Enum))
+    if sql == "VARCHAR":
+        fitted = values.cast(pl.String) if text else _text(values)
+    elif sql == "BOOLEAN":
+        fitted = _truth(values) if text else values if values.dtype == pl.Boolean else _nothing(values, sql)
+    elif text or values.dtype.is_numeric():
+        fitted = values.cast(pl.String if text else pl.Float64).cast(pl.Float64, strict=False)
+    else:
+        fitted = _nothing(values, sql)
+    return fitted.alias(column)
+
+
+def _text(values: pl.Series) -> pl.Series:
+    """Text of instants and nested values; numbers and truth values where text was decided are conflicts."""
+    if values.dtype.is_numeric() or values.dtype == pl.Boolean:
+        return _nothing(values, "VARCHAR")
+    if values.dtype.is_nested():
+        texts = [None if v is None else json.dumps(v, default=str) for v in values.to_list()]
+        return pl.Series(values.name, texts, dtype=pl.String)
+    return values.cast(pl.String, strict=False)
+
+
+def _truth(values: pl.Series) -> pl.Series:
+    return values.cast(pl.String).str.to_lowercase().replace_strict(
+        {"true": True, "false": False}, default=None, return_dtype=pl.Boolean
+    )  # fmt: skip
+
+
+def _nothing(values: pl.Series, sql: str) -> pl.Series:
+    return pl.Series(values.name, [None] * len(values), dtype=_TYPES[sql])
+
+
+def _as_json(frame: pl.DataFrame) -> pl.Series:
+    rows = (json.dumps({k: v for k, v in row.items() if v is not None}, default=str) for row in frame.to_dicts())
+    return pl.Series(EXTRA, list(rows), dtype=pl.String)
+
+
+def _marked(rows: pl.DataFrame, pairs: list[tuple[pl.Series, pl.Series]]) -> tuple[pl.DataFrame, int]:
+    """Set the conflict bit on rows where a value was given but none is kept; count those values."""
+    lost = [given.is_not_null() & kept.is_null() for given, kept in pairs if kept.null_count() > given.null_count()]
+    conflicts = sum(int(mask.sum()) for mask in lost)
+    if conflicts:
+        marked = pl.DataFrame([m.alias(str(i)) for i, m in enumerate(lost)]).select(pl.any_horizontal(pl.all()))
+        bit = pl.when(marked.to_series()).then(CONFLICT_BIT).otherwise(0)
+        rows = rows.with_columns((pl.col("quality") | bit).cast(pl.Int64).alias("quality"))
+    return rows, conflicts

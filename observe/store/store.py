@@ -1,0 +1,233 @@
+"""The data directory as the stages see it: append batches, change rows, read SQL, seal, snapshot.
+
+One process opens it, all its threads may use it. Layout: `LOCK`, `observe.duckdb`, `lake/`,
+`snapshot/`, `tmp/`.
+
+Source: our own; ARCHITECTURE section 3.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from observe.clock import Clock
+from observe.errors import Overloaded, StoreError
+from observe.schema import Batch, Json, Receipt, Window
+from observe.store.batches import Batches
+from observe.store.committer import Committer, Entry
+from observe.store.database import Database
+from observe.store.ddl import SCHEMA_VERSION, literal
+from observe.store.lake import Lake, Sealed, joined
+from observe.store.ledger import Ledger
+from observe.store.lock import DirectoryLock
+from observe.store.manifest import Manifest
+from observe.store.opening import newest_commit, prepare, seed
+from observe.store.predictions import Features
+from observe.store.read import Reader
+from observe.store.rows import part
+from observe.store.snapshot import Snapshot, Snapshots
+from observe.store.transaction import Transaction
+from observe.store.writer import Writer
+
+QUEUE_BYTES: Final = 64 << 20
+FREE_BYTES: Final = 256 << 20  # less free disk than this: intake answers 503
+
+
+class Store:
+    """See the module; open one with `Store.open` and close it."""
+
+    def __init__(self, path: Path, clock: Clock, lock: DirectoryLock, database: Database) -> None:
+        self.path, self._clock, self._lock, self._database = path, clock, lock, database
+        self._manifest = Manifest(path)
+        self._writer = Writer(Features())
+        self._ledger = Ledger()
+        self._sealing = threading.Lock()
+        prepare(database, self._manifest, self._writer.features)
+        with database.snapshot() as cursor:
+            seed(cursor, self._writer, self._ledger, self._manifest, clock.now())
+            database.seq, self._watermark = newest_commit(cursor, self._writer)
+        database.after_commit, database.after_rollback = self._committed, self._writer.undone
+        self._reader = Reader(database, self._manifest, self._writer)
+        self._lake = Lake(database, self._manifest)
+        self._snapshots = Snapshots(database, self._manifest, self._writer, path / "snapshot")
+        self._snapshots.clear()
+        self._warm_up()
+        self._committer = Committer(Batches(database, self._writer, self._ledger, clock).store, QUEUE_BYTES)
+
+    @classmethod
+    def open(cls, path: Path, clock: Clock, *, threads: int = 2, memory: str = "2GB") -> Store:
+        """Open, or make, the data directory `path`.
+
+        Args:
+            path: the directory.
+            clock: tells `ingested_at`.
+            threads: DuckDB's worker threads.
+            memory: DuckDB's memory limit.
+
+        Raises:
+            StoreLocked: another process owns it.
+            StoreError: it was written by a newer Observe, or cannot be opened.
+        """
+        path = path.resolve()
+        (path / "lake").mkdir(parents=True, exist_ok=True)
+        lock = DirectoryLock(path)
+        try:
+            database = Database(path / "observe.duckdb", threads=threads, memory=memory)
+            try:
+                return cls(path, clock, lock, database)
+            except BaseException:
+                database.close()
+                raise
+        except BaseException:
+            lock.release()
+            raise
+
+    def _warm_up(self) -> None:
+        """First uses are slow (imports, plans): pay for them before anybody waits."""
+        with self.change() as change:
+            change.execute("INSERT OR REPLACE INTO core.meta VALUES ('opened_at', ?)", [str(self._clock.now())])
+            change.insert_frame("collector_run", pl.DataFrame({"ts": []}, schema={"ts": pl.Datetime("us", "UTC")}))
+        self.read("SELECT count(*) FROM collector_run")
+
+    def _committed(self) -> None:
+        now = self._clock.now()
+        self._writer.committed(now)
+        self._watermark = now
+
+    def submit(self, batch: Batch) -> Future[Receipt]:
+        """Queue `batch`; the future holds its receipt once it is durable.
+
+        Raises:
+            Overloaded: the queue is filling up (429), or full or the disk nearly so (503).
+            StoreError: an unknown table or column, or the store is closed.
+        """
+        if shutil.disk_usage(self.path).free < FREE_BYTES:
+            raise Overloaded("the disk is nearly full, nothing was taken", 30, 503)
+        parts = tuple(part(key, frame, batch.source) for key, frame in batch.tables.items())
+        size = sum(int(p.frame.estimated_size()) for p in parts) + 1024
+        return self._committer.submit(Entry(batch.source, batch.batch_id, parts, batch.rejected, size))
+
+    def append(self, batch: Batch) -> Receipt:
+        """Store `batch` and wait until it is durable; not inside a `change`."""
+        return self.submit(batch).result()
+
+    @contextmanager
+    def change(self) -> Iterator[Transaction]:
+        """The one writer lock; everything written inside is one transaction.
+
+        Raises:
+            StoreError: DuckDB refused it; nothing was written, or after a failed commit it is unknown.
+        """
+        with self._database.change() as cursor:
+            yield Transaction(cursor, self._writer, self._database.seq, self._clock.now())
+
+    def read(self, sql: str, params: Mapping[str, Any] | None = None, window: Window | None = None) -> pl.DataFrame:
+        """The answer to one SELECT over the views.
+
+        Args:
+            sql: one SELECT, parameters as `$name`.
+            params: values of the parameters.
+            window: if given, bulk tables hold their rows of this window only, and only the files that
+                overlap it are touched; native tables stay whole.
+
+        Returns:
+            Rows in the query's order; integer sums are Int64, decimals Float64, times UTC.
+
+        Raises:
+            QueryError: not one SELECT, or DuckDB refuses it.
+        """
+        return self._reader.frame(sql, params, window)
+
+    def read_ipc(self, sql: str, params: Mapping[str, Any] | None = None, window: Window | None = None) -> bytes:
+        """The same as `read`, as the bytes of an Arrow IPC stream."""
+        return self._reader.stream(sql, params, window)
+
+    def state(self, keys: Sequence[str] | None = None) -> dict[str, Json]:
+        """State of detectors and monitors, of all or of those of `keys` that have one."""
+        rows = self._rows("SELECT key, value FROM core.state")
+        wanted = None if keys is None else set(keys)
+        return {key: json.loads(value) for key, value in rows if wanted is None or key in wanted}
+
+    def judged_until(self) -> dict[str, datetime]:
+        """Event time up to which each state has judged, of those that say so."""
+        rows = self._rows("SELECT key, judged_until FROM core.state WHERE judged_until IS NOT NULL")
+        return dict(rows)  # type: ignore[arg-type]
+
+    def settings(self) -> dict[str, Any]:
+        """All settings, plain JSON by key."""
+        return {key: json.loads(value) for key, value in self._rows("SELECT key, value FROM core.setting")}
+
+    def set_setting(self, key: str, value: Any) -> None:
+        """Keep `value` (plain JSON) as the setting `key`."""
+        with self.change() as change:
+            change.set_setting(key, value)
+
+    def features(self) -> Mapping[str, Mapping[str, str]]:
+        """Every prediction model's features with their SQL types, as decided when first seen."""
+        return self._writer.features.known()
+
+    def seal(self, now: datetime) -> Sealed:
+        """Move the rows of every window closed at `now` to the lake, and unlink files past their grace."""
+        with self._sealing:
+            sealed = joined(self._lake.seal(bulk, now) for bulk in self._writer.bulks())
+            self._lake.sweep(now)
+        return sealed
+
+    def retain(self, now: datetime, policy: Mapping[str, timedelta]) -> int:
+        """Let files leave whose newest row is older than the policy of their table allows.
+
+        Args:
+            now: the present.
+            policy: how long to keep, by table name (`prediction` for all models); others are kept.
+
+        Returns:
+            How many files left; they are unlinked by a later seal, after a grace.
+        """
+        with self._sealing:
+            ruled = [b for b in self._writer.bulks() if b.table.name in policy]
+            return sum(self._lake.retain(b, now, policy[b.table.name]) for b in ruled)
+
+    def snapshot(self) -> Snapshot:
+        """The store as files of one moment, for the SQL worker."""
+        return self._snapshots.take(self._watermark)
+
+    def watermark(self) -> datetime | None:
+        """When the newest commit was made; None before the first."""
+        return self._watermark
+
+    def stats(self) -> Mapping[str, Any]:
+        """Sizes for `/metrics`: queue_bytes, seq, hot_rows and files by table, lake_bytes, database_bytes."""
+        hot = {b.key: self._rows(f"SELECT count(*) FROM {b.hot}")[0][0] for b in self._writer.bulks()}
+        sealed = self._rows(
+            "SELECT table_name, count(*), sum(rows)::BIGINT, sum(bytes)::BIGINT FROM core.manifest WHERE dead_at IS NULL GROUP BY 1"
+        )
+        return {
+            "queue_bytes": self._committer.queued,
+            "seq": self._database.seq,
+            "hot_rows": hot,
+            "rows": {key: count + sum(s[2] for s in sealed if s[0] == key) for key, count in hot.items()},
+            "files": {key: count for key, count, _, _ in sealed},
+            "lake_bytes": sum(size for *_, size in sealed),
+            "database_bytes": sum(f.stat().st_size for f in self.path.glob("observe.duckdb*")),
+        }
+
+    def _rows(self, sql: str) -> list[tuple[Any, ...]]:
+        with self._database.cursor() as cursor:
+            return cursor.execute(sql).fetchall()
+
+    def close(self) -> None:
+        """Store what waits, close the database, let go of the directory."""
+        self._committer.close()
+        with self._sealing:
+            self._database.close()
+        self._lock.release()

@@ -1,0 +1,172 @@
+-- Views of the store beside the bulk tables (those are made from the manifest in views.py).
+-- Each block begins with "view:" and its name; a block may use the ones above it. Times are UTC.
+
+-- view: gpu_device
+-- GPUs and MIG instances as last described.
+SELECT * FROM core.gpu_device
+
+-- view: change_event
+-- Deploys, scalings, node, driver, prompt, data and config changes.
+SELECT * FROM core.change_event
+
+-- view: binning
+-- Versioned bins that summaries were counted with.
+SELECT * FROM core.binning
+
+-- view: finding
+-- What detectors saw, quiet windows too.
+SELECT * FROM core.finding
+
+-- view: alert
+-- Alerts as they are now: the newest row of each.
+SELECT * FROM core.alert QUALIFY row_number() OVER (PARTITION BY alert_id ORDER BY "at" DESC) = 1
+
+-- view: incident
+-- Incidents as they are now: the newest row of each.
+SELECT * FROM core.incident QUALIFY row_number() OVER (PARTITION BY incident_id ORDER BY "at" DESC) = 1
+
+-- view: action
+-- Proposed actions as they are now: the newest row of each.
+SELECT * FROM core.action QUALIFY row_number() OVER (PARTITION BY action_id ORDER BY "at" DESC) = 1
+
+-- view: command
+-- What people did.
+SELECT * FROM core.command
+
+-- view: collector_run
+-- Pulls and accepted bodies, with what was left out and why.
+SELECT * FROM core.collector_run
+
+-- view: request
+-- One row per request: all attempts of one trace; its outcome is that of the last attempt.
+SELECT
+  final.ts AS ts,
+  first_start AS ts_start,
+  request_id,
+  final.model_id AS model_id,
+  final.cluster AS cluster,
+  final.team_id AS team_id,
+  final.status AS status,
+  attempts,
+  epoch_us(final.ts) / 1e6 - epoch_us(first_start) / 1e6 AS duration_s,
+  final.ttft_s + (epoch_us(final.ts_start) - epoch_us(first_start)) / 1e6 AS ttft_s,
+  final.tpot_s AS tpot_s,
+  final.stream AS stream,
+  final.tokens_in AS tokens_in,
+  final.tokens_out AS tokens_out,
+  cost_usd,
+  cost_known,
+  final.error_class AS error_class,
+  final.http_status AS http_status,
+  final.model_served AS model_served,
+  final.provider AS provider,
+  final.deployment_id AS deployment_id
+FROM (
+  SELECT
+    coalesce(trace_id, source || ':' || attempt_id) AS request_id,
+    min(ts_start) AS first_start,
+    count(*) AS attempts,
+    sum(cost_usd) AS cost_usd,
+    bool_and(cost_known) AS cost_known,
+    arg_max(
+      {ts: ts, ts_start: ts_start, model_id: model_id, cluster: cluster, team_id: team_id, status: status,
+       ttft_s: ttft_s, tpot_s: tpot_s, stream: stream, tokens_in: tokens_in, tokens_out: tokens_out,
+       error_class: error_class, http_status: http_status, model_served: model_served, provider: provider,
+       deployment_id: deployment_id},
+      epoch_us(ts) * 1000 + least(coalesce(attempt_no, 0), 999)) AS final
+  FROM attempt
+  GROUP BY 1)
+
+-- view: gpu_5m
+-- GPUs by cluster and product in 5-minute buckets; a device is idle below 5 % and saturated from 90 % mean use.
+SELECT
+  ts, cluster, sku,
+  count(*) AS devices,
+  avg(util) AS util_mean,
+  count(*) FILTER (WHERE util < 0.05) AS idle_devices,
+  count(*) FILTER (WHERE util >= 0.9) AS saturated_devices,
+  count(*) FILTER (WHERE throttled) AS throttled_devices,
+  avg(sm_clock) AS sm_clock_mean,
+  max(temp) AS temp_max,
+  sum(power) AS power_w_sum
+FROM (
+  SELECT
+    time_bucket(INTERVAL 5 MINUTE, s.ts) AS ts,
+    coalesce(s.cluster, d.cluster) AS cluster,
+    d.model AS sku,
+    s.device_id AS device_id,
+    avg(s.util_ratio) AS util,
+    bool_or(s.throttle_mask & 232 <> 0) AS throttled,
+    avg(s.sm_clock_mhz) AS sm_clock,
+    max(s.temp_c) AS temp,
+    avg(s.power_w) AS power
+  FROM gpu_sample AS s LEFT JOIN gpu_device AS d ON d.device_id = s.device_id
+  GROUP BY ALL)
+GROUP BY ts, cluster, sku
+
+-- view: queue_5m
+-- Load of model servers by model and cluster in 5-minute buckets.
+SELECT
+  time_bucket(INTERVAL 5 MINUTE, ts) AS ts,
+  model_id,
+  cluster,
+  avg(queue_depth) AS queue_mean,
+  max(queue_depth) AS queue_max,
+  avg(running) AS running_mean,
+  avg(kv_util_ratio) AS kv_mean,
+  count(*) AS samples
+FROM serving_sample
+GROUP BY ALL
+
+-- view: slo_status
+-- Each SLO as last judged: how much of its budget is left and how fast it burns.
+SELECT
+  model || '.' || subject AS slo_id,
+  model,
+  subject AS slo,
+  window_end AS "at",
+  state,
+  severity,
+  (details ->> '$.objective')::DOUBLE AS objective,
+  (details ->> '$.window_s')::DOUBLE AS window_s,
+  (details ->> '$.total')::DOUBLE AS total,
+  (details ->> '$.bad')::DOUBLE AS bad,
+  (details ->> '$.sli')::DOUBLE AS sli,
+  (details ->> '$.budget_left')::DOUBLE AS budget_left,
+  (details ->> '$.burn."5m"')::DOUBLE AS burn_5m,
+  (details ->> '$.burn."30m"')::DOUBLE AS burn_30m,
+  (details ->> '$.burn."1h"')::DOUBLE AS burn_1h,
+  (details ->> '$.burn."2h"')::DOUBLE AS burn_2h,
+  (details ->> '$.burn."6h"')::DOUBLE AS burn_6h,
+  (details ->> '$.burn."1d"')::DOUBLE AS burn_1d,
+  (details ->> '$.burn."3d"')::DOUBLE AS burn_3d,
+  (details ->> '$.phi')::DOUBLE AS phi,
+  details ->> '$.tier' AS tier,
+  evidence_nats
+FROM core.finding
+WHERE detector = 'burn'
+QUALIFY row_number() OVER (PARTITION BY monitor_id ORDER BY window_end DESC) = 1
+
+-- view: alarm_budget
+-- The declared false-alarm budget by severity, and what the last period spent of it.
+SELECT
+  promise.severity AS severity,
+  promise.allowed AS declared,
+  promise.period_s AS period_s,
+  count(incident.incident_id) AS notified,
+  count(marked.object) AS false_marked,
+  count(incident.incident_id) / promise.allowed AS spent
+FROM (
+  SELECT
+    severity,
+    (value ->> ('$.' || severity || '.count'))::DOUBLE AS allowed,
+    (value ->> ('$.' || severity || '.period_s'))::DOUBLE AS period_s
+  FROM core.setting, unnest(['page', 'ticket']) AS names(severity)
+  WHERE key = 'false_alarms') AS promise
+LEFT JOIN incident
+  ON incident.severity = promise.severity
+  AND incident.opened_at > now() - to_seconds(promise.period_s)
+LEFT JOIN (SELECT DISTINCT object FROM core.command WHERE verb = 'false_alarm') AS marked
+  ON marked.object = incident.incident_id
+WHERE promise.allowed IS NOT NULL
+GROUP BY promise.severity, promise.allowed, promise.period_s

@@ -1,0 +1,177 @@
+"""Rows of one model become Summaries: counts per window and bin, for every feature of one scan.
+
+A pure function of rows and binnings; summaries of parts add up to the summary of the whole.
+
+Source: our own; METHODS section 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from observe.schema import Binning, Summary
+from observe.schema.exchange import frame_schema
+from observe.summaries.bins import BLOCK, Floats, Ints, place
+
+_HUGE: Final = 1e300  # a larger value would make sums overflow; it is counted as infinite
+SCHEMA: Final = frame_schema(Summary.table())
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The windows that rows are counted in: `size` of them, `window_s` seconds each, from `start`."""
+
+    start: datetime
+    window_s: int
+    size: int
+
+    def index(self, ts: pl.Series) -> Ints:
+        """Which window each instant falls in, (n,) integers 0..size-1."""
+        first = int(self.start.timestamp()) * 1_000_000
+        return (ts.cast(pl.Datetime("us")).to_physical().to_numpy() - first) // (self.window_s * 1_000_000)
+
+
+def count(rows: pl.DataFrame, grid: Grid, binnings: Sequence[Binning], threads: int = 1) -> pl.DataFrame:
+    """Summaries of all features of one model in all windows that have rows.
+
+    Args:
+        rows: column `ts` (UTC, inside the grid) and one column for each binning, named as its feature.
+        grid: the windows.
+        binnings: what to count, one a feature.
+        threads: features counted at the same time; numpy works outside the interpreter's lock.
+
+    Returns:
+        Rows of table `summary` without `ingested_at`, by feature and window; windows without rows are absent.
+    """
+    if rows.is_empty() or not binnings:
+        return pl.DataFrame(schema={k: v for k, v in SCHEMA.items() if k != "ingested_at"})
+    w = grid.index(rows["ts"])
+    if (w[1:] < w[:-1]).any():
+        rows, w = rows[np.argsort(w, kind="stable")], np.sort(w)
+    slabs, total = _slabs(w), np.bincount(w, minlength=grid.size)
+
+    def one(b: Binning) -> pl.DataFrame:
+        values = rows[b.feature]
+        counted = _numbers(values, slabs, grid.size, b) if b.kind == "numeric" else _levels(values, w, grid.size, b)
+        return _frame(counted, grid, b, total)
+
+    if threads == 1:
+        return pl.concat([one(b) for b in binnings])
+    with ThreadPoolExecutor(threads) as pool:
+        return pl.concat(list(pool.map(one, binnings)))
+
+
+class _Slab:
+    """Some consecutive rows: in which windows they lie, and where each window starts."""
+
+    def __init__(self, w: Ints) -> None:
+        self.w = w
+        self.starts = np.concatenate([[0], np.flatnonzero(w[1:] != w[:-1]) + 1])
+        self.windows = w[self.starts]
+        self.first = int(w[0])
+        self.size = int(w[-1]) - self.first + 1
+        self._offsets: dict[int, Ints] = {}
+
+    def offsets(self, bins: int) -> Ints:
+        """Where the bins of each row's window begin, in the flat counts of this slab."""
+        if bins not in self._offsets:
+            self._offsets[bins] = (self.w - self.first) * bins
+        return self._offsets[bins]
+
+
+def _slabs(w: Ints) -> list[_Slab]:
+    return [_Slab(w[start : start + BLOCK]) for start in range(0, w.size, BLOCK)]
+
+
+class _Counted:
+    """Statistics of one feature over all windows, filled slab by slab; counts are (windows, bins)."""
+
+    def __init__(self, windows: int, bins: int) -> None:
+        self.counts = np.zeros((windows, bins), dtype=np.int64)
+        self.missing, self.nan, self.inf, self.zero = (np.zeros(windows, dtype=np.int64) for _ in range(4))
+        self.low, self.high, self.total = (np.full(windows, np.nan) for _ in range(3))
+
+    def numbers(self, x: Floats, slab: _Slab, edges: tuple[float, ...]) -> None:
+        """Add the values of one slab of rows."""
+        at, starts = slab.windows, slab.starts
+        total = np.add.reduceat(x, starts)
+        if not np.isfinite(total).all():
+            x, w = self._finite(x, slab.w)
+            return self.numbers(x, _Slab(w), edges) if x.size else None
+        low, high = np.minimum.reduceat(x, starts), np.maximum.reduceat(x, starts)
+        self.low[at], self.high[at] = np.fmin(self.low[at], low), np.fmax(self.high[at], high)
+        self.total[at] = np.nan_to_num(self.total[at]) + total
+        if ((low <= 0.0) & (high >= 0.0)).any():
+            self.zero[at] += np.add.reduceat(x == 0.0, starts, dtype=np.int64)
+        k = self.counts.shape[1]
+        cells = place(x, edges)
+        cells += slab.offsets(k)
+        counts = np.bincount(cells, minlength=slab.size * k)
+        self.counts[slab.first : slab.first + slab.size] += counts.reshape(slab.size, k)
+        return None
+
+    def _finite(self, x: Floats, w: Ints) -> tuple[Floats, Ints]:
+        """Count and drop what is not a number, or not a finite one."""
+        nan, inf = np.isnan(x), np.isinf(x)
+        self.nan += np.bincount(w[nan], minlength=self.nan.size)
+        self.inf += np.bincount(w[inf], minlength=self.inf.size)
+        keep = ~(nan | inf) & (np.abs(x) < _HUGE)
+        self.inf += np.bincount(w[(np.abs(x) >= _HUGE) & ~inf], minlength=self.inf.size)
+        return x[keep], w[keep]
+
+
+def _numbers(values: pl.Series, slabs: list[_Slab], size: int, binning: Binning) -> _Counted:
+    edges = binning.edges or ()
+    counted = _Counted(size, len(edges) + 1)
+    if values.null_count():
+        known, w = values.is_not_null().to_numpy(), np.concatenate([s.w for s in slabs])
+        counted.missing += np.bincount(w[~known], minlength=size)
+        slabs, values = _slabs(w[known]), values.drop_nulls()
+    x = np.ascontiguousarray(values.cast(pl.Float64).to_numpy())
+    start = 0
+    for slab in slabs:
+        counted.numbers(x[start : start + slab.w.size], slab, edges)
+        start += slab.w.size
+    return counted
+
+
+def _levels(values: pl.Series, w: Ints, size: int, binning: Binning) -> _Counted:
+    levels = list(binning.levels or ())
+    k = len(levels) + 1
+    text = values.cast(pl.String)
+    known = text.is_not_null().to_numpy()
+    table = pl.DataFrame({"level": levels, "bin": range(len(levels))}, {"level": pl.String, "bin": pl.Int64})
+    found = pl.DataFrame({"level": text}).join(table, on="level", how="left", maintain_order="left")["bin"]
+    cells = found.fill_null(len(levels)).to_numpy() + w * k
+    counted = _Counted(size, k)
+    counted.counts += np.bincount(cells[known], minlength=size * k).reshape(size, k)
+    counted.missing += np.bincount(w[~known], minlength=size)
+    return counted
+
+
+def _frame(c: _Counted, grid: Grid, binning: Binning, rows: Ints) -> pl.DataFrame:
+    """The windows that have rows, as rows of table `summary`."""
+    has = np.flatnonzero(rows > 0)
+    at = [grid.start + timedelta(seconds=int(i) * grid.window_s) for i in has]
+    counts = pl.Series(c.counts[has])
+    columns: dict[str, Any] = {
+        "ts": pl.Series(at, dtype=SCHEMA["ts"]), "n": c.counts[has].sum(axis=1),
+        "counts": counts.cast(SCHEMA["counts"]) if counts.len() else pl.Series([], dtype=SCHEMA["counts"]),
+        "missing": c.missing[has], "nan": c.nan[has], "inf": c.inf[has], "zero": c.zero[has],
+        "low": pl.Series(c.low[has], nan_to_null=True), "high": pl.Series(c.high[has], nan_to_null=True),
+        "value_sum": pl.Series(c.total[has], nan_to_null=True),
+    }  # fmt: skip
+    measure = f"{binning.model}/{binning.source_table}/{binning.feature}"
+    return pl.DataFrame(columns).select(
+        "ts", pl.lit(grid.window_s, pl.Int64).alias("window_s"), pl.lit(measure).alias("measure"),
+        pl.lit(binning.model).alias("model"), pl.lit(binning.binning_id).alias("binning_id"), "n",
+        pl.lit(None, pl.Int64).alias("events"), "counts", "missing", "nan", "inf", "zero", "low", "high", "value_sum",
+        pl.lit(False).alias("late"),
+    )  # fmt: skip

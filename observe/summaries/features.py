@@ -1,0 +1,194 @@
+"""Features of a model: their columns, the binnings they are counted with, and the counting scan.
+
+A binning is made once, from the first max(24 h, 10,000 rows), or from the first 14 days where that
+much history has come; it never changes. Numeric features get K = 256 bins of equal mass (one bin a
+value where there are fewer), categorical ones their 50 most frequent levels and one for the others.
+
+Source: our own; ARCHITECTURE section 3 (Binnings and references), METHODS section 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from observe.schema import Binning, Window
+from observe.summaries.rows import ATTEMPT_FEATURES, Rows, Source, quoted
+
+if TYPE_CHECKING:
+    import polars as pl
+
+K: Final = 256  # numeric bins; METHODS section 2
+LEVELS: Final = 50  # categorical bins beside "other"
+FIRST: Final = timedelta(hours=24)
+FIRST_ROWS: Final = 10_000
+PINNED: Final = timedelta(days=14)  # a reference this long is preferred once it exists
+_SAMPLE: Final = 400_000  # rows quantiles are taken from at most
+_CHUNK_ROWS: Final = 262_144  # rows read at a time
+_CHUNK_CELLS: Final = 4_000_000  # bins of all windows and features of one read, at most
+_OK: Final = {"attempts": " and status = 'ok'", "predictions": ""}  # what failed has no tokens and no answer
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One feature and where it is found."""
+
+    feature: str
+    column: str
+    kind: str  # numeric | categorical
+
+
+def columns(store: Rows, source: Source) -> tuple[Column, ...]:
+    """The features watched: those that Monitoring lists, else those that arrive; unknown ones are left out."""
+    drift = source.model.monitoring.drift if source.model.monitoring else None
+    if drift is None or drift.source != source.name:
+        return ()
+    known = _known(store, source)
+    if not drift.features:
+        listed = ATTEMPT_FEATURES if source.name == "attempts" else known
+        return tuple(known[f] for f in listed if f in known)
+    found = [(f, known[f.name]) for f in drift.features if f.name in known]
+    return tuple(Column(c.feature, c.column, f.kind or c.kind) for f, c in found)
+
+
+def _known(store: Rows, source: Source) -> Mapping[str, Column]:
+    if source.name == "attempts":
+        from observe.spec.drift import attempt_features
+
+        return {name: Column(name, name, kind) for name, kind in attempt_features().items()}
+    rows = store.read(
+        "select feature, column_name, type from core.feature_column where model = $model order by feature",
+        {"model": source.model.name},
+    )
+    kinds = {"DOUBLE": "numeric", "BIGINT": "numeric"}
+    return {f: Column(f, c, kinds.get(t, "categorical")) for f, c, t in rows.iter_rows()}
+
+
+def made(store: Rows, source: Source) -> tuple[Binning, ...]:
+    """The newest binning of every feature of a source that has one."""
+    from observe.schema.exchange import nouns
+
+    rows = store.read(
+        "select * from binning where model = $model and source_table = $source"
+        " qualify row_number() over (partition by feature order by version desc) = 1 order by feature",
+        {"model": source.model.name, "source": source.name},
+    )
+    return tuple(nouns(Binning, rows))
+
+
+def reference(store: Rows, source: Source, until: datetime) -> Window | None:
+    """The period new binnings are made from; None while there is too little history."""
+    drift = source.model.monitoring.drift if source.model.monitoring else None
+    given = drift.reference if drift else None
+    if given is not None and given.start is not None and given.end is not None:
+        return Window(given.start, given.end) if given.end <= until else None
+    params = {**source.params, "until": until}
+    sql = f"""
+        select min(ts) as first, max(ts) as last, count(*) as n, (
+          select max(ts) from (select ts from {source.relation} where {source.where} and ts < $until order by ts limit {FIRST_ROWS})) as full
+        from {source.relation} where {source.where} and ts < $until"""
+    first, last, n, full = store.read(sql, params).row(0)
+    if not n or n < FIRST_ROWS or last - first < FIRST:
+        return None
+    length = PINNED if last - first >= PINNED else max(FIRST, full - first + timedelta(microseconds=1))
+    return Window(first, first + length)
+
+
+def bin_features(store: Rows, source: Source, wanted: Sequence[Column], period: Window, now: datetime) -> list[Binning]:
+    """First binnings of features, from the rows in `period`; a feature without any value there gets none yet."""
+    result = []
+    for column in wanted:
+        values = f"select {_value(column)} as x from {source.relation} where {_rows(source)}"
+        params = {**source.params, "from": period.start, "to": period.end}
+        build = _numeric if column.kind == "numeric" else _categorical
+        binning = build(store.read(values, params, period)["x"], source, column, period, now)
+        if binning is not None:
+            result.append(binning)
+    return result
+
+
+def _numeric(values: pl.Series, source: Source, column: Column, period: Window, now: datetime) -> Binning | None:
+    import numpy as np
+
+    from observe.summaries.bins import place
+
+    x = values.drop_nulls().to_numpy()
+    x = np.ascontiguousarray(x[np.isfinite(x)])
+    if not x.size:
+        return None
+    sample = np.sort(x if x.size <= _SAMPLE else x[:: -(-x.size // _SAMPLE)])
+    distinct = np.unique(sample)
+    if distinct.size <= K:
+        inner = distinct[1:]
+    else:
+        inner = np.unique(np.quantile(sample, np.arange(1, K) / K, method="inverted_cdf"))
+        inner = inner[inner > sample[0]]
+    edges = tuple(inner.tolist())
+    counts = np.bincount(place(x, edges), minlength=len(edges) + 1)
+    percentiles = tuple(np.quantile(sample, np.arange(101) / 100).tolist())
+    return replace(_binning(source, column, period, now), edges=edges, reference=tuple(counts.tolist()), quantiles=percentiles)
+
+
+def _categorical(values: pl.Series, source: Source, column: Column, period: Window, now: datetime) -> Binning | None:
+    counts = values.drop_nulls().value_counts().sort("count", "x", descending=[True, False])
+    if counts.is_empty():
+        return None
+    top = counts.head(LEVELS)
+    rest = int(counts["count"].sum()) - int(top["count"].sum())
+    levels, reference = tuple(top["x"].to_list()), (*top["count"].to_list(), rest)
+    return replace(_binning(source, column, period, now), levels=levels, reference=reference)
+
+
+def _binning(source: Source, column: Column, period: Window, now: datetime) -> Binning:
+    """A binning without bins yet."""
+    model = source.model.name
+    return Binning(
+        binning_id=f"{model}/{source.name}/{column.feature}@1", model=model, source_table=source.name,
+        feature=column.feature, kind=column.kind, version=1, edges=None, levels=None, reference=(), quantiles=None,
+        reference_from=period.start, reference_to=period.end, made_at=now,
+    )  # fmt: skip
+
+
+def summarise(store: Rows, source: Source, binnings: Sequence[Binning], span: Window) -> Iterator[pl.DataFrame]:
+    """Summaries of the windows in `span`, a bounded number of rows at a time, each window whole."""
+    from observe.summaries.counting import Grid, count
+
+    by_name = {c.feature: c for c in columns(store, source)}
+    counted = [b for b in binnings if b.feature in by_name]
+    if not counted:
+        return
+    selected = ", ".join(f"{_value(by_name[b.feature], b.kind)} as f{i}" for i, b in enumerate(counted))
+    sql = f"select ts, {selected} from {source.relation} where {_rows(source)}"
+    for part in _parts(store, source, counted, span):
+        rows = store.read(sql, {**source.params, "from": part.start, "to": part.end}, part)
+        rows.columns = ["ts", *(b.feature for b in counted)]
+        yield count(rows, Grid(part.start, source.window_s, int(part.length.total_seconds()) // source.window_s), counted)
+
+
+def _parts(store: Rows, source: Source, binnings: Sequence[Binning], span: Window) -> Iterator[Window]:
+    """`span` cut into pieces that fit in memory."""
+    step = timedelta(seconds=source.window_s)
+    if span.length <= step:
+        yield span
+        return
+    bins = sum(len(b.reference) for b in binnings)
+    sql = f"select time_bucket(interval {source.window_s} second, ts) as ts, count(*) as n from {source.relation} where {_rows(source)} group by 1 order by 1"
+    start, end, rows = span.start, span.start, 0
+    for ts, n in store.read(sql, {**source.params, "from": span.start, "to": span.end}, span).iter_rows():
+        full = rows + n > _CHUNK_ROWS or ((ts - start) // step + 1) * bins > _CHUNK_CELLS
+        if full and rows:
+            yield Window(start, ts)
+            start, rows = ts, 0
+        end, rows = ts + step, rows + n
+    if rows:
+        yield Window(start, end)
+
+
+def _rows(source: Source) -> str:
+    return f"{source.where}{_OK[source.name]} and ts >= $from and ts < $to"
+
+
+def _value(column: Column, kind: str = "") -> str:
+    return f"{quoted(column.column)}::{'DOUBLE' if (kind or column.kind) == 'numeric' else 'VARCHAR'}"

@@ -1,0 +1,126 @@
+"""Which rows a model's summaries are made of: the table, the model's rows in it, its features as columns.
+
+Source: our own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from observe.schema import Json, Window
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from observe.schema import Noun
+    from observe.spec.config import Model
+
+FEATURE_S: Final = 300  # window of features and the error share, s
+SLO_S: Final = 60  # window of SLOs, s
+LATENESS: Final[Mapping[str, timedelta]] = {  # ARCHITECTURE section 3, Time
+    "attempts": timedelta(seconds=60),
+    "slo": timedelta(seconds=60),
+    "predictions": timedelta(minutes=5),
+}
+ATTEMPT_FEATURES: Final[Mapping[str, str]] = {"tokens_in": "numeric", "tokens_out": "numeric", "ttft_s": "numeric"}  # watched unless listed
+
+
+class Transaction(Protocol):
+    """What is written inside one `Store.change()`."""
+
+    def insert(self, nouns: Sequence[Noun]) -> object:
+        """Append nouns of one class."""
+        ...
+
+    def insert_frame(self, table: str, frame: pl.DataFrame) -> object:
+        """Append rows of a table."""
+        ...
+
+    def set_state(self, key: str, value: Json, judged_until: datetime | None) -> object:
+        """Keep how far a stage came."""
+        ...
+
+
+class Rows(Protocol):
+    """The store as summaries use it."""
+
+    def read(self, sql: str, params: Mapping[str, Any] | None = None, window: Window | None = None) -> pl.DataFrame:
+        """Rows that answer `sql`."""
+        ...
+
+    def state(self, keys: Sequence[str] | None = None) -> Mapping[str, Json]:
+        """What was kept by `set_state`."""
+        ...
+
+    def watermark(self) -> datetime | None:
+        """When the newest row was stored."""
+        ...
+
+    def change(self) -> AbstractContextManager[Transaction]:
+        """One writing transaction."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One table of one model: attempts, predictions, or the SLOs over its requests."""
+
+    model: Model
+    name: str  # attempts | predictions | slo
+
+    @property
+    def key(self) -> str:
+        """Of its state in the store."""
+        return f"summaries/{self.model.name}/{self.name}"
+
+    @property
+    def window_s(self) -> int:
+        """Length of its windows, s."""
+        return SLO_S if self.name == "slo" else FEATURE_S
+
+    @property
+    def relation(self) -> str:
+        """The view its rows come from, as SQL."""
+        return f"predictions.{quoted(self.model.name)}" if self.name == "predictions" else "attempt"
+
+    @property
+    def where(self) -> str:
+        """Which rows of the view are this model's, as SQL over `$names` and `$clusters`."""
+        if self.name == "predictions":
+            return "true"
+        monitoring = self.model.monitoring
+        clusters = " and (cluster is null or list_contains($clusters, cluster))"
+        return "list_contains($names, model_id)" + (clusters if monitoring and monitoring.selector.clusters else "")
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Values for `where`."""
+        if self.name == "predictions":
+            return {}
+        clusters = self.model.monitoring.selector.clusters if self.model.monitoring else ()
+        names = {"names": [self.model.name, *self.model.aliases]}
+        return {**names, "clusters": list(clusters)} if clusters else names
+
+    def closed(self, now: datetime) -> datetime:
+        """The end of the newest window that has closed."""
+        seconds = int((now - LATENESS[self.name]).timestamp())
+        return datetime.fromtimestamp(seconds // self.window_s * self.window_s, now.tzinfo)
+
+
+def sources(model: Model) -> tuple[Source, ...]:
+    """What is summarised of a model: its drift source, the outcome of its attempts, its SLOs."""
+    monitoring = model.monitoring
+    if monitoring is None:
+        return ()
+    drift = {monitoring.drift.source} if monitoring.drift else set()
+    slos = {"slo", "attempts"} if monitoring.slos else set()
+    return tuple(Source(model, name) for name in sorted(drift | slos))
+
+
+def quoted(name: str) -> str:
+    """`name` as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'

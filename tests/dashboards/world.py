@@ -1,0 +1,260 @@
+"""A small seeded platform for the page tests: two clusters, two LLMs, one fraud model, two incidents.
+
+Source: our own. All times hang on `NOW`; nothing reads a clock.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from observe.schema import TABLES
+from observe.schema.exchange import frame_schema
+
+NOW = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
+DEPLOY = datetime(2026, 11, 20, 14, 2, tzinfo=UTC)
+SHIFT = datetime(2026, 11, 20, 9, 5, tzinfo=UTC)
+DAY = timedelta(days=1)
+XSS = '<img src=x onerror="window.pwned=1">'
+FEATURES = ("amount", "country", "device_age_d", "distance_km", "merchant_risk", "n_items", "velocity_24h", XSS)
+SLOS = {  # model: name -> (objective, kind, column, threshold s)
+    "llama-70b-chat": {"ttft": (0.99, "latency", "ttft_s", 0.8), "availability": (0.999, "good", "status", None)},
+    "mistral-7b": {"ttft": (0.99, "latency", "ttft_s", 0.4)},
+    "reranker": {"availability": (0.995, "good", "status", None)},
+}
+SETTINGS: dict[str, Any] = {
+    "prices": {"h100-80gb": 2.9, "a100-80gb": 1.7},
+    "false_alarms": {"page": {"count": 1, "period_s": 7776000}, "ticket": {"count": 1, "period_s": 604800}},
+    "models": {
+        "llama-70b-chat": {
+            "version": "42", "labels": {"team": "assistants"}, "accelerator_type": "h100-80gb", "accelerator_count": 4,
+            "min_replicas": 2, "max_replicas": 12, "target_latency_p95_s": 0.8, "target_cost_per_1k_tokens_usd": 0.0021,
+            "slos": [
+                {"name": "ttft", "kind": "latency", "column": "ttft_s", "threshold_s": 0.8, "good_sql": None, "objective": 0.99, "window_s": 2592000},
+                {"name": "availability", "kind": "good", "column": None, "threshold_s": None, "good_sql": "\"status\" = 'ok'", "objective": 0.999, "window_s": 2592000},
+            ],
+        },
+        "mistral-7b": {"version": "7", "slos": [{"name": "ttft", "kind": "latency", "column": "ttft_s", "threshold_s": 0.4, "good_sql": None, "objective": 0.99, "window_s": 2592000}]},
+        "fraud": {"version": "2026-10", "labels": {"team": "risk"}, "drift": {"source": "predictions", "min_effect": {"value": 0.1, "unit": "sigma"}}, "slos": []},
+    },
+}  # fmt: skip
+
+
+def tables(seed: int = 7) -> dict[str, pl.DataFrame]:
+    """Every table's frame, by table name; columns a source would not know are absent."""
+    rng = np.random.default_rng(seed)
+    attempts = pl.concat([_llm(rng), _mistral(rng), _reranker(rng)], how="diagonal_relaxed")
+    budget = _slo_summaries(rng, attempts)
+    drift, binnings = _drift_summaries(rng)
+    return {
+        **_gpus(rng),
+        "attempt": attempts,
+        "summary": pl.concat([budget, drift], how="diagonal_relaxed"),
+        "binning": binnings,
+        "finding": pl.concat([_burn_findings(budget), _level_findings(rng), _fleet_findings()], how="diagonal_relaxed"),
+        "change_event": _changes(),
+        **_outcomes(),
+    }
+
+
+def _rows(table: str, rows: list[dict[str, Any]]) -> pl.DataFrame:
+    schema = frame_schema(TABLES[table])
+    rows = [{k: json.dumps(v) if isinstance(v, dict) else v for k, v in r.items()} for r in rows]
+    return pl.DataFrame(rows, schema={k: schema[k] for k in rows[0]})
+
+
+def _gpus(rng: np.random.Generator) -> dict[str, pl.DataFrame]:
+    devices, samples = [], []
+    plan = [("eu-west", "eu-n1", 8, 0.93), ("eu-west", "eu-n2", 8, 0.95), ("us-east", "us-n1", 8, 0.02)]
+    times = [NOW - DAY + timedelta(minutes=2 * i) for i in range(720)]
+    for cluster, node, count, level in plan:
+        for index in range(count):
+            name = f"GPU-{node}-{index}"
+            busy = level if not (cluster == "us-east" and index in (2, 5)) else 0.41
+            devices.append({
+                "device_id": name, "vendor": "nvidia", "cluster": cluster, "node": node, "gpu_index": index,
+                "model": "NVIDIA H100 80GB HBM3", "mem_total_mib": 81559.0, "driver": "570.86", "first_seen": times[0],
+                "last_seen": times[-1], "source": "gpus",
+            })  # fmt: skip
+            hot = node == "eu-n2" and index in (3, 6)
+            swing = 0.04 * np.sin(np.arange(720) / 90)
+            util = np.clip(busy + swing * (busy > 0.1) + rng.normal(0, 0.015, 720), 0, 1)
+            late = np.array([t >= DEPLOY - timedelta(minutes=1) for t in times])
+            samples.append(pl.DataFrame({
+                "ts": pl.Series(times, dtype=pl.Datetime("us", "UTC")), "device_id": name, "cluster": cluster, "node": node,
+                "util_ratio": util, "temp_c": 55 + 25 * util + (9 if hot else 0) * late, "power_w": 120 + 540 * util,
+                "sm_clock_mhz": np.where(hot & late, 1290.0, 1755.0), "throttle_mask": np.where(hot & late, 0x20, 0).astype(np.int64),
+                "mem_used_mib": 62000.0 * (busy > 0.1) + 500, "quality": 0, "source": "gpus",
+            }))  # fmt: skip
+    return {"gpu_device": _rows("gpu_device", devices), "gpu_sample": pl.concat(samples)}
+
+
+def _times(rng: np.random.Generator, n: int) -> list[datetime]:
+    return [NOW - DAY + timedelta(seconds=float(s)) for s in np.sort(rng.uniform(0, 86400, n))]
+
+
+def _attempts(model: str, at: list[datetime], ttft: np.ndarray, team: np.ndarray, tokens: np.ndarray, bad: np.ndarray, **extra: Any) -> pl.DataFrame:
+    n = len(at)
+    cost = tokens * 1.1e-6 + 200 * 3e-6
+    columns: dict[str, Any] = {
+        "ts": pl.Series(at, dtype=pl.Datetime("us", "UTC")), "attempt_id": [f"{model}-{i}" for i in range(n)], "model_id": model,
+        "cluster": "eu-west", "team_id": team, "provider": "vllm", "model_served": model, "duration_s": ttft + 4.0, "ttft_s": ttft,
+        "tpot_s": 0.02, "stream": True, "status": np.where(bad, "error", "ok"), "tokens_in": tokens, "tokens_out": 200,
+        "cost_usd": cost, "cost_known": True, "quality": 0, "source": "gateway", **extra,
+    }  # fmt: skip
+    frame = pl.DataFrame(columns)
+    return frame.with_columns((pl.col("ts") - pl.duration(milliseconds=pl.col("duration_s") * 1000)).alias("ts_start"))
+
+
+def _llm(rng: np.random.Generator) -> pl.DataFrame:
+    n = 24_000
+    at = _times(rng, n)
+    late = np.array([t >= DEPLOY for t in at])
+    team = rng.choice(["acme", "globex", "initech", "umbrella", XSS], n, p=[0.22, 0.3, 0.25, 0.2, 0.03])
+    heavy = late & (team == "acme") & (rng.uniform(size=n) < 0.85)
+    tokens = np.where(heavy, rng.integers(6000, 12000, n), rng.integers(100, 3000, n)).astype(np.int64)
+    ttft = np.exp(rng.normal(np.log(0.24), 0.38, n)) * np.where(heavy, 9.0, 1.0)
+    bad = rng.uniform(size=n) < 0.0006
+    served = np.where(late, "llama-3.3-70b@42", "llama-3.3-70b@41")
+    return _attempts("llama-70b-chat", at, ttft, team, tokens, bad, model_served=served, deployment_id=np.where(rng.uniform(size=n) < 0.5, "vllm-chat-a", "vllm-chat-b"))
+
+
+def _mistral(rng: np.random.Generator) -> pl.DataFrame:
+    n = 5_000
+    team = rng.choice(["globex", "initech"], n)
+    return _attempts("mistral-7b", _times(rng, n), np.exp(rng.normal(np.log(0.12), 0.4, n)), team, rng.integers(50, 1500, n), rng.uniform(size=n) < 0.0004)
+
+
+def _reranker(rng: np.random.Generator) -> pl.DataFrame:
+    return _attempts("reranker", _times(rng, 41), np.full(41, 0.1), np.full(41, "globex"), rng.integers(50, 500, 41), np.zeros(41, bool))
+
+
+def _slo_summaries(rng: np.random.Generator, attempts: pl.DataFrame) -> pl.DataFrame:
+    frames = []
+    old = [NOW - timedelta(days=30) + timedelta(minutes=10 * i) for i in range(29 * 144)]
+    for model, slos in SLOS.items():
+        rows = attempts.filter(pl.col("model_id") == model)
+        for name, (objective, kind, _, threshold) in slos.items():
+            is_bad = pl.col("ttft_s") > threshold if kind == "latency" else pl.col("status") != "ok"
+            day = rows.group_by(pl.col("ts").dt.truncate("1m")).agg(pl.len().alias("n"), is_bad.sum().alias("events"))
+            frames.append(day.select(pl.col("ts"), pl.lit(60).alias("window_s"), pl.col("n").cast(pl.Int64), pl.col("events").cast(pl.Int64), pl.lit(f"{model}/slo/{name}").alias("measure"), pl.lit(model).alias("model")))
+            if model == "reranker":
+                continue
+            n = np.full(len(old), len(rows) // 144)
+            frames.append(pl.DataFrame({"ts": pl.Series(old, dtype=pl.Datetime("us", "UTC")), "window_s": 60, "n": n, "events": rng.binomial(n, (1 - objective) * 0.5), "measure": f"{model}/slo/{name}", "model": model}))
+    return pl.concat(frames, how="diagonal_relaxed").with_columns(pl.col("window_s").cast(pl.Int64)).sort("measure", "ts")
+
+
+def _burn_findings(summaries: pl.DataFrame) -> pl.DataFrame:
+    rows = []
+    windows = {"5m": 5, "30m": 30, "1h": 60, "2h": 120, "6h": 360, "1d": 1440, "3d": 4320}
+    for model, slos in SLOS.items():
+        for name, (objective, *_) in slos.items():
+            mine = summaries.filter(pl.col("measure") == f"{model}/slo/{name}")
+            for k in range(0, 289, 12 if model != "llama-70b-chat" else 2):
+                end = NOW - timedelta(minutes=5 * (288 - k))
+                rows.append(_burn(model, name, objective, mine, end, windows))
+    return _rows("finding", rows)
+
+
+def _burn(model: str, name: str, objective: float, mine: pl.DataFrame, end: datetime, windows: dict[str, int]) -> dict[str, Any]:
+    past = mine.filter(pl.col("ts") < end)
+    total, bad = int(past["n"].sum()), int(past["events"].sum())
+    burn = {}
+    for label, minutes in windows.items():
+        part = past.filter(pl.col("ts") >= end - timedelta(minutes=minutes))
+        seen = int(part["n"].sum())
+        burn[label] = round(int(part["events"].sum()) / seen / (1 - objective), 3) if seen else None
+    few = total < 100
+    alarm = model == "llama-70b-chat" and name == "ttft" and end > DEPLOY + timedelta(minutes=8)
+    details = {"objective": objective, "window_s": 2592000, "total": total, "bad": bad, "sli": 1 - bad / max(total, 1), "budget_left": None if few else 1 - bad / max(total * (1 - objective), 1e-9), "burn": burn, "phi": 1.4, "tier": "page fast" if alarm else None, "onset_basis": "counts"}
+    state = "too_few" if few else "alarm" if alarm else "ok"
+    return {
+        "finding_id": f"fnd-{model}-{name}-{end:%H%M}", "monitor_id": f"{model}/burn/{name}", "detector": "burn", "model": model, "kind": "slo",
+        "subject": name, "window_start": end - timedelta(minutes=5), "window_end": end, "state": state, "severity": "page",
+        "evidence_nats": 41.0 if alarm else 0.2, "threshold_nats": 9.8, "effect": burn["1h"], "unit": "x budget",
+        "ci_low": (burn["1h"] or 0) * 0.9, "ci_high": (burn["1h"] or 0) * 1.1, "onset": DEPLOY if alarm else None, "n": total,
+        "note": f"{name} burns {burn['1h']} x" if alarm else "quiet", "details": details, "made_at": end,
+    }  # fmt: skip
+
+
+def _drift_summaries(rng: np.random.Generator) -> tuple[pl.DataFrame, pl.DataFrame]:
+    rows, binnings = [], []
+    edges = np.linspace(-2.4, 2.4, 31)
+    for feature in FEATURES:
+        levels = ("DE", "FR", "GB", "US", "BR") if feature == "country" else None
+        centre = 31.0 if feature == "amount" else 10.0
+        shares = np.array([0.3, 0.22, 0.2, 0.15, 0.08, 0.05]) if levels else np.full(32, 1 / 32)
+        inner = None if levels else tuple(float(x) for x in centre * np.exp(0.5 * edges))
+        binnings.append({
+            "binning_id": f"fraud/predictions/{feature}@1", "model": "fraud", "source_table": "predictions", "feature": feature, "version": 1,
+            "kind": "categorical" if levels else "numeric", "edges": inner, "levels": levels,
+            "reference": tuple(int(x) for x in shares * 200_000) if levels else tuple(int(x) for x in _bell(edges, 0.0) * 200_000),
+            "quantiles": None if levels else tuple(float(x) for x in centre * np.exp(0.5 * np.linspace(-2.5, 2.5, 101))),
+            "reference_from": NOW - timedelta(days=35), "reference_to": NOW - timedelta(days=7), "made_at": NOW - timedelta(days=7),
+        })  # fmt: skip
+        for i in range(288):
+            ts = NOW - DAY + timedelta(minutes=5 * i)
+            mass = shares if levels else _bell(edges, 0.42 if feature == "amount" and ts >= SHIFT else 0.0)
+            counts = rng.multinomial(400, mass / mass.sum())
+            rows.append({"ts": ts, "window_s": 300, "measure": f"fraud/predictions/{feature}", "model": "fraud", "binning_id": f"fraud/predictions/{feature}@1", "n": 400, "counts": tuple(int(c) for c in counts), "missing": int(rng.poisson(30 if feature == "distance_km" and ts >= SHIFT else 2))})
+    return _rows("summary", rows), _rows("binning", binnings)
+
+
+def _bell(edges: np.ndarray, mean: float) -> np.ndarray:
+    middle = np.concatenate([[edges[0] - 0.2], (edges[1:] + edges[:-1]) / 2, [edges[-1] + 0.2]])
+    density = np.exp(-((middle - mean) ** 2) / 2)
+    return np.asarray(density / density.sum())
+
+
+def _level_findings(rng: np.random.Generator) -> pl.DataFrame:
+    rows = []
+    for feature in FEATURES:
+        for i in range(288):
+            end = NOW - DAY + timedelta(minutes=5 * (i + 1))
+            drifted = feature == "amount" and end > SHIFT
+            alarm = drifted and end > SHIFT + timedelta(minutes=40)
+            effect = float(rng.normal(0.42 if drifted else 0.0, 0.035))
+            learning = feature == "n_items"
+            details = {"median_from": 31.0, "median_to": 44.0 if drifted else 31.2, "psi": 0.14 if drifted else 0.004, "unit_effect": 13.0, "score": "location", "delta_sigma": effect, "min_detectable_24h": 0.07}
+            rows.append({
+                "finding_id": f"fnd-{abs(hash((feature, i))):x}", "monitor_id": f"fraud/level/{feature}/location", "detector": "level", "model": "fraud",
+                "kind": "drift", "subject": feature, "window_start": end - timedelta(minutes=5), "window_end": end,
+                "state": "alarm" if alarm else "learning" if learning else "ok", "severity": "ticket", "evidence_nats": 17.3 if alarm else 0.4,
+                "threshold_nats": 14.5, "effect": effect, "unit": "sigma", "ci_low": effect - 0.06, "ci_high": effect + 0.06,
+                "onset": SHIFT if drifted else None, "onset_low": SHIFT - timedelta(minutes=10) if drifted else None,
+                "onset_high": SHIFT + timedelta(minutes=5) if drifted else None, "n": 400,
+                "note": "amount moved +0.42 σ (median 31 → 44)" if drifted else "quiet", "details": details, "made_at": end,
+            })  # fmt: skip
+    return _rows("finding", rows)
+
+
+def _fleet_findings() -> pl.DataFrame:
+    common = {"model": "site", "window_start": NOW - timedelta(minutes=5), "window_end": NOW, "made_at": NOW}
+    return _rows("finding", [
+        {"finding_id": "fnd-imb", "monitor_id": "site/imbalance/gpu", "detector": "imbalance", "kind": "imbalance", "subject": "eu-west ↔ us-east", "state": "alarm", "severity": "inform", "effect": 6.0, "unit": "devices", "note": "us-east has 6 idle H100 while eu-west is 94 % busy", "details": {"idle": "us-east", "busy": "eu-west", "idle_devices": 6}, **common},
+        {"finding_id": "fnd-gpu", "monitor_id": "site/gauge/gpu", "detector": "gauge", "kind": "gpu", "subject": "eu-west", "state": "inform_only", "severity": "inform", "effect": 2.0, "unit": "devices", "note": "2 GPUs in eu-west throttle since 14:01", "onset": DEPLOY - timedelta(minutes=1), "details": {"cluster": "eu-west", "metric": "throttled_devices", "before": 0, "after": 2}, **common},
+    ])  # fmt: skip
+
+
+def _changes() -> pl.DataFrame:
+    return _rows("change_event", [
+        {"ts": DEPLOY, "event_id": "ev-1", "kind": "deploy", "object_kind": "Deployment", "object_name": "vllm-chat", "model_id": "llama-70b-chat", "cluster": "eu-west", "before": "41", "after": "42", "revision": "42", "actor": "argo", "message": "deploy v42", "source": "events"},
+        {"ts": DEPLOY - timedelta(hours=3), "event_id": "ev-2", "kind": "xid", "object_kind": "GPU", "object_name": "GPU-eu-n2-3", "cluster": "eu-west", "node": "eu-n2", "after": "79", "message": "XID 79 on eu-n2 GPU 3", "source": "gpus"},
+    ])  # fmt: skip
+
+
+def _outcomes() -> dict[str, pl.DataFrame]:
+    burn = {"incident_id": "inc-burn", "kind": "slo", "model": "llama-70b-chat", "severity": "page", "state": "open", "since": DEPLOY, "opened_at": DEPLOY + timedelta(minutes=9), "summary": "ttft burns its budget 18× too fast", "effect": 18.1, "unit": "x budget", "ci_low": 16.8, "ci_high": 19.6, "evidence_nats": 41.0, "cause": {"kind": "gpu", "subject": "eu-west", "onset": (DEPLOY - timedelta(minutes=1)).isoformat(), "note": "2 GPUs in eu-west throttle since 14:01"}, "alerts": ["alr-1"], "suggestion": "scale vllm-chat from 4 to 6; us-east has 6 idle H100", "at": NOW}  # fmt: skip
+    drift = {**burn, "incident_id": "inc-drift", "kind": "drift", "model": "fraud", "severity": "ticket", "since": SHIFT, "opened_at": SHIFT + timedelta(minutes=45), "summary": "amount moved +0.42 σ (median 31 → 44 EUR)", "effect": 0.42, "unit": "sigma", "ci_low": 0.36, "ci_high": 0.48, "evidence_nats": 17.3, "cause": None, "alerts": ["alr-2"], "suggestion": "confirm for 24 h, then retrain"}
+    alert = {"alert_id": "alr-1", "key": "llama-70b-chat/burn/ttft", "incident_id": "inc-burn", "finding_id": "fnd-x", "model": "llama-70b-chat", "kind": "slo", "subject": "ttft", "severity": "page", "state": "firing", "starts_at": DEPLOY + timedelta(minutes=9), "summary": "ttft burns its budget", "labels": {}, "annotations": {}, "at": NOW}
+    act = {"action_id": "act-1", "incident_id": "inc-burn", "model": "llama-70b-chat", "do": "scale", "target": "keda:vllm-chat", "mode": "dry_run", "state": "proposed", "reason": "slo.ttft.page", "parameters": {"from": 4, "to": 6}, "expires_at": NOW + timedelta(hours=1), "at": NOW}
+    return {
+        "incident": _rows("incident", [burn, drift]),
+        "alert": _rows("alert", [alert, {**alert, "alert_id": "alr-2", "key": "fraud/level/amount/location", "incident_id": "inc-drift", "model": "fraud", "kind": "drift", "subject": "amount", "severity": "ticket", "starts_at": SHIFT + timedelta(minutes=45), "summary": "amount moved"}]),
+        "action": _rows("action", [act, {**act, "action_id": "act-2", "incident_id": "inc-drift", "model": "fraud", "do": "retrain", "target": "airflow:retrain_fraud", "mode": "approval", "reason": "drift.confirmed", "parameters": {}}]),
+    }

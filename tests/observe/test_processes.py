@@ -1,0 +1,49 @@
+"""Three processes: children are restarted, and nothing outlives the core."""
+
+import os
+import signal
+from pathlib import Path
+
+import httpx
+import pytest
+from running import alive, running, until
+
+pytestmark = pytest.mark.slow
+
+
+def names(pids: list[int]) -> dict[str, int]:
+    lines = {pid: Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode() for pid in pids if alive(pid)}
+    return {module: pid for pid, line in lines.items() for module in ("observe.app.detecting", "dashboards.face", "observe.sqlworker") if module in line}
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+def test_no_child_is_left_two_seconds_after_the_core_has_gone(tmp_path: Path, number: signal.Signals) -> None:
+    with running(tmp_path) as service:
+        until(lambda: {"observe.app.detecting", "dashboards.face"} <= set(names(service.children())))
+        children = service.children()
+        code = service.stop(number)
+
+        until(lambda: not any(alive(pid) for pid in children), 2.0)
+    assert code == (-signal.SIGKILL if number == signal.SIGKILL else 0)
+
+
+def test_a_child_that_falls_is_restarted_and_intake_never_notices(tmp_path: Path) -> None:
+    with running(tmp_path) as service:
+        detecting = until(lambda: names(service.children()).get("observe.app.detecting"))
+        os.kill(detecting, signal.SIGKILL)
+
+        until(lambda: names(service.children()).get("observe.app.detecting", detecting) != detecting)
+        assert httpx.get(f"{service.url}/healthz", trust_env=False).status_code == 200
+        assert service.metric("observe_child_restarts_total") == {'{child="detect"}': 1.0}
+
+
+def test_a_second_service_on_the_same_directory_is_refused_with_the_holder(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    with running(tmp_path) as service:
+        assert service.process is not None
+        done = subprocess.run([sys.executable, "-m", "observe", "up", "-c", str(service.site)], capture_output=True, text=True, timeout=60, check=False)
+
+        assert done.returncode == 2
+        assert str(service.process.pid) in done.stderr
