@@ -63,19 +63,22 @@ def parse_request(request: ExportTraceServiceRequest, at: datetime, labels: Mapp
 
 
 def parse(payload: bytes, at: datetime, labels: Mapping[str, str]) -> Parsed:
-    """The attempts of an inflated trace request.
+    """The attempts of a trace request that is inflated already.
 
     Args:
         payload: an ExportTraceServiceRequest.
         at: now, aware UTC.
-        labels: `content_type` (protobuf when absent), `content_encoding`, `cluster`, `accept_past_s`,
-            `accept_future_s`.
+        labels: `content_type` (protobuf when absent), `cluster`, `accept_past_s`, `accept_future_s`.
 
     Raises:
         PayloadError: not a trace request.
+        PayloadTooLarge: more spans than one body may hold.
     """
-    request = decode(payload, labels.get("content_type") or PROTOBUF, labels.get("content_encoding") or "")
-    return parse_spans(request, at, labels)
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    return parse_spans(
+        read_message(ExportTraceServiceRequest(), payload, labels.get("content_type") or PROTOBUF), at, labels
+    )
 
 
 def response(parsed: Parsed, content_type: str) -> tuple[int, str, bytes]:

@@ -25,6 +25,9 @@ _KINDS: Final[Mapping[str, str]] = {PROTOBUF: PROTOBUF, "application/protobuf": 
 # UNAVAILABLE 14, UNAUTHENTICATED 16.
 _CODES: Final[Mapping[int, int]] = {400: 3, 401: 16, 403: 7, 413: 3, 415: 3, 429: 8, 503: 14}
 
+# What json_format lets through on hostile input, e.g. OverflowError for int(Infinity).
+_HOSTILE: Final = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+
 M = TypeVar("M", bound="Message")
 
 
@@ -76,7 +79,7 @@ def _read_json(message: M, body: bytes) -> M:
         _ids_to_base64(item)
     try:
         json_format.ParseDict(document, message, ignore_unknown_fields=True, max_recursion_depth=50)
-    except (json_format.Error, ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+    except (json_format.Error, *_HOSTILE) as error:
         raise PayloadError(f"the body is not a JSON {message.DESCRIPTOR.name}: {str(error)[:200]}") from error
     return message
 

@@ -35,9 +35,19 @@ def read_parquet(payload: bytes, shape: Shape) -> Records:
         PayloadTooLarge: it would decode to more rows, cells or text than we take.
     """
     import polars as pl
+    import pyarrow as pa
 
     table, nested = _table(payload)
     _check_text(table)
+    try:
+        return _records(table, nested, shape)
+    except (pl.exceptions.PolarsError, pa.ArrowException, UnicodeError) as error:
+        raise PayloadError(f"the body is not a readable Parquet file: {str(error)[:200]}") from error
+
+
+def _records(table: Any, nested: list[str], shape: Shape) -> Records:
+    import polars as pl
+
     notes: Counter[str] = Counter()
     fixed, others = _assigned(table, shape)
     nested += [name for name, column in others if not _is_flat(column.type)]
@@ -147,7 +157,9 @@ def _series(name: str, column: Any) -> pl.Series:
         return pl.Series(name, [None] * len(column), pl.Null)
     if kind != column.type and not _is_text(kind):
         column = column.cast(kind)
-    if pa.types.is_decimal(kind) or kind == pa.float16():
+    if pa.types.is_timestamp(kind):  # the zone's name is the sender's, maybe unknown here; the instant is the same
+        column = column.cast(pa.timestamp("us", kind.tz and "UTC"), safe=False)
+    elif pa.types.is_decimal(kind) or kind == pa.float16():
         column = column.cast(pa.float64())
     series = pl.Series(name, pl.from_arrow(column))
     if not _is_text(kind):

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 from collectors import genai
 from collectors.attributes import Facts, count, facts, flag, member, number, plain, text, texts
 from collectors.instants import bounds
+from observe.errors import PayloadTooLarge
 from observe.schema import TABLES, Parsed
 from observe.schema.exchange import frame
 
@@ -39,6 +40,7 @@ COLUMNS: Final = (
     "cost_known", "cache_hit", "attempt_no", "team_id", "api_key_hash", "end_user_hash", "tags", "prompt_version", "quality",
 )  # fmt: skip
 OUT_OF_RANGE: Final = 1  # quality bit of `attempt`
+SPAN_LIMIT: Final = 200_000  # spans of one body; a collector's batch is 8,192
 _ERROR: Final = 2  # status.code of OTLP: 0 unset, 1 ok, 2 error
 _OK: Final = 1
 _ANCESTORS: Final = 32  # spans climbed in search of an outer call
@@ -62,7 +64,6 @@ class _Reading:
 
     low: int  # earliest event time taken, us since the epoch
     high: int
-    offered: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
     parents: dict[bytes, bytes] = field(default_factory=dict)
@@ -76,7 +77,13 @@ def parse_spans(request: ExportTraceServiceRequest, at: datetime, labels: Mappin
         request: as decoded by `otlp_wire.decode_traces`.
         at: now, aware UTC.
         labels: `cluster` stands in where the resource names none; `accept_past_s`, `accept_future_s`.
+
+    Raises:
+        PayloadTooLarge: more than 200,000 spans.
     """
+    offered = sum(len(scope.spans) for resource in request.resource_spans for scope in resource.scope_spans)
+    if offered > SPAN_LIMIT:
+        raise PayloadTooLarge(f"a body may hold {SPAN_LIMIT} spans; this one has {offered}")
     reading = _Reading(*bounds(at, labels))
     for resource_spans in request.resource_spans:
         place = _place(resource_spans.resource, labels)
@@ -86,7 +93,7 @@ def parse_spans(request: ExportTraceServiceRequest, at: datetime, labels: Mappin
     rows = list(_rows_told_once(reading))
     columns: dict[str, Any] = dict(zip(COLUMNS, zip(*rows, strict=True), strict=True)) if rows else {}
     tables = {"attempt": frame(TABLES["attempt"], columns)} if rows else {}
-    return Parsed(tables, reading.offered, dict(reading.rejected), dict(reading.notes))
+    return Parsed(tables, offered, dict(reading.rejected), dict(reading.notes))
 
 
 def _place(resource: Resource, labels: Mapping[str, str]) -> tuple[str | None, str | None]:
@@ -100,7 +107,6 @@ def _place(resource: Resource, labels: Mapping[str, str]) -> tuple[str | None, s
 
 
 def _read(span: Span, place: tuple[str | None, str | None], reading: _Reading) -> None:
-    reading.offered += 1
     trace_id, span_id = span.trace_id, span.span_id
     parent = span.parent_span_id
     if parent:

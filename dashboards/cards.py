@@ -91,7 +91,7 @@ def graph(figure: Figure, height: int, label: str, brush: str = "") -> Component
     if brush:
         figure["layout"].setdefault("dragmode", "zoom")
     props: dict[str, Any] = {"id": {"type": "brush", "index": brush}} if brush else {}
-    config = {"displayModeBar": False, "responsive": True, "doubleClick": False, "showTips": False}
+    config: Any = {"displayModeBar": False, "responsive": True, "doubleClick": False, "showTips": False}
     chart = dcc.Graph(figure=figure, config=config, style={"height": f"{height}px"}, className="chart", **props)
     return html.Div(chart, role="img", className="chart-frame", **aria(label))
 

@@ -72,9 +72,7 @@ class Door:
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response | None:
         headers, path, method = Headers(scope=scope), scope["path"], scope["method"]
-        if method not in ("GET", "HEAD", "POST"):
-            return PlainTextResponse("method not allowed", 405)
-        if method == "POST" and (refusal := refused(headers)):
+        if refusal := refused(method, headers):
             return refusal
         if path.startswith(OPEN):
             return None
@@ -110,8 +108,12 @@ def cookie(headers: Headers) -> str:
     return held.value if held else ""
 
 
-def refused(headers: Headers) -> Response | None:
-    """Why a changing request is turned away: another origin, or too large; None when it may pass."""
+def refused(method: str, headers: Headers) -> Response | None:
+    """Why a request is turned away: its method, a change asked from another origin, its size; None when it may pass."""
+    if method in ("GET", "HEAD"):
+        return None
+    if method != "POST":
+        return PlainTextResponse("method not allowed", 405)
     origin = headers.get("origin", "")
     if not origin or urlsplit(origin).netloc != headers.get("host", ""):
         return PlainTextResponse("a request that changes something must come from this origin", 403)

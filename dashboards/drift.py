@@ -87,10 +87,10 @@ def heat_figure(frame: pl.DataFrame, names: Sequence[tuple[str, str, str]], view
         {"type": "scatter", "mode": "markers", "x": [r[0] for r in _thin(rings)], "y": [r[1] for r in _thin(rings)], "hoverinfo": "skip", "showlegend": False,
          "marker": {"symbol": "circle-open", "size": 6, "color": p.ink, "line": {"width": 1.2}}},
     ]  # fmt: skip
-    labels = [figures.plain(label if len(label) <= 22 else label[:21] + "…") for _, _, label in names]
+    labels = [figures.plain(label if len(label) <= 18 else label[:17] + "…") for _, _, label in names]
     yaxis = {"tickvals": list(range(len(names))), "ticktext": labels, "range": [-0.5, len(names) - 0.5], "showgrid": False}
     margin = {"l": 26 + 6.4 * max(len(label) for _, _, label in names) if names else 60, "r": 52, "t": 6, "b": 34}
-    margin["l"] = min(margin["l"], 170)
+    margin["l"] = min(margin["l"], 132)
     return figures.figure(data, view.theme, xaxis=figures.time_axis(view.start, view.end), yaxis=yaxis, margin=margin)
 
 

@@ -92,7 +92,7 @@ def _facts(finding: Mapping[str, Any], bins: Mapping[str, Any], quality: Mapping
     onset = f"{words.clock(finding['onset'], view.now)} ({words.clock(finding['onset_low'], view.now)}–{words.clock(finding['onset_high'], view.now)})" if finding["onset"] else None
     return [
         ("effect", words.effect(finding["effect"], finding["unit"])),
-        ("95 % interval", f"{words.number(finding['ci_low'])} to {words.number(finding['ci_high'])}" if words.known(finding["ci_low"]) else None),
+        ("95 % interval", words.interval(finding["ci_low"], finding["ci_high"]) if words.known(finding["ci_low"]) else None),
         ("median", f"{words.number(details['median_from'])} → {words.number(details['median_to'])}" if moved else None),
         ("since", onset),
         ("rows", words.count(quality["n"])),
@@ -180,7 +180,7 @@ def effect_card(read: Reader, view: Scope, model: str, finding: Mapping[str, Any
     sub = f"mean shift in {unit}, band = 95 % interval" + (f", dashed = material (±{words.number(material)} {unit})" if material else "")
     if frame.height < 2:
         return cards.card(title, cards.empty("Not judged often enough yet", "A point is drawn for every judged window.", 260), sub=sub, sql=[query], span=span)
-    figure = _effect(frame, view, material if unit == "σ" else None, finding, changes.read_changes(read, view, model))
+    figure = _effect(frame, view, material if unit == "σ" else None, finding, changes.read_changes(read, view, model, changes.NEAR_DATA))
     return cards.card(title, cards.graph(figure, 286, f"Effect of {feature} over time", brush="effect"), sub=sub, sql=[query], span=span)
 
 

@@ -44,6 +44,21 @@ def instants(seconds: pl.Series) -> dict[str, str]:
     return typed(seconds.cast(pl.Float64).to_numpy() * 1000.0, "f8")
 
 
+def dense(frame: pl.DataFrame, start: datetime, end: datetime, step_s: int, zero: Sequence[str] = ()) -> pl.DataFrame:
+    """The frame with a row for every bucket of the range, so that silence is drawn as silence.
+
+    Args:
+        frame: one row a bucket, `epoch` (s) its start.
+        start: start of the range.
+        end: end of the range.
+        step_s: width of a bucket, s.
+        zero: columns that are 0 where there was nothing; the others are NULL, a gap.
+    """
+    first = start.timestamp() // step_s * step_s
+    every = pl.DataFrame({"epoch": np.arange(first, end.timestamp(), step_s)}, schema={"epoch": pl.Float64})
+    return every.join(frame, on="epoch", how="left").with_columns(pl.col(list(zero)).fill_null(0.0))
+
+
 def millis(instant: datetime) -> float:
     """An instant as the milliseconds of a date axis."""
     return instant.timestamp() * 1000.0
@@ -74,7 +89,7 @@ def figure(data: Sequence[Trace], theme: str, **layout: Any) -> Figure:
 def time_axis(start: datetime, end: datetime) -> dict[str, Any]:
     """A UTC time axis over a half-open range, with ticks that do not repeat the date."""
     return {
-        "type": "date", "range": [millis(start), millis(end)], "nticks": 7, "fixedrange": False, "tickangle": 0,
+        "type": "date", "range": [millis(start), millis(end)], "nticks": 6, "fixedrange": False, "tickangle": 0,
         "tickformatstops": [
             {"dtickrange": [None, 60000], "value": "%H:%M:%S"}, {"dtickrange": [60000, 43200000], "value": "%H:%M\n%d %b"},
             {"dtickrange": [43200000, None], "value": "%d %b"},

@@ -40,10 +40,11 @@ def page(read: Reader, params: Mapping[str, str]) -> Any:
     slos = [slo.Slo(r, declared.slo(name, r["slo"])) for r in read(slo.STATUS, asked).iter_rows(named=True)]
     drifts = read(feature.NEWEST, asked).to_dicts()
     stats = traffic.totals(read, view, name, facts)
+    watched = _watched(view, name, drifts) if drifts and len(stats) < 4 else []
     if not (facts or slos or drifts or stats):
         return cards.grid([_hero(name, facts, []), _nothing(name)])
     marks = [s.badge(view.now) for s in slos] + [feature.badge(d, view) for d in drifts]
-    parts = [_hero(name, facts, marks), *cards.gather(lambda: _incidents(read, view, name)), *stats]
+    parts = [_hero(name, facts, marks), *cards.gather(lambda: _incidents(read, view, name)), *stats, *watched]
     parts += _slo_section(read, view, name, slos, facts) if slos or len(stats) > 1 else []
     parts += _drift_section(read, view, name, drifts, facts) if drifts else []
     return cards.grid([*parts, *cards.gather(lambda: _actions(read, view, name))])
@@ -95,17 +96,19 @@ def _choices(view: Scope, path: str, key: str, options: Sequence[tuple[str, str,
 
 
 def _slo_section(read: Reader, view: Scope, name: str, slos: list[slo.Slo], facts: Mapping[str, Any]) -> list[Any]:
-    cost = lambda: traffic.cost_card(read, view, name, facts)  # noqa: E731 - one of several makers handed to gather
-    flow = lambda: traffic.over_time_card(read, view, name)  # noqa: E731
+    bare = cards.gather(lambda: traffic.over_time_card(read, view, name), lambda: traffic.cost_card(read, view, name, facts), spans=(7, 5))
     if not slos:
-        return [html.Div(html.H2("Traffic"), className="section-title span-12"), *cards.gather(flow, cost, spans=(7, 5))]
+        return [html.Div(html.H2("Traffic"), className="section-title span-12"), *bare]
     chosen = next((s for s in slos if s.row["slo"] == view.query.get("slo")), slos[0])
     links = _choices(view, "", "slo", [(s.row["slo"], s.title, s.badge(view.now)) for s in slos], chosen.row["slo"])
+    if chosen.row["state"] == "too_few":
+        few = cards.gather(lambda: slo.budget_card(read, view, chosen, span=12))
+        return [html.Div([html.H2("Service level"), *links], className="section-title span-12", id="slo"), *few, *bare]
     made = cards.gather(
         lambda: slo.budget_card(read, view, chosen), lambda: traffic.burns_card(read, view, chosen), lambda: slo.differs_card(read, view, chosen),
-        lambda: slo.latency_card(read, view, chosen), flow, cost, spans=(7, 5, 7, 5, 7, 5),
+        lambda: slo.latency_card(read, view, chosen), spans=(7, 5, 7, 5),
     )  # fmt: skip
-    return [html.Div([html.H2("Service level"), *links], className="section-title span-12", id="slo"), *made]
+    return [html.Div([html.H2("Service level"), *links], className="section-title span-12", id="slo"), *made, *bare]
 
 
 def _drift_section(read: Reader, view: Scope, name: str, drifts: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> list[Any]:
@@ -129,17 +132,31 @@ def _material(facts: Mapping[str, Any], name: str) -> float | None:
     return float(found["value"]) if found.get("unit") in ("sigma", "σ") else None
 
 
+def _watched(view: Scope, name: str, drifts: Sequence[Mapping[str, Any]]) -> list[Any]:
+    query = [Query(feature.NEWEST, {**view.params, "model": name})]
+    by_feature = {s: states.worst([feature.badge(d, view) for d in drifts if d["subject"] == s]) for s in dict.fromkeys(d["subject"] for d in drifts)}
+    alarmed = [s for s, mark in by_feature.items() if mark.state in ("page", "ticket")]
+    unsure = sum(mark.state == "unknown" for mark in by_feature.values())
+    found = sorted(x for x in (json.loads(d["details"] or "{}").get("min_detectable_24h") for d in drifts) if x)
+    sees = f"{words.number(found[len(found) // 2], 2)} σ" if found else words.UNKNOWN
+    return [
+        cards.stat("Features drifting", f"{len(alarmed)} / {len(by_feature) - unsure}", ", ".join(alarmed[:3]) or "none alarmed", Badge("ticket", "ticket") if alarmed else None, "", query),
+        cards.stat("Not judged yet", str(unsure), "learning, stale or too few rows" if unsure else "every feature is judged", Badge("unknown", "learning") if unsure else None, "", query),
+        cards.stat("Smallest shift seen in 24 h", sees, "found with 90 % at the declared budget; median feature", None, "", query),
+    ]  # fmt: skip
+
+
 def _drift_table(view: Scope, name: str, drifts: Sequence[Mapping[str, Any]]) -> Any:
     rows = [
         {"state": feature.badge(d, view).word, "feature": d["subject"], "detector": d["detector"], "effect": words.effect(d["effect"], d["unit"]), "size": abs(d["effect"]) if words.known(d["effect"]) else None,
-         "interval": f"{words.number(d['ci_low'])} to {words.number(d['ci_high'])}" if words.known(d["ci_low"]) else words.UNKNOWN, "onset": d["onset"].isoformat() if d["onset"] and d["state"] == "alarm" else None,
+         "interval": words.interval(d["ci_low"], d["ci_high"]), "onset": d["onset"].isoformat() if d["onset"] and d["state"] == "alarm" else None,
          "n": d["n"], "evidence": d["evidence_nats"], "needs": d["threshold_nats"], "note": d["note"]}
         for d in drifts
     ]  # fmt: skip
     columns = [
-        tables.Column("state", "State", "state", 110), tables.Column("feature", "Feature", "", 150), tables.Column("detector", "Watched as", "", 100), tables.Column("effect", "Effect", "", 110),
-        tables.Column("interval", "95 % interval", "", 140), tables.Column("onset", "Since (UTC)", "clock", 140), tables.Column("n", "Rows", "count", 80, "in the newest judged window"),
-        tables.Column("evidence", "Evidence", "number", 90, "nats"), tables.Column("needs", "Alarm from", "number", 90, "nats"), tables.Column("note", "Note", "", 260),
+        tables.Column("state", "State", "state", 110), tables.Column("feature", "Feature", "", 150), tables.Column("detector", "Kind", "", 80), tables.Column("effect", "Effect", "", 100),
+        tables.Column("interval", "95 % interval", "", 130), tables.Column("onset", "Since (UTC)", "clock", 150), tables.Column("n", "Rows", "count", 80, "in the newest judged window"),
+        tables.Column("evidence", "Evidence", "number", 100, "nats"), tables.Column("needs", "Alarm at", "number", 95, "nats"), tables.Column("note", "Note", "", 260),
     ]  # fmt: skip
     params = {**view.params, "model": name}
     return cards.card("Every watched feature", tables.grid("drift", rows, columns, height=min(460, 44 + tables.ROW_PX * len(rows))), sub="Newest judgement of each", tools=[tables.csv_button("drift")], sql=[Query(feature.NEWEST, params)])

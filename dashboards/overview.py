@@ -107,7 +107,7 @@ def verdict(read: Reader, view: Scope, slos: list[slo.Slo]) -> Any:
 
 def _effect(row: Mapping[str, Any]) -> str:
     text = words.effect(row["effect"], row["unit"])
-    return f"{text} (95 %: {words.number(row['ci_low'])} to {words.number(row['ci_high'])})" if words.known(row["ci_low"]) else text
+    return f"{text} (95 %: {words.interval(row['ci_low'], row['ci_high'])})" if words.known(row["ci_low"]) else text
 
 
 def _other(row: Mapping[str, Any], view: Scope) -> Any:
@@ -152,7 +152,7 @@ def _drifting(read: Reader, view: Scope) -> Any:
     budget = {r["severity"]: r for r in read(ALARMS).iter_rows(named=True)}.get("ticket")
     sub = f"{row['features'] - row['judged']} still learning" if row["features"] > row["judged"] else "all judged"
     if budget and budget["declared"]:
-        sub = f"{budget['notified']} of {budget['declared']} tickets per {words.span(float(budget['period_s']))} used"
+        sub = f"{words.count(budget['notified'])} of {words.count(budget['declared'])} tickets per {words.span(float(budget['period_s']))} used"
     mark = Badge("ticket", "ticket") if row["drifting"] else Badge("ok", "ok") if row["judged"] else Badge("unknown", "no data")
     line = figures.sparkline(trend["drifting"].to_list(), p.ticket if row["drifting"] else p.series[0], 0.0, max(1.0, float(trend["drifting"].max() or 0)))  # type: ignore[arg-type]
     return cards.stat("Features drifting", f"{row['drifting']} / {row['judged']}", sub, mark, line, [Query(DRIFTING, view.params), Query(ALARMS), Query(DRIFT_TREND, view.params)])

@@ -16,7 +16,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from io import BytesIO
 from typing import Protocol
 
@@ -28,6 +28,7 @@ from observe.errors import AccessError, QueryError, SourceError
 Value = str | int | float | datetime | None
 _NAME = re.compile(r"\$([a-z_][a-z0-9_]*)")
 CACHE_BYTES = 64 * 1024 * 1024  # bound of the result cache
+SLACK = timedelta(minutes=10)  # tries of one request may lie on both sides of a range's edge
 PULSE_S = 3.0  # a session and the watermark are trusted this long
 
 
@@ -47,6 +48,19 @@ def used(sql: str, params: Mapping[str, Value] | None) -> dict[str, Value]:
     """
     names = set(_NAME.findall(sql))
     return {k: v for k, v in (params or {}).items() if k in names}
+
+
+def window(params: Mapping[str, Value]) -> dict[str, dict[str, str]]:
+    """The span of event time that a query's parameters name, for the core to choose files by; empty when they do not say.
+
+    >>> window({"start": datetime(2026, 11, 20, 1), "end": datetime(2026, 11, 20, 2)})
+    {'window': {'start': '2026-11-20T00:50:00', 'end': '2026-11-20T02:10:00'}}
+    """
+    lows = [v for k, v in params.items() if k in ("start", "from", "opened", "recent") and isinstance(v, datetime)]
+    end = params.get("end")
+    if not lows or not isinstance(end, datetime) or "now" in params:
+        return {}
+    return {"window": {"start": (min(lows) - SLACK).isoformat(), "end": (end + SLACK).isoformat()}}
 
 
 def literal(value: Value) -> str:
@@ -125,7 +139,7 @@ class CoreClient:
         name = hashlib.sha256(json.dumps([sql, bound, str(mark)], sort_keys=True).encode()).hexdigest()
         held = self._results.get(name)
         if held is None:
-            held = self._post("/api/v1/read", {"sql": sql, "params": bound}, session).content
+            held = self._post("/api/v1/read", {"sql": sql, "params": bound, **window(params)}, session).content
             self._results.put(name, held)
         return pl.read_ipc_stream(BytesIO(held))
 

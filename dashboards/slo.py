@@ -113,7 +113,7 @@ def budget_card(read: Reader, view: Scope, slo: Slo, span: int = 7) -> Any:
     title = "Error budget"
     if frame.height < 2 or row["state"] == "too_few":
         words_ = f"{words.count(row['total'])} requests in {words.span(length)}: too few to judge {words.share(row['objective'], None)}"
-        return cards.card(title, cards.empty(words_, "A budget is shown once its smallest unit is a request.", 220), sub=slo.name, mark=Badge("unknown", "too few"), sql=[query], span=span)
+        return cards.card(title, cards.empty(words_, "A budget is shown once the objective allows at least one bad request.", 96), sub=slo.name, mark=Badge("unknown", "too few"), sql=[query], span=span)
     left = float(frame["budget_left"][-1])
     spent_at, sentence = _projection(row, left, view.end, length)
     figure = _burn_down(frame, view, length, spent_at, left)
@@ -168,6 +168,7 @@ def latency_card(read: Reader, view: Scope, slo: Slo, span: int = 5) -> Any:
 def _latency(frame: pl.DataFrame, view: Scope, threshold: float | None, marked: pl.DataFrame) -> figures.Figure:
     p = palette(view.theme)
     low, high = int(frame["bin"].min()), int(frame["bin"].max())  # type: ignore[arg-type]
+    low, high = low - max(0, 8 - (high - low)), high + max(0, 8 - (high - low))
     if threshold:
         low, high = min(low, math.floor(math.log10(threshold) * 12) - 2), max(high, math.ceil(math.log10(threshold) * 12) + 2)
     step = view.bucket_s

@@ -70,11 +70,15 @@ def totals(read: Reader, view: Scope, model: str, declared: Mapping[str, Any]) -
     dear = None if not limit or cost is None else Badge("ok", "in envelope") if cost <= limit * 1000 else Badge("ticket", "over")
     few = Badge("unknown", "too few") if row["n"] < 100 else None
     return [
-        cards.stat("Requests", words.count(row["n"]), f"{words.number(row['n'] / minutes)} a minute", few, "", query),
+        cards.stat("Requests", words.count(row["n"]), _pace(row["n"] / minutes), few, "", query),
         cards.stat("Failed", words.share(row["errors"] / row["n"]), f"{words.count(row['errors'])} errors, {words.count(row['cancelled'])} cancelled", few, "", query),
         cards.stat("TTFT p95", words.seconds(row["ttft_p95"]), f"median {words.seconds(row['ttft_p50'])} of {words.count(row['streamed'])} streamed", few, "", query),
         cards.stat("Cost per 1 M tokens", words.dollars(cost), f"envelope {words.dollars(limit * 1000)}" if limit else f"{words.dollars(row['usd'])} in the range", dear, "", query),
     ]  # fmt: skip
+
+
+def _pace(per_minute: float) -> str:
+    return f"{words.number(per_minute)} a minute" if per_minute >= 1 else f"{words.number(per_minute * 60, 2)} an hour"
 
 
 def _predictions(read: Reader, params: Mapping[str, Value]) -> list[Any]:
@@ -82,7 +86,7 @@ def _predictions(read: Reader, params: Mapping[str, Value]) -> list[Any]:
     if not row["n"]:
         return []
     per_minute = row["n"] / max(row["windows"] * 5, 1)
-    return [cards.stat("Predictions", words.count(row["n"]), f"{words.number(per_minute)} a minute", None, "", [Query(PREDICTIONS, params)])]
+    return [cards.stat("Predictions", words.count(row["n"]), _pace(per_minute), None, "", [Query(PREDICTIONS, params)])]
 
 
 def over_time_card(read: Reader, view: Scope, model: str, span: int = 7) -> Any:
@@ -92,6 +96,7 @@ def over_time_card(read: Reader, view: Scope, model: str, span: int = 7) -> Any:
     title, sub, query = "Traffic and latency", "requests and failures a minute; time to first token", Query(OVER_TIME, params)
     if frame.height < 2:
         return cards.card(title, cards.empty("No requests in this range", "Choose a longer range, or check the gateway's exporter.", 260), sub=sub, sql=[query], span=span)
+    frame = figures.dense(frame, view.start, view.end, view.bucket_s, ("per_minute", "errors", "retries"))
     figure = _over_time(frame, view, changes.read_changes(read, view, model))
     return cards.card(title, cards.graph(figure, 300, f"Traffic and latency of {model} over time", brush="traffic"), sub=sub, sql=[query], span=span)
 
@@ -153,6 +158,7 @@ def cost_card(read: Reader, view: Scope, model: str, declared: Mapping[str, Any]
     if frame.height < 2:
         return cards.card(title, cards.empty("No request with a known price", "Prices come from the gateway.", 260), sub=sub, sql=[query], span=span)
     p = palette(view.theme)
+    frame = figures.dense(frame, view.start, view.end, view.bucket_s)
     x = figures.instants(frame["epoch"] + view.bucket_s / 2)
     data = [figures.line(x, figures.typed(frame["usd_per_million"]), "USD per 1 M tokens", p.series[0], hovertemplate="$%{y:.2f} at %{x|%H:%M}<extra></extra>")]
     shape_notes = [figures.level(limit * 1000, f"envelope {words.dollars(limit * 1000)}", p.ticket)] if limit else []

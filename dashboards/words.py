@@ -123,14 +123,34 @@ def effect(value: float | None, unit: str | None) -> str:
     """An effect with its unit as people write it.
 
     >>> effect(0.42, "sigma"), effect(18.1, "x budget"), effect(-3.0, "pp")
-    ('+0.42 σ', '18.1× budget', '−3 pp')
+    ('+0.42 σ', '18.1× budget', '−3.00 pp')
     """
     if value is None or not known(value):
         return UNKNOWN
     if unit == "x budget":
         return f"{number(value)}× budget"
     sign = "+" if value > 0 else ""
-    return f"{sign}{number(value)} {'σ' if unit == 'sigma' else unit or ''}".strip()
+    return f"{sign}{size(value)} {'σ' if unit == 'sigma' else unit or ''}".strip()
+
+
+def size(value: float | None) -> str:
+    """The number of an effect: two decimals below ten, three digits above.
+
+    >>> size(0.0091), size(-0.398), size(18.13)
+    ('0.01', '−0.40', '18.1')
+    """
+    if value is None or not known(value):
+        return UNKNOWN
+    return f"{value:.2f}".replace("-", "−") if abs(value) < 10 else number(value)
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """A 95 % interval as people write it; a dash when it is not known.
+
+    >>> interval(0.36, 0.48), interval(None, None)
+    ('0.36 to 0.48', '–')
+    """
+    return f"{size(low)} to {size(high)}" if known(low) and known(high) else UNKNOWN
 
 
 def _three(value: float) -> str:

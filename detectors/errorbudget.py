@@ -72,7 +72,8 @@ def dispersion(total: Ints, bad: Ints, counted: NDArray[np.bool_]) -> Floats:
     pearson = np.divide(squares * n, e, out=np.zeros_like(e), where=e > 0) - e
     pearson = np.where(e > 0, pearson, hours)  # no error at all is no evidence of bursts
     phi = (PRIOR_HOURS * PRIOR_PHI + np.maximum(pearson, 0.0)) / (PRIOR_HOURS + np.maximum(hours - 1.0, 0.0))
-    return np.maximum(phi, 1.0)
+    factors: Floats = np.maximum(phi, 1.0)
+    return factors
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,8 @@ class Minutes:
     def burn(self, ends: Ints, minutes: int, budget: float) -> Floats:
         """Burn rate, in multiples of the allowed one; 0 where there were no events."""
         total, bad = self.within(ends, minutes)
-        return np.divide(bad, total * budget, out=np.zeros(ends.size), where=total > 0)
+        rate: Floats = np.divide(bad, total * budget, out=np.zeros(ends.size), where=total > 0)
+        return rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,4 +148,5 @@ def recovery(minutes: Minutes, since: int, ends: Ints, start: int, budget: float
     total, bad = minutes.within(ends, MEMORY, since)
     rate = np.maximum(np.divide(bad, total, out=np.full(ends.size, budget), where=total > 0), 1.01 * budget)
     n, e = minutes.within(ends, 1, start)
-    return (rate - budget) * n - e * np.log(rate / budget)
+    nats: Floats = (rate - budget) * n - e * np.log(rate / budget)
+    return nats

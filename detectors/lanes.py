@@ -11,11 +11,12 @@ Source: METHODS section 6.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detectors.errorbudget import HOUR, MEMORY, Floats, Ints, Minutes, Onset, dispersion, gate_nats, onset, recovery
 from observe.schema import Json
@@ -65,6 +66,7 @@ class Mark:
 
     minute: int
     lanes: tuple[Lane, ...]
+    phi: float  # burst factor as it was known then
     changed: bool
 
 
@@ -76,19 +78,29 @@ def tiers_of(params: Json) -> tuple[Tier, ...]:
     )
 
 
+@dataclass(slots=True)
 class Hours:
     """Events by closed hour, for the burst factor and the budget; hours of an incident are `out`."""
 
-    def __init__(self, minutes: Minutes, start: int, state: Json) -> None:
+    first: int
+    total: Ints
+    bad: Ints
+    out: NDArray[np.bool_]  # one more: the hour that is still open
+
+    @classmethod
+    def of(cls, minutes: Minutes, start: int, state: Json) -> Hours:
         """Past hours from `state`, later ones from `minutes`; `start` is the first minute ever judged."""
-        self.first: int = state.get("first", start // HOUR)
-        past = len(state.get("n", ()))
-        edges = np.arange(self.first + past, (minutes.first + minutes.size) // HOUR + 1) * HOUR - minutes.first
-        edges = np.clip(edges, 0, minutes.size)
-        self.total: Ints = np.concatenate([np.array(state.get("n", ()), dtype=np.int64), np.diff(minutes.total[edges])])
-        self.bad: Ints = np.concatenate([np.array(state.get("bad", ()), dtype=np.int64), np.diff(minutes.bad[edges])])
-        self.out = np.zeros(self.total.size + 1, dtype=np.bool_)  # one more: the hour that is still open
-        self.out[[h - self.first for h in state.get("out", ()) if h - self.first < self.out.size]] = True
+        first, past = state.get("first", start // HOUR), state.get("n", [])
+        edges = np.arange(first + len(past), (minutes.first + minutes.size) // HOUR + 1) * HOUR - minutes.first
+        total = np.concatenate([np.array(past, dtype=np.int64), np.diff(minutes.total[edges])])
+        bad = np.concatenate([np.array(state.get("bad", []), dtype=np.int64), np.diff(minutes.bad[edges])])
+        hours = cls(first, total, bad, np.zeros(total.size + 1, dtype=np.bool_))
+        hours.out[[h - first for h in state.get("out", ())]] = True
+        return hours
+
+    def leave_out(self, start: int, end: int) -> None:
+        """The hours of minutes [start, end) belong to an incident."""
+        self.out[max(0, start // HOUR - self.first) : (end - 1) // HOUR - self.first + 1] = True
 
     def phi(self) -> Floats:
         """Burst factor by hour, `phi[h - first]` from the hours before h."""
@@ -96,7 +108,7 @@ class Hours:
 
     def normal(self, hour: int, budget: float) -> float:
         """Bad share of ordinary hours before `hour`, between a twentieth of the budget and the budget."""
-        use = ~self.out[: hour - self.first]
+        use = ~self.out[: max(0, hour - self.first)]
         n, bad = int(self.total[: use.size][use].sum()), int(self.bad[: use.size][use].sum())
         return float(np.clip((bad + 0.5) / (n + 0.5 / budget), budget / 20, budget))
 
@@ -115,7 +127,7 @@ class Walk:
         self.minutes, self.params = minutes, params
         self.budget = 1.0 - params["objective"]
         self.now: int = state.get("minute", start)
-        self.hours = Hours(minutes, self.now, state.get("hours", {}))
+        self.hours = Hours.of(minutes, self.now, state.get("hours", {}))
         tiers = tiers_of(params)
         severities = dict.fromkeys(t.severity for t in tiers)
         saved = state.get("lanes", {})
@@ -125,24 +137,40 @@ class Walk:
     def to(self, end: int) -> None:
         """Judge every minute that ends after `now` and not after `end`."""
         while self.now < end:
-            ends = np.arange(self.now + 1, end + 1) - self.minutes.first
-            out = self.hours.out.copy()
-            if any(lane.firing for lane in self.lanes):
-                self.hours.out[self.now // HOUR - self.hours.first :] = True
-            phi = self.hours.phi()[(ends + self.minutes.first) // HOUR - self.hours.first]
+            ends = np.arange(self.now + 1, self._stretch(end) + 1) - self.minutes.first
+            phi = self._phi(ends)
             found = [self._reset(lane, ends, phi) if lane.firing else self._fire(lane, ends, phi) for lane in self.lanes]
-            last = min(i for i, _ in found)
-            stop = int(ends[min(last, ends.size - 1)]) + self.minutes.first
-            self.hours.out[(stop - 1) // HOUR - self.hours.first + 1 :] = out[(stop - 1) // HOUR - self.hours.first + 1 :]
-            self._mark_between(stop)
-            changed = last < ends.size
+            first = min((i for i, _ in found), default=ends.size)
+            changed = first < ends.size
+            ends = ends[: first + 1]
+            stop = int(ends[-1]) + self.minutes.first
+            between = range(self.now // EVERY * EVERY + EVERY, stop, EVERY)
+            self.marks += [Mark(m, self.lanes, float(phi[m - self.now - 1]), False) for m in between]
+            self._flag(stop)
             self.lanes = tuple(
-                self._changed(lane, stop, tier) if i == last and changed else self._kept(lane, ends[: last + 1], phi)
+                self._changed(lane, stop, tier) if changed and i == first else self._kept(lane, ends)
                 for lane, (i, tier) in zip(self.lanes, found, strict=True)
             )
             self.now = stop
             if changed or stop % EVERY == 0:
-                self.marks.append(Mark(stop, self.lanes, changed))
+                self.marks.append(Mark(stop, self.lanes, float(phi[ends.size - 1]), changed))
+
+    def _stretch(self, end: int) -> int:
+        """How far minutes can be judged at once: to the next mark while a fresh burn is still looked at."""
+        fresh = any(x.firing is not None and self.now < x.firing.at + _LOOKED_AT for x in self.lanes)
+        return min(end, self.now // EVERY * EVERY + EVERY) if fresh else end
+
+    def _phi(self, ends: Ints) -> Floats:
+        """Burst factor at each end; the hours of an alarm that is on are left out as they pass."""
+        hours = replace(self.hours)
+        if any(lane.firing for lane in self.lanes):
+            hours.out = self.hours.out.copy()
+            hours.out[max(0, self.now // HOUR - self.hours.first) :] = True
+        return hours.phi()[(ends + self.minutes.first) // HOUR - hours.first]
+
+    def _flag(self, stop: int) -> None:
+        if any(lane.firing for lane in self.lanes):
+            self.hours.leave_out(self.now, stop)
 
     def state(self) -> Json:
         """What the next call needs."""
@@ -185,36 +213,27 @@ class Walk:
             result[i] = value
         return result
 
-    def _kept(self, lane: Lane, ends: Ints, phi: Floats) -> Lane:
+    def _kept(self, lane: Lane, ends: Ints) -> Lane:
         """The lane after minutes in which it did not change."""
-        if lane.firing is None:
+        firing, stop = lane.firing, int(ends[-1]) + self.minutes.first
+        if firing is None:
             return lane
-        firing = replace(lane.firing, cusum=float(self._cusum(lane.firing, ends)[-1]))
-        return replace(lane, firing=self._looked_at(firing, int(ends[-1]) + self.minutes.first))
+        looked_at = stop % EVERY == 0 and stop <= firing.at + _LOOKED_AT
+        began = self._onset(lane, stop, firing.tier) if looked_at else firing.onset
+        return replace(lane, firing=replace(firing, cusum=float(self._cusum(firing, ends)[-1]), onset=began))
 
     def _changed(self, lane: Lane, minute: int, tier: str) -> Lane:
         if lane.firing is not None:
             return replace(lane, firing=None, restart=minute)
         began = self._onset(lane, minute, tier)
-        self.hours.out[began.best // HOUR - self.hours.first : minute // HOUR - self.hours.first + 1] = True
+        self.hours.leave_out(began.best, minute)
         return replace(lane, firing=Firing(minute, tier, began.best, began))
-
-    def _looked_at(self, firing: Firing, minute: int) -> Firing:
-        """With the start of the burn reconsidered, in the first hour and where a mark is made."""
-        if minute % EVERY or minute > firing.at + _LOOKED_AT:
-            return firing
-        lane = next(x for x in self.lanes if x.firing is not None and x.firing.at == firing.at)
-        return replace(firing, onset=self._onset(lane, minute, firing.tier))
 
     def _onset(self, lane: Lane, minute: int, tier: str) -> Onset:
         long = next(t.long for t in lane.tiers if t.name == tier)
-        hour = max(self.hours.first, minute // HOUR)
         back = min(2 * long, MEMORY - _LOOKED_AT, minute - self.minutes.first, max(1, minute - lane.restart))
-        return onset(self.minutes, minute - self.minutes.first, back, self.hours.normal(hour, self.budget))
-
-    def _mark_between(self, stop: int) -> None:
-        """Marks inside a stretch without change."""
-        raise NotImplementedError
+        normal = self.hours.normal(minute // HOUR, self.budget)
+        return onset(self.minutes, minute - self.minutes.first, back, normal)
 
 
 def _lane(severity: str, tiers: tuple[Tier, ...], saved: Mapping[str, Any]) -> Lane:

@@ -1,40 +1,21 @@
 """Child processes that never outlive the core, restarted with backoff when they fall.
 
-A child watches its standard input and ends at EOF; on Linux the kernel also kills it when the
-core dies (PR_SET_PDEATHSIG). Either alone is not enough: the pipe covers systems without prctl,
-the signal covers a child stuck in a C call.
+What keeps them from outliving it is `observe.lifeline`.
 
-Source: prctl(2); our own.
+Source: our own; ARCHITECTURE section 4.
 """
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
-import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _LOG = logging.getLogger("observe.children")
-
-
-def die_with_parent() -> None:
-    """Ask the kernel to kill this process when its parent dies, and end at EOF of standard input."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    threading.Thread(target=_end_at_eof, name="parent-watch", daemon=True).start()
-
-
-def _end_at_eof() -> None:
-    while os.read(0, 4096):
-        pass
-    os._exit(0)
 
 
 @dataclass(slots=True)

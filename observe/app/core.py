@@ -5,12 +5,13 @@ Source: our own; ARCHITECTURE section 4.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import secrets
 import sys
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,8 @@ from observe.app.children import Child, Supervisor
 from observe.app.delivering import Delivering
 from observe.app.detecting import Detecting
 from observe.app.intake import Intake
+from observe.app.people import People
+from observe.app.publishing import published
 from observe.app.pulling import Puller, pulls
 from observe.app.stages import Stages
 from observe.app.tokens import StoredTokens
@@ -48,7 +51,7 @@ class Core:
         self.telemetry = Telemetry()
         self.store = Store.open(config.site.store.path, self.clock)
         self.store.set_setting("false_alarms", {k: {"count": r.count, "period_s": r.period_s} for k, r in config.site.false_alarms.items()})
-        self.access = Access(StoredTokens(self.store))
+        access = Access(StoredTokens(self.store), config.site.server.auth)
         self.face_key = secrets.token_urlsafe(32)
         self.intake = Intake(self.store, self.clock, self.telemetry, config)
         self.detecting = Detecting()
@@ -57,6 +60,8 @@ class Core:
         self.puller = Puller(pulls(config.site.collectors), self.intake, self.store, self.clock)
         path = config.site.store.path
         self.sql = SqlWorker([path / "lake", path / "snapshot"])
+        self.people = People(self.store, access, self.sql, self.clock)
+        self.new_admin_token = self._first_admin(access)
         children = [Child("detect", [sys.executable, "-m", "observe.app.detecting"], nice=10, pass_fds=self.detecting.channel)]
         if face:
             children.append(self._face())
@@ -67,6 +72,19 @@ class Core:
             threading.Thread(target=self._beat, name="stages", daemon=True),
             threading.Thread(target=self._housekeeping, name="housekeeping", daemon=True),
         ]
+
+    def _first_admin(self, access: Access) -> str | None:
+        given = self.config.site.server.token
+        path = self.config.site.store.path / "admin.token"
+        return access.first_admin(path, self.clock.now(), given.resolve() if given else None)
+
+    def seen_since(self) -> datetime:
+        """From when on traffic counts as seen: the last seven days."""
+        return self.clock.now() - timedelta(days=7)
+
+    def exposition(self) -> bytes:
+        """Observe's own metrics, SLOs and findings in the Prometheus text format."""
+        return self.telemetry.exposition() + published(self.store)
 
     def _face(self) -> Child:
         server = self.config.site.server
@@ -81,8 +99,15 @@ class Core:
         self.delivering.start()
         for thread in self._threads:
             thread.start()
+        self._announce()
         self.ready.set()
         _LOG.info("event=ready listen=%s ui=%s pid=%s", self.config.site.server.listen, self.config.site.server.ui, os.getpid())
+
+    def _announce(self) -> None:
+        """Say where the API is, for `observe sql` on this directory."""
+        server = self.config.site.server
+        said = {"listen": server.listen, "otlp": server.otlp, "ui": server.ui, "pid": os.getpid()}
+        (self.config.site.store.path / "service.json").write_text(json.dumps(said))
 
     def stop(self) -> None:
         """Stop in the order of the data: pulls, stages, delivery, children, store."""
@@ -94,6 +119,7 @@ class Core:
         self.delivering.stop()
         self.supervisor.stop()
         self.sql.stop()
+        (self.config.site.store.path / "service.json").unlink(missing_ok=True)
         self.store.close()
         self.telemetry.close()
 

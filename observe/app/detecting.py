@@ -14,8 +14,8 @@ import threading
 from multiprocessing.connection import Connection
 from typing import Any
 
-from observe.app.children import die_with_parent
 from observe.errors import SourceError
+from observe.lifeline import die_with_parent
 from observe.schema import Detected, Evidence
 
 

@@ -16,17 +16,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import polars as pl
+
 from collectors import exposition, pull
 from observe.app.intake import Intake
 from observe.clock import Clock
 from observe.errors import ObserveError
-from observe.schema import CollectorRun
+from observe.schema import CollectorRun, Parsed
 from observe.store import Store
 
 _LOG = logging.getLogger("observe.pulling")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Pull:
     """One target of one collector."""
 
@@ -57,7 +59,7 @@ class Puller:
         self._plan, self._intake, self._store, self._clock = plan, intake, store, clock
         self._due: dict[Pull, datetime] = {}
         self._busy: set[Pull] = set()
-        self._xid: dict[str, dict[str, int]] = {}
+        self._xid: dict[str, Mapping[str, int]] = {}
         self._stop = threading.Event()
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="pull")
         self._thread = threading.Thread(target=self._run, name="puller", daemon=True)
@@ -106,11 +108,20 @@ class Puller:
         parsed = exposition.parse(payload, at, labels)
         samples = parsed.tables.get("gpu_sample")
         if samples is not None:
-            events, self._xid[item.target] = exposition.xid_events(self._xid.get(item.target, {}), samples, at)
-            if events.height:
-                parsed = exposition.with_table(parsed, "change_event", events)
+            parsed = self._with_xid_events(parsed, samples, at, f"xid/{item.target}")
         taken = self._intake.store_parsed(item.collector, parsed, batch_id="")
         self._record(taken.run(at, item.collector, item.target))
+
+    def _with_xid_events(self, parsed: Parsed, samples: pl.DataFrame, at: datetime, key: str) -> Parsed:
+        """A page with the XID errors that are new since the last page of this target."""
+        before = self._xid.get(key)
+        if before is None:
+            before = self._store.state([key]).get(key, {})
+        events, self._xid[key] = exposition.xid_events(before, samples, at)
+        if self._xid[key] != before:
+            with self._store.change() as tx:
+                tx.set_state(key, self._xid[key])
+        return exposition.with_table(parsed, "change_event", events) if events.height else parsed
 
     def _tail(self, item: Pull, at: datetime) -> None:
         key = f"files/{item.collector}"
@@ -121,7 +132,7 @@ class Puller:
             taken.wait()
             seen = {**seen, file.path: file.fingerprint}
             with self._store.change() as tx:
-                tx.set_state(key, seen, None)
+                tx.set_state(key, seen)
             self._record(taken.run(at, item.collector, file.path))
 
     def _record(self, run: CollectorRun) -> None:

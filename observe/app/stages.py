@@ -83,7 +83,7 @@ class Stages:
         if not monitors:
             return
         closed = self._closed(monitors, now)
-        judged = self._judged([m.monitor_id for m in monitors])
+        judged = self._store.judged_until()
         first = self._first(detector, [m for m in monitors if m.monitor_id not in judged], now)
         spans: dict[Window, list[Monitor]] = defaultdict(list)
         for monitor in monitors:
@@ -100,12 +100,6 @@ class Stages:
             m.monitor_id: until.get(m.measure.rpartition("/")[0], _EPOCH) if m.measure else now - _FRAME_LATENESS
             for m in monitors
         }
-
-    def _judged(self, ids: Sequence[str]) -> dict[str, datetime]:
-        rows = self._store.read(
-            "select key, judged_until from core.state where judged_until is not null and list_contains($ids, key)", {"ids": list(ids)}
-        )
-        return dict(rows.iter_rows())
 
     def _first(self, detector: str, monitors: Sequence[Monitor], now: datetime) -> dict[str, datetime]:
         """Where a monitor that has never judged begins: at its first summary, or with the fleet's recent past."""
@@ -171,8 +165,7 @@ class Stages:
         with self._store.change() as tx:
             if findings:
                 tx.insert(findings)
-            for m in monitors:
-                tx.set_state(m.monitor_id, found.state.get(m.monitor_id, {}), window.end)
+            tx.set_states({m.monitor_id: found.state.get(m.monitor_id, {}) for m in monitors}, window.end)
         for f in findings:
             self._telemetry.findings.labels(detector, f.state).inc()
         self._telemetry.watermark.labels(f"detect.{detector}").set(window.end.timestamp())
@@ -200,7 +193,7 @@ class Stages:
             for rows in (decision.alerts, decision.incidents, decision.actions):
                 if rows:
                     tx.insert(list(rows))
-            tx.set_state("policy", {"until": max(f.made_at for f in fresh).isoformat()}, None)
+            tx.set_state("policy", {"until": max(f.made_at for f in fresh).isoformat()})
         for incident in decision.incidents:
             _LOG.info("event=incident id=%s state=%s severity=%s summary=%s", incident.incident_id, incident.state, incident.severity, incident.summary)
 

@@ -95,7 +95,8 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except ObserveError as error:
-        typer.echo(f"error: {error}", err=True)
+        for one in getattr(error, "errors", (error,)):  # a broken configuration has several
+            typer.echo(f"error: {one}", err=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -18,8 +18,9 @@ def run(files: Sequence[Path], site: Path | None, *, as_json: bool, quiet: bool)
     from observe.spec.explain import render
 
     config = check(files, site)
-    for warning in config.warnings:
-        sys.stderr.write(f"warning: {warning}\n")
+    if as_json or quiet:
+        for warning in config.warnings:
+            sys.stderr.write(f"warning: {warning}\n")
     if as_json:
         sys.stdout.write(json.dumps(effective(config), indent=2) + "\n")
     elif not quiet:

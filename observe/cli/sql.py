@@ -12,10 +12,11 @@ import io
 import json
 import os
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from observe.errors import QueryError, SourceError, UsageError
+from observe.errors import QueryError, SourceError, StoreLocked, UsageError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,37 +24,29 @@ if TYPE_CHECKING:
 
 def run(query: str, site: Path | None, directory: Path | None, *, output: str, fresh: bool, quiet: bool) -> int:
     """Print the answer on stdout; 0 also when it is empty."""
-    address = None
     if directory is None:
         from observe.spec import load
 
         assert site is not None
-        config = load(site)
-        directory, address = config.site.store.path, config.site.server.listen
+        directory = load(site).site.store.path
     if not directory.is_dir():
         raise UsageError(f"{directory} is not a directory; give a data directory with -d or a site configuration with -c")
-    running = _running(directory)
-    if running is None:
+    try:
         frame, watermark = _stopped(query, directory)
-    else:
-        frame, watermark = _through(query, running or address or "", directory, fresh)
+    except StoreLocked:
+        frame, watermark = _through(query, _address(directory), directory, fresh)
     if not quiet:
         sys.stderr.write(f"{frame.height} rows, data up to {watermark}\n")
     _print(frame, output)
     return 0
 
 
-def _running(directory: Path) -> str | None:
-    """Address of the service that owns `directory`; None when nobody does."""
-    from observe.store import owner
-
-    pid = owner(directory)
-    if pid is None:
-        return None
+def _address(directory: Path) -> str:
+    """Where the service that owns `directory` listens."""
     try:
         return str(json.loads((directory / "service.json").read_text())["listen"])
     except (OSError, ValueError, KeyError) as error:
-        raise SourceError(f"{directory} is in use by process {pid}, but it has no API to ask yet; try again") from error
+        raise SourceError(f"{directory} is in use, but its service has no API to ask yet; try again") from error
 
 
 def _token(directory: Path) -> str:
@@ -121,7 +114,9 @@ def _print(frame: pl.DataFrame, output: str) -> None:
 
 
 def _json(frame: pl.DataFrame) -> str:
-    def plain(value: object) -> str:
+    def plain(value: object) -> str | int | float:
+        if isinstance(value, Decimal):  # DuckDB's sum of integers is a decimal
+            return int(value) if value == value.to_integral_value() else float(value)
         return value.isoformat().replace("+00:00", "Z") if hasattr(value, "isoformat") else str(value)
 
     rows = [{k: None if isinstance(v, float) and v != v else v for k, v in row.items()} for row in frame.iter_rows(named=True)]  # noqa: PLR0124

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from observe.schema.exchange import Batch, Decision, Detected, Evidence, Message, Parsed, Receipt
+from observe.schema.exchange import Batch, Decision, Detected, Evidence, Message, Parsed, Receipt, Reply
 from observe.schema.outcomes import (
     Action,
     Alert,
     Binning,
     CollectorRun,
     Command,
+    Delivery,
     Finding,
     Incident,
     Monitor,
@@ -36,13 +37,13 @@ from observe.schema.table import Column, Json, Noun, Table, Window
 
 NOUNS: tuple[type[Noun], ...] = (
     GpuSample, GpuDevice, ServingSample, MetricSample, Attempt, Prediction, Label, ChangeEvent,
-    Binning, Summary, Finding, Alert, Incident, Action, Command, CollectorRun,
+    Binning, Summary, Finding, Alert, Incident, Action, Command, Delivery, CollectorRun,
 )  # fmt: skip
 TABLES: Mapping[str, Table] = {noun.table_name: noun.table() for noun in NOUNS}
 
 __all__ = [
     "NOUNS", "TABLES", "Action", "Alert", "Attempt", "Batch", "Binning", "ChangeEvent", "CollectorRun", "Column",
-    "Command", "Decision", "Detected", "Evidence", "Finding", "GpuDevice", "GpuSample", "Incident", "Json", "Label",
-    "Message", "MetricSample", "Monitor", "Noun", "Parsed", "Prediction", "Receipt", "ServingSample", "Severity",
+    "Command", "Decision", "Delivery", "Detected", "Evidence", "Finding", "GpuDevice", "GpuSample", "Incident", "Json", "Label",
+    "Message", "MetricSample", "Monitor", "Noun", "Parsed", "Prediction", "Receipt", "Reply", "ServingSample", "Severity",
     "Summary", "Table", "Window",
 ]  # fmt: skip

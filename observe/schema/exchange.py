@@ -111,6 +111,16 @@ class Message:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a receiver said to one message: taken, or why not and whether trying again can help."""
+
+    ok: bool
+    status: int | None = None  # HTTP; None when nothing answered
+    retry: bool = False
+    error: str | None = None
+
+
 def frame_schema(table: Table) -> Mapping[str, Any]:
     """Polars types of a table's columns, in order; times are microseconds UTC."""
     import polars as pl

@@ -192,6 +192,22 @@ class Command(Noun):
 
 
 @dataclass(frozen=True, slots=True)
+class Delivery(Noun):
+    """Where one message to one receiver stands after its newest try; one row per try that changed something."""
+
+    table_name, time, ids = "delivery", "at", ("message_id", "at")
+    message_id: Annotated[str, "idempotency key: the same thing said to the same receiver"]
+    channel: Annotated[str, "entry-point name, e.g. alertmanager"]
+    url: Annotated[str, "receiver"]
+    state: Annotated[str, "sent | waiting | refused | dead"]
+    tries: Annotated[int, "tries so far"]
+    status: Annotated[int | None, "HTTP status of the newest try; NULL when nothing answered"]
+    error: Annotated[str | None, "why it was not taken"]
+    first_at: Annotated[datetime, "when it was first tried"]
+    at: Annotated[datetime, "when it was last tried"]
+
+
+@dataclass(frozen=True, slots=True)
 class CollectorRun(Noun):
     """One pull of one target, or one accepted body: how many rows came, and why others did not."""
 

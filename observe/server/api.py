@@ -73,27 +73,27 @@ async def openapi(call: Call) -> Response:
 async def open_session(call: Call) -> Response:
     """`POST /api/v1/sessions`."""
     body = await _object(call)
-    opened = await run_in_threadpool(call.core.open_session, body.get("token"), body.get("once"))
+    opened = await run_in_threadpool(call.core.people.open_session, body.get("token"), body.get("once"))
     return JSONResponse(opened)
 
 
 async def close_session(call: Call) -> Response:
     """`DELETE /api/v1/sessions`."""
-    await run_in_threadpool(call.core.close_session, bearer(call.request) or "")
+    await run_in_threadpool(call.core.people.close_session, bearer(call.request) or "")
     return Response(status_code=204)
 
 
 async def one_time_code(call: Call) -> Response:
     """`POST /api/v1/codes`."""
     assert call.who is not None
-    return JSONResponse({"once": await run_in_threadpool(call.core.one_time_code, call.who)})
+    return JSONResponse({"once": await run_in_threadpool(call.core.people.one_time_code, call.who)})
 
 
 async def new_token(call: Call) -> Response:
     """`POST /api/v1/tokens`: {"name", "role", "sql": bool}."""
     assert call.who is not None
     body = await _object(call)
-    token = await run_in_threadpool(call.core.new_token, call.who, body)
+    token = await run_in_threadpool(call.core.people.new_token, call.who, body)
     return JSONResponse({"token": token, "name": body.get("name"), "role": body.get("role")}, 201)
 
 
@@ -103,14 +103,14 @@ async def read(call: Call) -> Response:
     if not hmac.compare_digest(key.encode(), call.core.face_key.encode()):
         raise AccessError("only the dashboards may read this way; people use /api/v1/sql")
     body = await _object(call)
-    ipc, watermark = await run_in_threadpool(call.core.read_ipc, str(body.get("sql", "")), body.get("params") or {})
+    ipc, watermark = await run_in_threadpool(call.core.people.read_ipc, str(body.get("sql", "")), body.get("params") or {})
     return Response(ipc, headers={"X-Observe-Watermark": watermark}, media_type=ARROW)
 
 
 async def sql(call: Call) -> Response:
     """`POST /api/v1/sql`: {"sql", "fresh": bool} -> Arrow stream, with the watermark it answers for."""
     body = await _object(call)
-    answer, watermark = await run_in_threadpool(call.core.answer, str(body.get("sql", "")), bool(body.get("fresh", True)))
+    answer, watermark = await run_in_threadpool(call.core.people.answer, str(body.get("sql", "")), bool(body.get("fresh", True)))
     headers = {"X-Observe-Watermark": watermark, "X-Observe-Truncated": str(answer.truncated).lower()}
     return Response(answer.arrow_ipc, headers=headers, media_type=ARROW)
 
@@ -119,7 +119,7 @@ async def command(call: Call) -> Response:
     """`POST /api/v1/commands`: {"verb", "object", "reason", "parameters"}."""
     assert call.who is not None
     body = await _object(call)
-    done = await run_in_threadpool(call.core.command, call.who, body)
+    done = await run_in_threadpool(call.core.people.command, call.who, body)
     return JSONResponse({"command_id": done.command_id, "ts": done.ts.isoformat()}, 201)
 
 

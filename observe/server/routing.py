@@ -82,7 +82,7 @@ def _guarded(core: Core, served: Served) -> Callable[[Request], Awaitable[Respon
         try:
             who = None
             if served.role != "public":
-                who = await run_in_threadpool(core.permit, served.role, bearer(request))
+                who = await run_in_threadpool(core.people.permit, served.role, bearer(request))
             return await served.endpoint(Call(core, request, who))
         except ObserveError as error:
             core.telemetry.refused.labels(served.path, str(error.http_status)).inc()

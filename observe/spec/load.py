@@ -20,7 +20,7 @@ from observe.spec.monitoring import Metadata, Monitoring, Slo
 from observe.spec.nearest import did_you_mean
 from observe.spec.quantity import write_percent
 from observe.spec.refusal import together
-from observe.spec.site import Site, StoreSpec
+from observe.spec.site import MODELS, Site, StoreSpec
 from observe.spec.source import Document, Loc
 
 GENERATIVE: Final = frozenset({"chat", "chat-completion", "completion", "text-completion", "text-generation"})
@@ -40,8 +40,11 @@ def load(site_path: Path | None, extra: Sequence[Path] = ()) -> Config:
     found = Documents()
     for path in ([site_path] if site_path else []) + [p for given in extra for p in _files(given)]:
         found.add_file(path)
-    for document, site in tuple(found.sites):
-        for path in sorted(document.folder.glob(site.models)):
+    homes = [(document.folder, site.models) for document, site in found.sites]
+    if site_path is not None and not homes:  # a broken site hides no error of its models
+        homes = [(site_path.parent, MODELS)]
+    for folder, pattern in homes:
+        for path in sorted(folder.glob(pattern)):
             found.add_file(path)
     if site_path is not None and not found.sites and not found.errors:
         found.errors.append(ConfigError(f"{site_path} holds no Site", hint="add apiVersion: observe/v1, kind: Site"))

@@ -146,7 +146,7 @@ class Monitoring(Written):
     metadata: Metadata
     model_ref: Name | None = Field(default=None, alias="modelRef")
     selector: Selector = Field(default_factory=Selector)
-    share: Percent | None = None  # of each part of the site's budget; unset: by number of streams
+    share: Percent | None = Field(default=None, gt=0)  # of each part of the site's budget; unset: by number of streams
     slos: tuple[Slo, ...] = ()
     drift: Drift | None = None
     canary: Canary | None = None

@@ -33,6 +33,7 @@ from observe.spec.written import (
 Severities = Literal["page", "ticket"]
 Parts = Literal["slo", "drift", "fleet"]
 DAY_S: Final = 86_400.0
+MODELS: Final = "models/*.yaml"  # where a site's models lie unless it says otherwise
 PULLED: Final[Mapping[str, float]] = {
     "prometheus": 15.0,
     "files": 60.0,
@@ -150,6 +151,8 @@ def _both(rates: Mapping[Severities, Rate]) -> Mapping[Severities, Rate]:
 
 def _whole(shares: Mapping[Parts, float]) -> Mapping[Parts, float]:
     every = {**dict.fromkeys(SHARES, 0.0), **shares}
+    if min(every.values()) == 0:
+        raise Malformed("a share of 0% could never notify anyone", "give each of slo, drift and fleet at least 1%")
     if abs(sum(every.values()) - 1) > 1e-9:
         raise Malformed(f"shares add up to {sum(every.values()):.4g}, not to 100%", "slo: 50%, drift: 40%, fleet: 10%")
     return every
@@ -161,7 +164,7 @@ Shares = Annotated[Mapping[Parts, Percent], AfterValidator(_whole)]
 
 def _glob_below(value: Any) -> Any:
     if isinstance(value, str) and (Path(value).is_absolute() or ".." in Path(value).parts):
-        raise Malformed(f"{value!r} leads out of the configuration's folder", "models/*.yaml")
+        raise Malformed(f"{value!r} leads out of the configuration's folder", MODELS)
     return value
 
 
@@ -176,4 +179,4 @@ class Site(Written):
     alerts: AlertsSpec = Field(default_factory=AlertsSpec)
     server: ServerSpec = Field(default_factory=ServerSpec)
     accept: AcceptSpec = Field(default_factory=AcceptSpec)
-    models: Annotated[str, BeforeValidator(_glob_below)] = "models/*.yaml"
+    models: Annotated[str, BeforeValidator(_glob_below)] = MODELS

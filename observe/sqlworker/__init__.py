@@ -82,15 +82,7 @@ class SqlWorker:
     def stop(self) -> None:
         """End the zygote and, with it, every query under way."""
         with self._lock:
-            if self._control is not None:
-                self._control.close()
-            if self._zygote is not None:
-                try:
-                    self._zygote.wait(2.0)
-                except subprocess.TimeoutExpired:
-                    self._zygote.kill()
-                    self._zygote.wait()
-            self._control = self._zygote = None
+            self._bury()
 
     def query(self, sql: str, views: Mapping[str, str], limits: Limits | None = None) -> Answer:
         """Answer one SELECT.
@@ -120,9 +112,24 @@ class SqlWorker:
     def _refusal(self) -> str | None:
         if self._allow_unsandboxed or landlock.abi() > 0:
             return None
-        return "SQL is off: this kernel has no Landlock to keep a query in; stop the service and use `observe sql -d DIR`"
+        return (
+            "SQL is off: this kernel has no Landlock to keep a query in; stop the service and use `observe sql -d DIR`"
+        )
+
+    def _bury(self) -> None:
+        """End the zygote by closing its socket, kill it when it does not listen, and reap it."""
+        if self._control is not None:
+            self._control.close()
+        if self._zygote is not None:
+            try:
+                self._zygote.wait(2.0)
+            except subprocess.TimeoutExpired:
+                self._zygote.kill()
+                self._zygote.wait()
+        self._control = self._zygote = None
 
     def _spawn(self) -> None:
+        self._bury()
         ours, theirs = socket.socketpair()
         home = str(Path(__file__).resolve().parent.parent.parent)
         environment = {k: v for k, v in os.environ.items() if k in _KEPT} | _ONE_THREAD | {"TZ": "UTC"}
@@ -158,7 +165,9 @@ class SqlWorker:
             try:
                 socket.send_fds(self._control, [b"q"], [theirs.fileno()])
             except OSError as error:
-                raise SourceError(f"the SQL worker ended: {error.strerror}; it is started again for the next query") from error
+                raise SourceError(
+                    f"the SQL worker ended: {error.strerror}; it is started again for the next query"
+                ) from error
 
     def _child(self, ours: socket.socket) -> int:
         ours.settimeout(_START_S)

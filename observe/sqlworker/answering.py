@@ -6,6 +6,7 @@ Source: TRUST section 1.5; DuckDB "Securing DuckDB".
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
 import socket
@@ -16,15 +17,30 @@ from typing import Any, Final
 
 import duckdb
 import pyarrow as pa
-import pytz
+import pytz  # type: ignore[import-untyped]
 
 from observe.sqlworker import landlock, wire
 from observe.sqlworker.zygote import threads
 
 _READS: Final = frozenset({"SELECT", "EXPLAIN"})
-_LISTS_VIEWS: Final = ("show", "describe", "summarize", "information_schema", "duckdb_", "pg_catalog", "sqlite_master", "query(", "query_table")
+_LISTS_VIEWS: Final = (
+    "show",
+    "describe",
+    "summarize",
+    "information_schema",
+    "duckdb_",
+    "pg_catalog",
+    "sqlite_master",
+    "query(",
+    "query_table",
+)
+_PART: Final = re.compile(r'"(?:[^"]|"")*"|[^."]+')
 _BATCH_ROWS: Final = 8_192
 _SLACK_BYTES: Final = 256 * 2**20  # of the process beyond DuckDB's own limit: Arrow, allocator, stacks
+_MACHINE: Final = (
+    Path("/proc/self/cgroup"),
+    Path("/sys/fs/cgroup"),
+)  # DuckDB 2.0.0 aborts when it cannot read its CPU limits
 _UTC: Final = pytz.utc  # imported while files can still be read; DuckDB asks for it
 
 
@@ -81,7 +97,7 @@ def _confine(request: Request) -> None:
         resource.setrlimit(kind, (most, most))
     os.nice(10)
     if request.sandbox:
-        landlock.confine([Path(r) for r in request.roots])
+        landlock.confine([*map(Path, request.roots), *_MACHINE])
 
 
 def _data_bytes() -> int:
@@ -100,7 +116,7 @@ def _run(request: Request) -> tuple[memoryview, int, bool]:
 
 
 def _connect(request: Request) -> Any:
-    config = {
+    config: dict[str, Any] = {
         "threads": str(request.threads), "async_threads": "1", "memory_limit": f"{request.memory_bytes // 2**20}MiB",
         "temp_directory": "", "autoinstall_known_extensions": "false", "autoload_known_extensions": "false",
         "allow_community_extensions": "false", "python_enable_replacements": "false",
@@ -120,16 +136,18 @@ def _one_select(connection: Any, sql: str) -> None:
         raise Refused(f"one statement at a time, this is {len(statements)}")
     kind = str(statements[0].type).rpartition(".")[2]
     if kind not in _READS:
-        raise Refused(f"{kind} is not answered here: data can be read (SELECT, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN), not changed")
+        raise Refused(
+            f"{kind} is not answered here: data can be read (SELECT, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN), not changed"
+        )
 
 
 def _create_views(connection: Any, request: Request) -> None:
     """The views a query may need: those its text names, and those they are made of; all when it lists them."""
     for name in needed(request.sql, request.views):
-        schema, _, view = name.rpartition(".") if '"' not in name else _split(name)
+        *schema, view = _parts(name)
         if schema:
-            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_identifier(schema)}")
-        qualified = f"{_identifier(schema)}.{_identifier(view)}" if schema else _identifier(view)
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_identifier(schema[0])}")
+        qualified = ".".join(_identifier(part) for part in (*schema, view))
         connection.execute(f"CREATE VIEW {qualified} AS {request.views[name]}")
 
 
@@ -149,13 +167,16 @@ def needed(sql: str, views: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _bare(name: str) -> str:
-    return (_split(name)[2] if '"' in name else name.rpartition(".")[2]).casefold().replace('"', '""')
+    return _parts(name)[-1].casefold().replace('"', '""')
 
 
-def _split(name: str) -> tuple[str, str, str]:
-    """Schema, dot and view of a name with quotes: `predictions."my.model"`."""
-    schema, dot, view = name.partition(".") if not name.startswith('"') else ("", "", name)
-    return schema.strip('"'), dot, view.removeprefix('"').removesuffix('"').replace('""', '"')
+def _parts(name: str) -> tuple[str, ...]:
+    """Schema and view of a name as DuckDB writes it, quotes removed.
+
+    >>> _parts('predictions."my.model"')
+    ('predictions', 'my.model')
+    """
+    return tuple(p[1:-1].replace('""', '"') if p.startswith('"') else p for p in _PART.findall(name))
 
 
 def _identifier(name: str) -> str:

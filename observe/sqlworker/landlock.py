@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,12 +21,17 @@ _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # one number on ever
 _VERSION_FLAG: Final = 1
 _PATH_BENEATH: Final = 1
 _PR_SET_NO_NEW_PRIVS: Final = 38
-_READ: Final = (1 << 2) | (1 << 3)  # READ_FILE | READ_DIR
+_READ_FILE: Final = 1 << 2
+_READ_DIR: Final = 1 << 3
 _FS_RIGHTS: Final = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}  # number of file rights by ABI; 16 since ABI 5
 
 
 class _Ruleset(ctypes.Structure):
-    _fields_ = (("handled_access_fs", ctypes.c_uint64), ("handled_access_net", ctypes.c_uint64), ("scoped", ctypes.c_uint64))
+    _fields_ = (
+        ("handled_access_fs", ctypes.c_uint64),
+        ("handled_access_net", ctypes.c_uint64),
+        ("scoped", ctypes.c_uint64),
+    )
 
 
 class _PathBeneath(ctypes.Structure):
@@ -42,7 +48,10 @@ def abi() -> int:
 
 
 def confine(readable: Sequence[Path]) -> None:
-    """From now on this thread reads only below `readable`; folders that do not exist are left out.
+    """From now on this thread reads only `readable` files and below `readable` folders; absent ones are left out.
+
+    Descriptors of files stay open: a rule holds for an inode, and procfs makes a new one when nobody
+    holds the old.
 
     Raises:
         OSError: the kernel refused; nothing may be trusted to run then.
@@ -54,26 +63,23 @@ def confine(readable: Sequence[Path]) -> None:
     rules = _Ruleset((1 << _FS_RIGHTS.get(version, 16)) - 1, 3 if version >= 4 else 0, 3 if version >= 6 else 0)
     size = 8 if version < 4 else 16 if version < 6 else 24
     ruleset = _checked(libc.syscall(_CREATE_RULESET, ctypes.byref(rules), ctypes.c_size_t(size), ctypes.c_uint32(0)))
-    for folder in readable:
-        _allow(libc, ruleset, folder)
+    for path in readable:
+        _allow(libc, ruleset, path)
     _checked(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     _checked(libc.syscall(_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint32(0)))
     os.close(ruleset)
 
 
-def _allow(libc: ctypes.CDLL, ruleset: int, folder: Path) -> None:
+def _allow(libc: ctypes.CDLL, ruleset: int, path: Path) -> None:
     try:
-        fd = os.open(folder, os.O_PATH | os.O_CLOEXEC)
+        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except FileNotFoundError:
         return
-    try:
-        rule = _PathBeneath(_READ, fd)
-        _checked(
-            libc.syscall(
-                _ADD_RULE, ctypes.c_int(ruleset), ctypes.c_int(_PATH_BENEATH), ctypes.byref(rule), ctypes.c_uint32(0)
-            )
-        )
-    finally:
+    is_folder = stat.S_ISDIR(os.fstat(fd).st_mode)
+    rule = _PathBeneath(_READ_FILE | (_READ_DIR if is_folder else 0), fd)
+    beneath = ctypes.c_int(_PATH_BENEATH)
+    _checked(libc.syscall(_ADD_RULE, ctypes.c_int(ruleset), beneath, ctypes.byref(rule), ctypes.c_uint32(0)))
+    if is_folder:
         os.close(fd)
 
 

@@ -16,7 +16,9 @@ _LENGTH: Final = struct.Struct("!I")
 _LONGEST_HEADER: Final = 64 * 2**20  # bytes; a request lists the files of every view
 
 
-def send(to: socket.socket, header: Mapping[str, object], payload: bytes | memoryview, deadline: float | None = None) -> None:
+def send(
+    to: socket.socket, header: Mapping[str, object], payload: bytes | memoryview, deadline: float | None = None
+) -> None:
     """Send one message; `deadline` is in `time.monotonic` seconds.
 
     Raises:

@@ -39,7 +39,7 @@ class Database:
 
     def __init__(self, path: Path | None, *, threads: int, memory: str) -> None:
         self._path = path
-        self._config: dict[str, str] = {
+        self._config: dict[str, str | bool | int | float | list[str]] = {
             "threads": str(threads),
             "memory_limit": memory,
             "storage_compatibility_version": STORAGE_VERSION,
@@ -54,9 +54,11 @@ class Database:
         self._cursors: set[duckdb.DuckDBPyConnection] = set()
         self._reopening = False
         self.seq = 0  # number of the newest writing transaction
+        self.commits = 0  # made by this process; unchanged means nothing was written
         self.after_commit: Callable[[], None] = _nothing
         self.after_rollback: Callable[[duckdb.DuckDBPyConnection], None] = _nothing  # given a fresh cursor
         self._connection = self._connect()
+        self._writing = self._connection.cursor()  # of whoever holds the lock
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         try:
@@ -101,7 +103,7 @@ class Database:
         """
         with self._write:
             self.seq += 1
-            cursor = self._connection.cursor()
+            cursor = self._writing
             cursor.execute("BEGIN")
             try:
                 yield cursor
@@ -111,11 +113,10 @@ class Database:
             try:
                 cursor.execute("COMMIT")
             except duckdb.Error as error:
-                cursor.close()
                 self._reopen()
                 self._tell_rollback()
                 raise StoreError(f"commit failed, its rows may or may not be stored: {error}") from error
-            cursor.close()
+            self.commits += 1
             self.after_commit()
 
     def _roll_back(self, cursor: duckdb.DuckDBPyConnection, error: BaseException) -> None:
@@ -124,7 +125,6 @@ class Database:
             cursor.execute("ROLLBACK")
         except duckdb.Error:
             broken = True
-        cursor.close()
         if broken:
             self._reopen()
         self._tell_rollback()
@@ -146,8 +146,10 @@ class Database:
                 self._gate.wait_for(lambda: not self._cursors, _READERS_LEAVE_S)
             try:
                 with suppress(duckdb.Error):
+                    self._writing.close()
                     self._connection.close()
                 self._connection = self._connect()
+                self._writing = self._connection.cursor()
             finally:
                 self._reopening = False
                 self._gate.notify_all()
@@ -158,6 +160,7 @@ class Database:
             for cursor in self._cursors:
                 cursor.interrupt()
             self._gate.wait_for(lambda: not self._cursors, _READERS_LEAVE_S)
+            self._writing.close()
             self._connection.close()
 
 

@@ -11,7 +11,8 @@ Source: our own; MECHANISMS (c).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,6 +30,8 @@ from observe.store.views import create_bulk_view, parquet_sql
 WINDOW: Final = timedelta(minutes=5)  # windows of event time are sealed whole
 GRACE: Final = timedelta(seconds=60)  # between leaving the manifest and unlinking; longer than any query
 _BY_HOUR: Final = timedelta(hours=3)  # rows younger than this go to one file an hour, older ones to one a day
+_MERGES: Final = 4  # at most this many merges of a table a seal, so that a seal stays short
+_MERGED_BYTES: Final = 256 << 20  # files are not merged beyond this size
 _TICK: Final = timedelta(microseconds=1)  # the resolution of event time
 
 
@@ -80,10 +83,14 @@ class Lake:
         return Sealed({bulk.key: rows}, len(written), sum(s.rows for s in slices) - rows)
 
     def _copy(self, cursor: duckdb.DuckDBPyConnection, bulk: Bulk, piece: _Slice) -> Sheet:
-        path = f"lake/{bulk.folder}/date={piece.start:%Y-%m-%d}/{piece.start:%H%M}-{piece.end:%dT%H%M}-{piece.seq}.parquet"
+        name = f"{piece.start:%H%M}-{piece.end:%dT%H%M}-{piece.seq}"
+        path = f"lake/{bulk.folder}/date={piece.start:%Y-%m-%d}/{name}.parquet"
+        return self._write(cursor, bulk, path, self._rows_sql(cursor, bulk, piece), piece.seq)
+
+    def _write(self, cursor: duckdb.DuckDBPyConnection, bulk: Bulk, path: str, rows: str, seq: int) -> Sheet:
+        """A draft of the file at `path`, and what it holds; no draft is left when there are no rows."""
         draft = self._manifest.folder / f"{path}.tmp"
         draft.parent.mkdir(parents=True, exist_ok=True)
-        rows = self._rows_sql(cursor, bulk, piece)
         cursor.execute(f"COPY ({rows}) TO {literal(str(draft))} (FORMAT parquet, COMPRESSION zstd)")
         time = quoted(bulk.table.time)
         [(count, low, high, newest)] = cursor.execute(
@@ -92,7 +99,7 @@ class Lake:
         if not count:
             draft.unlink()
         size = draft.stat().st_size if count else 0
-        return Sheet(bulk.key, path, low, high, count, size, piece.seq, newest)
+        return Sheet(bulk.key, path, low, high, count, size, seq, newest)
 
     def _rows_sql(self, cursor: duckdb.DuckDBPyConnection, bulk: Bulk, piece: _Slice) -> str:
         """The rows of a slice, in order of time: the first of each identity that no file holds yet."""
@@ -130,16 +137,37 @@ class Lake:
             self._manifest.add(cursor, sheet, now)
         create_bulk_view(cursor, bulk, self._manifest.files(cursor, bulk.key))
 
+    def compact(self, bulk: Bulk, now: datetime) -> int:
+        """Merge the small files of one hour, later of one day, into one; at most a few merges a call.
+
+        Returns:
+            How many merges were made.
+        """
+        with self._database.snapshot() as cursor:
+            merges = _merges(self._manifest.sheets(cursor, bulk.key), now)[:_MERGES]
+            sheets = [self._merged(cursor, bulk, group) for group in merges]
+        for group, sheet in zip(merges, sheets, strict=True):
+            self._publish(sheet)
+            with self._database.change() as cursor:
+                self._manifest.bury(cursor, [old.path for old in group], now)
+                self._manifest.add(cursor, sheet, now)
+                create_bulk_view(cursor, bulk, self._manifest.files(cursor, bulk.key))
+        return len(merges)
+
+    def _merged(self, cursor: duckdb.DuckDBPyConnection, bulk: Bulk, group: Sequence[Sheet]) -> Sheet:
+        start, seq = group[0].t_min.astimezone(UTC), max(s.seq for s in group)
+        path = f"lake/{bulk.folder}/date={start:%Y-%m-%d}/{start:%H%M}-merged{len(group)}-{seq}.parquet"
+        files = parquet_sql([self._manifest.folder / s.path for s in group])
+        return self._write(cursor, bulk, path, f"SELECT * FROM {files} ORDER BY {quoted(bulk.table.time)}", seq)
+
     def retain(self, bulk: Bulk, now: datetime, keep: timedelta) -> int:
         """Take files of `bulk` whose newest row is older than `keep` out of its table; how many."""
         with self._database.change() as cursor:
-            gone = cursor.execute(
-                "UPDATE core.manifest SET dead_at = $now WHERE table_name = $table AND dead_at IS NULL AND t_max < $limit",
-                {"now": now, "table": bulk.key, "limit": now - keep},
-            ).fetchall()[0][0]
-            if gone:
+            old = [s.path for s in self._manifest.sheets(cursor, bulk.key) if s.t_max < now - keep]
+            if old:
+                self._manifest.bury(cursor, old, now)
                 create_bulk_view(cursor, bulk, self._manifest.files(cursor, bulk.key))
-        return int(gone)
+        return len(old)
 
     def sweep(self, now: datetime) -> int:
         """Unlink files that left their table longer than the grace before `now`; how many."""
@@ -159,16 +187,16 @@ def _slices(cursor: duckdb.DuckDBPyConnection, bulk: Bulk, bound: datetime) -> l
 
 
 def _slice(row: tuple[datetime, bool, int, int, datetime, datetime], bound: datetime) -> _Slice:
-    start, young, *content = row
-    start = start.astimezone(UTC)
+    start, young, rows, seq, low, high = row
+    start, recent = start.astimezone(UTC), bound - _BY_HOUR
     if young:
-        return _Slice(max(start, bound - _BY_HOUR), min(start + timedelta(hours=1), bound), *content)
-    return _Slice(start, min(start + timedelta(days=1), bound - _BY_HOUR), *content)
+        return _Slice(max(start, recent), min(start + timedelta(hours=1), bound), rows, seq, low, high)
+    return _Slice(start, min(start + timedelta(days=1), recent), rows, seq, low, high)
 
 
-def _floor(instant: datetime) -> datetime:
+def _floor(instant: datetime, length: timedelta = WINDOW) -> datetime:
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
-    return epoch + (instant - epoch) // WINDOW * WINDOW
+    return epoch + (instant - epoch) // length * length
 
 
 def _instant(moment: datetime) -> str:
@@ -183,8 +211,21 @@ def _sync(path: Path) -> None:
         os.close(fd)
 
 
-def joined(parts: Iterator[Sealed]) -> Sealed:
+def _merges(sheets: Sequence[Sheet], now: datetime) -> list[list[Sheet]]:
+    """Groups of files, each in order of time, that should be one: whole past days, then whole past hours."""
+    for length, rest in ((timedelta(days=1), timedelta(hours=3)), (timedelta(hours=1), timedelta(minutes=30))):
+        spans: dict[datetime, list[Sheet]] = defaultdict(list)
+        for sheet in sheets:
+            start = _floor(sheet.t_min, length)
+            if start == _floor(sheet.t_max, length) and start + length + rest <= now:
+                spans[start].append(sheet)
+        groups = [g for g in spans.values() if len(g) > 1 and sum(s.size for s in g) <= _MERGED_BYTES]
+        if groups:
+            return groups
+    return []
+
+
+def joined(done: Sequence[Sealed]) -> Sealed:
     """Several seals as one."""
-    done = list(parts)
     rows = {key: count for s in done for key, count in s.rows.items()}
     return Sealed(rows, sum(s.files for s in done), sum(s.duplicates for s in done))

@@ -22,9 +22,9 @@ from observe.store.seen import Hashes, Seen, row_hashes
 
 REMEMBERED: Final = timedelta(hours=24)  # how long a batch id is known
 WHOLE: Final = ""  # table_name of the row that holds what a parser left out of the body
-_SCHEMA: Final = {
-    "source": pl.String, "batch_id": pl.String, "seq": pl.Int64, "table_name": pl.String, "rows": pl.Int64,
-    "checksum": pl.String, "rejected": pl.String, "committed_at": pl.Datetime("us", "UTC"),
+_COLUMNS: Final = {
+    "source": "VARCHAR", "batch_id": "VARCHAR", "seq": "BIGINT", "table_name": "VARCHAR", "rows": "BIGINT",
+    "checksum": "VARCHAR", "rejected": "VARCHAR", "committed_at": "TIMESTAMPTZ",
 }  # fmt: skip
 
 BatchKey = tuple[str, str]  # source, batch id
@@ -70,11 +70,13 @@ class Ledger:
 
     def record(self, cursor: duckdb.DuckDBPyConnection, lines: Sequence[Line], seq: int, now: datetime) -> None:
         """Write what batches left in their tables, in the transaction that holds their rows."""
-        columns = zip(*((*x.batch, seq, x.table, x.rows, x.checksum, _text(x.rejected), now) for x in lines), strict=True)
-        frame = pl.DataFrame([pl.Series(n, v, t) for (n, t), v in zip(_SCHEMA.items(), columns, strict=True)])
-        cursor.register("incoming", frame)
-        cursor.execute("INSERT INTO core.batch BY NAME FROM incoming")
-        cursor.unregister("incoming")
+        names, kinds = zip(*_COLUMNS.items(), strict=True)
+        columns = zip(
+            *((*x.batch, seq, x.table, x.rows, x.checksum, _text(x.rejected), now) for x in lines), strict=True
+        )
+        values = ", ".join(f"unnest(?::{kind}[])" for kind in kinds)
+        sql = f"INSERT INTO core.batch ({', '.join(names)}) SELECT {values}"
+        cursor.execute(sql, [list(column) for column in columns])
 
     def remember(self, batches: Sequence[BatchKey], now: datetime) -> None:
         """Keep committed batches in memory."""

@@ -8,7 +8,7 @@ Source: our own; MECHANISMS (c).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -57,6 +57,18 @@ class Manifest:
             found[key].append(self.folder / path)
         return found
 
+    def sheets(self, cursor: duckdb.DuckDBPyConnection, key: str) -> list[Sheet]:
+        """Live files of a bulk table with what they hold, in order of time."""
+        rows = cursor.execute(
+            "SELECT table_name, path, t_min, t_max, rows, bytes, seq, ingested_max FROM core.manifest "
+            "WHERE table_name = ? AND dead_at IS NULL ORDER BY t_min, path", [key],
+        ).fetchall()  # fmt: skip
+        return [Sheet(*row) for row in rows]
+
+    def bury(self, cursor: duckdb.DuckDBPyConnection, paths: Sequence[str], now: datetime) -> None:
+        """Let files no longer belong to their table; they stay on disk for the grace."""
+        cursor.execute("UPDATE core.manifest SET dead_at = ? WHERE list_contains(?, path)", [now, list(paths)])
+
     def add(self, cursor: duckdb.DuckDBPyConnection, sheet: Sheet, now: datetime) -> None:
         """Let a file belong to its table."""
         cursor.execute(
@@ -79,7 +91,9 @@ class Manifest:
         """Unlink files under the lake that no line names, left by a process that died; how many."""
         named = {path for (path,) in cursor.execute("SELECT path FROM core.manifest").fetchall()}
         orphans = [
-            path for path in (self.folder / "lake").rglob("*") if path.is_file() and str(path.relative_to(self.folder)) not in named
+            path
+            for path in (self.folder / "lake").rglob("*")
+            if path.is_file() and str(path.relative_to(self.folder)) not in named
         ]
         for path in orphans:
             path.unlink()

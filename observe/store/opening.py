@@ -21,7 +21,7 @@ from observe.store.writer import REMEMBERED, Writer
 
 
 def prepare(database: Database, manifest: Manifest, features: Features) -> None:
-    """Make tables and views, refuse a newer schema, remove files that belong to nobody.
+    """Make tables and views, refuse a newer schema, unlink files that left their tables.
 
     Raises:
         StoreError: the directory was written by a newer Observe.
@@ -35,8 +35,6 @@ def prepare(database: Database, manifest: Manifest, features: Features) -> None:
         _widen(cursor, features)
         manifest.unlink_dead(cursor)
         create_views(cursor, manifest, features)
-    with database.snapshot() as cursor:
-        manifest.remove_orphans(cursor)
 
 
 def create_views(cursor: duckdb.DuckDBPyConnection, manifest: Manifest, features: Features) -> None:
@@ -49,7 +47,9 @@ def create_views(cursor: duckdb.DuckDBPyConnection, manifest: Manifest, features
 
 
 def _check_version(cursor: duckdb.DuckDBPyConnection, manifest: Manifest) -> None:
-    known = cursor.execute("SELECT 1 FROM duckdb_tables() WHERE schema_name = 'core' AND table_name = 'meta'").fetchall()
+    known = cursor.execute(
+        "SELECT 1 FROM duckdb_tables() WHERE schema_name = 'core' AND table_name = 'meta'"
+    ).fetchall()
     if not known:
         return
     for (version,) in cursor.execute("SELECT value FROM core.meta WHERE key = 'schema_version'").fetchall():
@@ -70,9 +70,7 @@ def _widen(cursor: duckdb.DuckDBPyConnection, features: Features) -> None:
             cursor.execute(f"ALTER TABLE {name} ADD COLUMN {column} {sql}")
 
 
-def seed(
-    cursor: duckdb.DuckDBPyConnection, writer: Writer, ledger: Ledger, manifest: Manifest, now: datetime
-) -> None:
+def seed(cursor: duckdb.DuckDBPyConnection, writer: Writer, ledger: Ledger, manifest: Manifest, now: datetime) -> None:
     """Recognise again the batches of the last day and the rows that came in the last two hours."""
     ledger.load(cursor, now)
     since = now - REMEMBERED
@@ -83,7 +81,8 @@ def seed(
         columns = ", ".join(ddl.quoted(k) for k in keys)
         sql = f"SELECT {columns} FROM {bulk.hot}"
         lately = cursor.execute(
-            "SELECT path FROM core.manifest WHERE table_name = ? AND dead_at IS NULL AND ingested_max >= ?", [bulk.key, since]
+            "SELECT path FROM core.manifest WHERE table_name = ? AND dead_at IS NULL AND ingested_max >= ?",
+            [bulk.key, since],
         ).fetchall()
         if lately:
             files = parquet_sql([manifest.folder / path for (path,) in lately])

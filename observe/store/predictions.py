@@ -20,7 +20,7 @@ import duckdb
 import polars as pl
 
 from observe.schema import TABLES
-from observe.store.ddl import PREDICTION, Bulk, hot_columns, quoted
+from observe.store.ddl import PREDICTION, Bulk, bulk_tables, hot_columns, quoted
 
 MAX_FEATURES: Final = 500
 CONFLICT_BIT: Final = 16  # of `quality`, see schema.Prediction
@@ -45,8 +45,7 @@ class Features:
 
     def load(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Read all decisions again, e.g. after a transaction was rolled back."""
-        models = {m: _Model(Bulk(PREDICTION + m, _TABLE, n)) for m, n in cursor.execute(
-            "SELECT model, name FROM core.model_table ORDER BY model").fetchall()}  # fmt: skip
+        models = {model_of(bulk): _Model(bulk) for bulk in model_bulks(cursor)}
         for model, feature, column, kind in cursor.execute("FROM core.feature_column").fetchall():
             models[model].columns[feature] = (column, kind)
             models[model].taken.add(column.casefold())
@@ -104,6 +103,22 @@ class Features:
         cursor.execute("INSERT INTO core.feature_column VALUES (?, ?, ?, ?)", [model, feature, column, sql])
         decided.columns[feature] = (column, sql)
         decided.taken.add(column.casefold())
+
+
+def model_bulks(cursor: duckdb.DuckDBPyConnection) -> tuple[Bulk, ...]:
+    """The bulk tables of all models, by model name, as the cursor's transaction sees them."""
+    rows = cursor.execute("SELECT model, name FROM core.model_table ORDER BY model").fetchall()
+    return tuple(Bulk(PREDICTION + model, _TABLE, name) for model, name in rows)
+
+
+def all_bulks(cursor: duckdb.DuckDBPyConnection) -> tuple[Bulk, ...]:
+    """All bulk tables, as the cursor's transaction sees them."""
+    return (*bulk_tables(), *model_bulks(cursor))
+
+
+def model_of(bulk: Bulk) -> str:
+    """The model whose predictions `bulk` holds."""
+    return bulk.key.removeprefix(PREDICTION)
 
 
 def _safe(model: str) -> str:

@@ -23,8 +23,8 @@ from observe.schema import Window
 from observe.store.database import Database
 from observe.store.ddl import Bulk, literal, quoted
 from observe.store.manifest import Manifest
+from observe.store.predictions import all_bulks, model_of
 from observe.store.views import derived, predictions_sql, source_sql
-from observe.store.writer import Writer
 
 _FOLDED: Final[Mapping[str, tuple[str, ...]]] = {
     "request": ("attempt",), "gpu_5m": ("gpu_sample",), "queue_5m": ("serving_sample",),
@@ -35,8 +35,8 @@ _MODEL_VIEW: Final = re.compile(r'\bpredictions\s*\.\s*(?:"((?:[^"]|"")+)"|(\w+)
 class Reader:
     """Answers queries; safe to use from many threads."""
 
-    def __init__(self, database: Database, manifest: Manifest, writer: Writer) -> None:
-        self._database, self._manifest, self._writer = database, manifest, writer
+    def __init__(self, database: Database, manifest: Manifest) -> None:
+        self._database, self._manifest = database, manifest
 
     def table(self, sql: str, params: Mapping[str, Any] | None = None, window: Window | None = None) -> pa.Table:
         """The answer to one SELECT as an Arrow table; sums of integers are int64, decimals float64.
@@ -74,7 +74,7 @@ class Reader:
         return bytes(sink.getvalue())
 
     def _pruned(self, cursor: duckdb.DuckDBPyConnection, sql: str, window: Window) -> str:
-        bulks = {b.view.replace('"', "").casefold(): b for b in self._writer.bulks()}
+        bulks = {b.view.replace('"', "").casefold(): b for b in all_bulks(cursor)}
         sql = _MODEL_VIEW.sub(lambda m: _shadow(m, bulks), sql)
         ctes = ", ".join(f"{name} AS ({body})" for name, body in self._parts(cursor, sql, bulks, window))
         return f"WITH {ctes} SELECT * FROM (\n{sql}\n)" if ctes else sql
@@ -92,7 +92,7 @@ class Reader:
             if name in needed or (of_model and ("prediction" in needed or f'"{name}"' in sql)):
                 yield quoted(name), self._source(cursor, bulk, window)
                 if of_model:
-                    models[bulk.key.partition(":")[2]] = quoted(name)
+                    models[model_of(bulk)] = quoted(name)
         if "prediction" in needed:
             yield "prediction", predictions_sql(models)
         for view in folded:

@@ -20,6 +20,7 @@ from observe.store.seen import Hashes, row_hashes
 
 _FILLED_BY_STORE: Final = "ingested_at"
 _ZERO: Final[dict[str, Any]] = {"BIGINT": 0, "BOOLEAN": False}
+_NONE: Final[Hashes] = np.empty(0, dtype=np.uint64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,47 +67,77 @@ def identity(table: Table) -> tuple[str, ...]:
 def part(key: str, frame: pl.DataFrame, source: str) -> Part:
     """The rows of `frame` as they will be stored under `key`; features of predictions stay as they came.
 
+    Columns the frame lacks are left to the insert, which makes them NULL; numbers and truth values
+    that may not be NULL become 0 and false.
+
     Raises:
         StoreError: an unknown table, or a column the table does not have.
     """
     table = table_of(key)
-    rows = _conform(table, frame, source, features=key.startswith(PREDICTION))
+    columns = _conform(table, frame, source, features=key.startswith(PREDICTION))
+    rows = pl.DataFrame(list(columns.values()))
+    whole = _with_keys(table, rows)
+    hashes = row_hashes(whole, identity(table)) if table.ids and whole.height else _NONE if table.ids else None
+    return Part(key, table, whole, hashes, frame.height - whole.height)
+
+
+def _conform(table: Table, frame: pl.DataFrame, source: str, *, features: bool) -> dict[str, pl.Series]:
+    types, zeros = _types(table)
+    columns: dict[str, pl.Series] = {}
+    for name, present in frame.schema.items():
+        kind = types.get(name)
+        if kind is not None:
+            column = frame.get_column(name)
+            column = column if present == kind else _cast(column, kind)
+            columns[name] = column.fill_null(zeros[name]) if name in zeros and column.null_count() else column
+        elif features:
+            columns[name] = frame.get_column(name)
+        elif name != _FILLED_BY_STORE:
+            raise StoreError(f"table {table.name} has no column {name!r}; there are: {', '.join(types)}")
+    for name, zero in zeros.items():
+        if name not in columns:
+            columns[name] = _constant(name, zero, types[name], frame.height)
+    return _described(table, columns, source, frame.height)
+
+
+def _described(table: Table, columns: dict[str, pl.Series], source: str, height: int) -> dict[str, pl.Series]:
+    """Fill what every source may leave out: the source itself, and when a device was first seen."""
+    if "source" in _types(table)[0]:
+        given = columns.get("source")
+        if given is None:
+            columns["source"] = _constant("source", source, pl.String, height)
+        elif given.null_count():
+            columns["source"] = given.fill_null(source)
+    if table.name == "gpu_device" and "last_seen" in columns:
+        last = columns["last_seen"].alias("first_seen")
+        columns["first_seen"] = columns["first_seen"].zip_with(columns["first_seen"].is_not_null(), last) if (
+            "first_seen" in columns) else last  # fmt: skip
+    return columns
+
+
+def _with_keys(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows whose time and ids are all there."""
     keys = (table.time, *table.ids)
-    whole = rows.filter(pl.all_horizontal(pl.col(k).is_not_null() for k in keys))
-    hashes = row_hashes(whole, identity(table)) if table.ids else None
-    return Part(key, table, whole, hashes, rows.height - whole.height)
-
-
-def _conform(table: Table, frame: pl.DataFrame, source: str, *, features: bool) -> pl.DataFrame:
-    types = _types(table)
-    strange = [c for c in frame.columns if c not in types and c != _FILLED_BY_STORE]
-    if strange and not features:
-        raise StoreError(f"table {table.name} has no column {strange[0]!r}; there are: {', '.join(types)}")
-    columns = [_column(c.name, c.sql, c.nullable, frame, types[c.name]) for c in table.columns if c.name in types]
-    rows = frame.with_columns(columns).select(*types, *strange)
-    if "source" in types:
-        rows = rows.with_columns(pl.col("source").fill_null(source))
-    if table.name == "gpu_device":
-        rows = rows.with_columns(pl.col("first_seen").fill_null(pl.col("last_seen")))
-    return rows
+    if any(k not in rows.columns for k in keys):
+        return rows.clear()
+    if all(rows.get_column(k).null_count() == 0 for k in keys):
+        return rows
+    return rows.filter(pl.all_horizontal(pl.col(k).is_not_null() for k in keys))
 
 
 @cache
-def _types(table: Table) -> dict[str, Any]:
-    return {name: kind for name, kind in frame_schema(table).items() if name != _FILLED_BY_STORE}
+def _types(table: Table) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Polars types by column, and the columns that may not be NULL with what stands for nothing."""
+    types = {name: kind for name, kind in frame_schema(table).items() if name != _FILLED_BY_STORE}
+    return types, {c.name: _ZERO[c.sql] for c in table.columns if not c.nullable and c.sql in _ZERO}
 
 
-def _column(name: str, sql: str, nullable: bool, frame: pl.DataFrame, kind: Any) -> pl.Expr:
-    filling = None if nullable else _ZERO.get(sql)
-    if name not in frame.columns:
-        return pl.lit(filling, dtype=kind).alias(name)
-    present, column = frame.schema[name], pl.col(name)
-    if present != kind:
-        column = _cast(column, present, kind)
-    return column if filling is None else column.fill_null(filling)
+def _constant(name: str, value: Any, kind: Any, height: int) -> pl.Series:
+    return pl.Series(name, [value], dtype=kind).new_from_index(0, height)
 
 
-def _cast(column: pl.Expr, present: pl.DataType, kind: Any) -> pl.Expr:
+def _cast(column: pl.Series, kind: Any) -> pl.Series:
+    present = column.dtype
     if isinstance(present, pl.Datetime) and isinstance(kind, pl.Datetime):
         aware = column.dt.replace_time_zone("UTC") if present.time_zone is None else column.dt.convert_time_zone("UTC")
         return aware.dt.cast_time_unit("us")

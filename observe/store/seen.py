@@ -24,7 +24,7 @@ _GENERATIONS: Final = 8  # a hash is forgotten between `keep` and `keep` * 9/8 a
 
 def row_hashes(frame: pl.DataFrame, columns: Sequence[str]) -> Hashes:
     """One 64-bit hash per row over `columns`, in row order; equal within a polars version."""
-    return frame.select(columns).hash_rows(_SEED).to_numpy()
+    return frame[list(columns)].hash_rows(_SEED).to_numpy()
 
 
 @dataclass(slots=True)

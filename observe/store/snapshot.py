@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from time import monotonic
 from typing import Final
 
 import duckdb
@@ -21,10 +22,11 @@ import duckdb
 from observe.store.database import Database
 from observe.store.ddl import Bulk, core_table, literal, native_tables, quoted
 from observe.store.manifest import Manifest
+from observe.store.predictions import all_bulks, model_of
 from observe.store.views import derived, parquet_sql, predictions_sql
-from observe.store.writer import Writer
 
-KEPT: Final = 2  # newest snapshots on disk: one may be in use while the next is made
+GRACE_S: Final = 30.0  # how long a snapshot stays after a newer one was made; longer than any query of the worker
+STALE_S: Final = 10.0  # the oldest snapshot that is given to those who do not need the newest rows
 _PUBLIC_SETTINGS: Final = ("false_alarms",)  # of core.setting; the rest never leaves the service
 
 
@@ -40,46 +42,51 @@ class Snapshot:
     files: tuple[Path, ...]
     schemas: tuple[str, ...]
     watermark: datetime | None
-    seq: int
+    commit: int  # of this process, counted from its start
 
 
 class Snapshots:
     """Makes snapshots under `folder`; one that is still true is given again."""
 
-    def __init__(self, database: Database, manifest: Manifest, writer: Writer, folder: Path) -> None:
-        self._database, self._manifest, self._writer, self._folder = database, manifest, writer, folder
+    def __init__(self, database: Database, manifest: Manifest, folder: Path) -> None:
+        self._database, self._manifest, self._folder = database, manifest, folder
         self._lock = threading.Lock()
         self._last: Snapshot | None = None
+        self._made: dict[Path, float] = {}  # folder -> monotonic seconds
 
     def clear(self) -> None:
         """Remove what an earlier process left."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def take(self, watermark: datetime | None) -> Snapshot:
-        """The store as it is now."""
+    def take(self, watermark: datetime | None, *, stale_ok: bool = False) -> Snapshot:
+        """The store as it is now, or with `stale_ok` as it was at most ten seconds ago."""
         with self._lock:
-            if self._last is None or self._last.seq != self._database.seq:
-                self._last = self._make(watermark)
-                self._remove_old()
-            return self._last
+            last, moment = self._last, monotonic()
+            current = last is not None and last.commit == self._database.commits
+            recent = stale_ok and bool(self._made) and moment - max(self._made.values()) < STALE_S
+            if last is None or not (current or recent):
+                last = self._last = self._make(watermark, moment)
+                self._remove_old(moment)
+            return last
 
-    def _make(self, watermark: datetime | None) -> Snapshot:
-        seq = self._database.seq
-        folder = self._folder / f"{seq:012d}"
+    def _make(self, watermark: datetime | None, moment: float) -> Snapshot:
+        commit = self._database.commits
+        folder = self._folder / f"{commit:012d}"
         folder.mkdir(parents=True, exist_ok=True)
+        self._made[folder] = moment
         views: dict[str, str] = {}
         with self._database.snapshot() as cursor:
             for name, sql in self._core(cursor, folder):
                 views[name] = sql
             models = {}
-            for bulk in self._writer.bulks():
+            for bulk in all_bulks(cursor):
                 views[bulk.view] = self._bulk(cursor, bulk, folder)
                 if bulk.table.name == "prediction":
-                    models[bulk.key.partition(":")[2]] = bulk.view
+                    models[model_of(bulk)] = bulk.view
             files = [f for paths in self._manifest.all_files(cursor).values() for f in paths]
         views["prediction"] = predictions_sql(models)
         views |= {quoted(name): sql for name, sql in derived().items()}
-        return Snapshot(views, (*files, *sorted(folder.iterdir())), ("core", "predictions"), watermark, seq)
+        return Snapshot(views, (*files, *sorted(folder.iterdir())), ("core", "predictions"), watermark, commit)
 
     def _core(self, cursor: duckdb.DuckDBPyConnection, folder: Path) -> Iterator[tuple[str, str]]:
         for table in native_tables():
@@ -93,9 +100,11 @@ class Snapshots:
         _export(cursor, f"SELECT * EXCLUDE (seq) FROM {bulk.hot}", hot)
         return f"SELECT * FROM {parquet_sql([hot, *self._manifest.files(cursor, bulk.key)])}"
 
-    def _remove_old(self) -> None:
-        for folder in sorted(self._folder.iterdir())[:-KEPT]:
+    def _remove_old(self, moment: float) -> None:
+        newest = max(self._made, key=lambda f: self._made[f])
+        for folder in [f for f, made in self._made.items() if f != newest and moment - made > GRACE_S]:
             shutil.rmtree(folder, ignore_errors=True)
+            del self._made[folder]
 
 
 def _export(cursor: duckdb.DuckDBPyConnection, query: str, path: Path) -> str:

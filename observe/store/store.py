@@ -21,18 +21,18 @@ from typing import Any, Final
 import polars as pl
 
 from observe.clock import Clock
-from observe.errors import Overloaded, StoreError
+from observe.errors import Overloaded
 from observe.schema import Batch, Json, Receipt, Window
 from observe.store.batches import Batches
 from observe.store.committer import Committer, Entry
 from observe.store.database import Database
-from observe.store.ddl import SCHEMA_VERSION, literal
+from observe.store.ddl import Bulk
 from observe.store.lake import Lake, Sealed, joined
 from observe.store.ledger import Ledger
 from observe.store.lock import DirectoryLock
 from observe.store.manifest import Manifest
 from observe.store.opening import newest_commit, prepare, seed
-from observe.store.predictions import Features
+from observe.store.predictions import Features, all_bulks
 from observe.store.read import Reader
 from observe.store.rows import part
 from observe.store.snapshot import Snapshot, Snapshots
@@ -40,6 +40,7 @@ from observe.store.transaction import Transaction
 from observe.store.writer import Writer
 
 QUEUE_BYTES: Final = 64 << 20
+HOT_ROWS: Final = 300_000  # appended one after the other before they are sealed on the way
 FREE_BYTES: Final = 256 << 20  # less free disk than this: intake answers 503
 
 
@@ -52,14 +53,16 @@ class Store:
         self._writer = Writer(Features())
         self._ledger = Ledger()
         self._sealing = threading.Lock()
+        self._unsealed = 0  # rows appended since the last seal
         prepare(database, self._manifest, self._writer.features)
         with database.snapshot() as cursor:
+            self._manifest.remove_orphans(cursor)
             seed(cursor, self._writer, self._ledger, self._manifest, clock.now())
             database.seq, self._watermark = newest_commit(cursor, self._writer)
         database.after_commit, database.after_rollback = self._committed, self._writer.undone
-        self._reader = Reader(database, self._manifest, self._writer)
+        self._reader = Reader(database, self._manifest)
         self._lake = Lake(database, self._manifest)
-        self._snapshots = Snapshots(database, self._manifest, self._writer, path / "snapshot")
+        self._snapshots = Snapshots(database, self._manifest, path / "snapshot")
         self._snapshots.clear()
         self._warm_up()
         self._committer = Committer(Batches(database, self._writer, self._ledger, clock).store, QUEUE_BYTES)
@@ -118,8 +121,15 @@ class Store:
         return self._committer.submit(Entry(batch.source, batch.batch_id, parts, batch.rejected, size))
 
     def append(self, batch: Batch) -> Receipt:
-        """Store `batch` and wait until it is durable; not inside a `change`."""
-        return self.submit(batch).result()
+        """Store `batch` and wait until it is durable; not inside a `change`.
+
+        Whoever appends faster than windows are sealed (an import) seals on the way.
+        """
+        receipt = self.submit(batch).result()
+        self._unsealed += sum(receipt.stored.values())
+        if self._unsealed > HOT_ROWS:
+            self.seal(self._clock.now())
+        return receipt
 
     @contextmanager
     def change(self) -> Iterator[Transaction]:
@@ -154,14 +164,16 @@ class Store:
 
     def state(self, keys: Sequence[str] | None = None) -> dict[str, Json]:
         """State of detectors and monitors, of all or of those of `keys` that have one."""
-        rows = self._rows("SELECT key, value FROM core.state")
-        wanted = None if keys is None else set(keys)
-        return {key: json.loads(value) for key, value in rows if wanted is None or key in wanted}
+        if keys is None:
+            rows = self._rows("SELECT key, value FROM core.state")
+        else:
+            rows = self._rows("SELECT key, value FROM core.state WHERE list_contains($keys, key)", {"keys": list(keys)})
+        return {key: json.loads(value) for key, value in rows}
 
     def judged_until(self) -> dict[str, datetime]:
         """Event time up to which each state has judged, of those that say so."""
         rows = self._rows("SELECT key, judged_until FROM core.state WHERE judged_until IS NOT NULL")
-        return dict(rows)  # type: ignore[arg-type]
+        return dict(rows)
 
     def settings(self) -> dict[str, Any]:
         """All settings, plain JSON by key."""
@@ -177,9 +189,13 @@ class Store:
         return self._writer.features.known()
 
     def seal(self, now: datetime) -> Sealed:
-        """Move the rows of every window closed at `now` to the lake, and unlink files past their grace."""
+        """Move the rows of every window closed at `now` to the lake, merge small files, unlink dead ones."""
         with self._sealing:
-            sealed = joined(self._lake.seal(bulk, now) for bulk in self._writer.bulks())
+            self._unsealed = 0
+            bulks = self._bulks()
+            sealed = joined([self._lake.seal(bulk, now) for bulk in bulks])
+            for bulk in bulks:
+                self._lake.compact(bulk, now)
             self._lake.sweep(now)
         return sealed
 
@@ -194,12 +210,12 @@ class Store:
             How many files left; they are unlinked by a later seal, after a grace.
         """
         with self._sealing:
-            ruled = [b for b in self._writer.bulks() if b.table.name in policy]
+            ruled = [b for b in self._bulks() if b.table.name in policy]
             return sum(self._lake.retain(b, now, policy[b.table.name]) for b in ruled)
 
-    def snapshot(self) -> Snapshot:
-        """The store as files of one moment, for the SQL worker."""
-        return self._snapshots.take(self._watermark)
+    def snapshot(self, *, stale_ok: bool = False) -> Snapshot:
+        """The store as files of one moment, for the SQL worker; with `stale_ok` up to ten seconds old."""
+        return self._snapshots.take(self._watermark, stale_ok=stale_ok)
 
     def watermark(self) -> datetime | None:
         """When the newest commit was made; None before the first."""
@@ -207,7 +223,7 @@ class Store:
 
     def stats(self) -> Mapping[str, Any]:
         """Sizes for `/metrics`: queue_bytes, seq, hot_rows and files by table, lake_bytes, database_bytes."""
-        hot = {b.key: self._rows(f"SELECT count(*) FROM {b.hot}")[0][0] for b in self._writer.bulks()}
+        hot = {b.key: self._rows(f"SELECT count(*) FROM {b.hot}")[0][0] for b in self._bulks()}
         sealed = self._rows(
             "SELECT table_name, count(*), sum(rows)::BIGINT, sum(bytes)::BIGINT FROM core.manifest WHERE dead_at IS NULL GROUP BY 1"
         )
@@ -221,9 +237,13 @@ class Store:
             "database_bytes": sum(f.stat().st_size for f in self.path.glob("observe.duckdb*")),
         }
 
-    def _rows(self, sql: str) -> list[tuple[Any, ...]]:
+    def _bulks(self) -> tuple[Bulk, ...]:
         with self._database.cursor() as cursor:
-            return cursor.execute(sql).fetchall()
+            return all_bulks(cursor)
+
+    def _rows(self, sql: str, params: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        with self._database.cursor() as cursor:
+            return cursor.execute(sql, params).fetchall()
 
     def close(self) -> None:
         """Store what waits, close the database, let go of the directory."""

@@ -111,7 +111,9 @@ class Transaction:
 
     def set_setting(self, key: str, value: Any) -> None:
         """Keep `value` (plain JSON) as the setting `key`."""
-        self.cursor.execute("INSERT OR REPLACE INTO core.setting VALUES (?, ?)", [key, json.dumps(value, sort_keys=True)])
+        self.cursor.execute(
+            "INSERT OR REPLACE INTO core.setting VALUES (?, ?)", [key, json.dumps(value, sort_keys=True)]
+        )
 
     def execute(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """Run any SQL inside the transaction; its rows."""

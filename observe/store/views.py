@@ -18,7 +18,7 @@ from typing import Final
 import duckdb
 
 from observe.schema import TABLES
-from observe.store.ddl import Bulk, literal, quoted
+from observe.store.ddl import PREDICTION, Bulk, core_table, literal, native_tables, quoted
 
 _FIXED: Final = tuple(c.name for c in TABLES["prediction"].columns)
 
@@ -26,16 +26,28 @@ _FIXED: Final = tuple(c.name for c in TABLES["prediction"].columns)
 @cache
 def derived() -> Mapping[str, str]:
     """SQL of every view that is not a bulk table, by name, each after the ones it uses."""
+    plain = {t.name: f"SELECT * FROM {core_table(t)}" for t in native_tables()}
+    return plain | {name: _without_comments(body) for name, body in _blocks().items()}
+
+
+@cache
+def _blocks() -> Mapping[str, str]:
     text = resources("observe.store").joinpath("views.sql").read_text(encoding="utf-8")
-    blocks = re.split(r"^-- view: (\w+)\n", text, flags=re.MULTILINE)[1:]
-    return {name: _without_comments(body) for name, body in zip(blocks[::2], blocks[1::2], strict=True)}
+    parts = re.split(r"^-- view: (\w+)\n", text, flags=re.MULTILINE)[1:]
+    return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
 @cache
 def derived_docs() -> Mapping[str, str]:
-    """What each view of `derived` shows, one line each."""
-    text = resources("observe.store").joinpath("views.sql").read_text(encoding="utf-8")
-    return dict(re.findall(r"^-- view: (\w+)\n-- (.*)$", text, flags=re.MULTILINE))
+    """What each view of `views.sql` shows, one line each."""
+    return {name: body.splitlines()[0].removeprefix("-- ") for name, body in _blocks().items()}
+
+
+@cache
+def column_docs() -> Mapping[str, Mapping[str, str]]:
+    """What columns of the views of `views.sql` mean, by view and column, where it is said."""
+    said = re.compile(r"^-- \* (\w+): (.*)$", re.MULTILINE)
+    return {name: dict(said.findall(body)) for name, body in _blocks().items()}
 
 
 def _without_comments(body: str) -> str:
@@ -71,7 +83,7 @@ def create_bulk_view(cursor: duckdb.DuckDBPyConnection, bulk: Bulk, files: Seque
 
 def create_predictions_view(cursor: duckdb.DuckDBPyConnection, bulks: Sequence[Bulk]) -> None:
     """(Re)create the view `prediction` over the views of all models."""
-    relations = {b.key.partition(":")[2]: b.view for b in bulks if b.table.name == "prediction"}
+    relations = {b.key.removeprefix(PREDICTION): b.view for b in bulks if b.table.name == "prediction"}
     cursor.execute(f"CREATE OR REPLACE VIEW prediction AS {predictions_sql(relations)}")
 
 

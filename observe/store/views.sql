@@ -1,21 +1,6 @@
--- Views of the store beside the bulk tables (those are made from the manifest in views.py).
--- Each block begins with "view:" and its name; a block may use the ones above it. Times are UTC.
-
--- view: gpu_device
--- GPUs and MIG instances as last described.
-SELECT * FROM core.gpu_device
-
--- view: change_event
--- Deploys, scalings, node, driver, prompt, data and config changes.
-SELECT * FROM core.change_event
-
--- view: binning
--- Versioned bins that summaries were counted with.
-SELECT * FROM core.binning
-
--- view: finding
--- What detectors saw, quiet windows too.
-SELECT * FROM core.finding
+-- Views of the store beside bulk tables and native ones shown as they are (views.py makes those).
+-- Each block begins with "view:" and its name, then one line that says what it shows; lines with "*"
+-- explain columns for docs/schema.md. A block may use the ones above it. Times are UTC.
 
 -- view: alert
 -- Alerts as they are now: the newest row of each.
@@ -29,16 +14,17 @@ SELECT * FROM core.incident QUALIFY row_number() OVER (PARTITION BY incident_id 
 -- Proposed actions as they are now: the newest row of each.
 SELECT * FROM core.action QUALIFY row_number() OVER (PARTITION BY action_id ORDER BY "at" DESC) = 1
 
--- view: command
--- What people did.
-SELECT * FROM core.command
-
--- view: collector_run
--- Pulls and accepted bodies, with what was left out and why.
-SELECT * FROM core.collector_run
-
 -- view: request
 -- One row per request: all attempts of one trace; its outcome is that of the last attempt.
+-- * ts: when the last attempt ended
+-- * ts_start: when the first attempt began
+-- * request_id: trace_id, or source:attempt_id without one
+-- * attempts: how many tries there were
+-- * duration_s: last end minus first start, s
+-- * ttft_s: from the first start to the first token of the last attempt, s; NULL unless streamed
+-- * cost_usd: of all attempts, USD
+-- * cost_known: whether the cost of every attempt is known
+-- * status: of the last attempt: ok | error | cancelled
 SELECT
   final.ts AS ts,
   first_start AS ts_start,
@@ -79,6 +65,17 @@ FROM (
 
 -- view: gpu_5m
 -- GPUs by cluster and product in 5-minute buckets; a device is idle below 5 % and saturated from 90 % mean use.
+-- * ts: start of the bucket
+-- * sku: product name
+-- * cluster: of the samples, else of the device
+-- * devices: GPUs with a sample in the bucket
+-- * util_mean: mean over devices, 0-1
+-- * idle_devices: mean use below 0.05
+-- * saturated_devices: mean use from 0.9
+-- * throttled_devices: any thermal or power-brake slowdown in the bucket (mask 0xE8)
+-- * sm_clock_mean: MHz
+-- * temp_max: degrees C
+-- * power_w_sum: sum of the devices' mean draw, W
 SELECT
   ts, cluster, sku,
   count(*) AS devices,
@@ -106,6 +103,14 @@ GROUP BY ts, cluster, sku
 
 -- view: queue_5m
 -- Load of model servers by model and cluster in 5-minute buckets.
+-- * ts: start of the bucket
+-- * model_id: as the server names it
+-- * cluster: where it is served
+-- * queue_mean: requests waiting, mean
+-- * queue_max: requests waiting, most
+-- * running_mean: requests being served, mean
+-- * kv_mean: KV cache in use, 0-1, mean
+-- * samples: samples in the bucket
 SELECT
   time_bucket(INTERVAL 5 MINUTE, ts) AS ts,
   model_id,
@@ -120,6 +125,28 @@ GROUP BY ALL
 
 -- view: slo_status
 -- Each SLO as last judged: how much of its budget is left and how fast it burns.
+-- * slo_id: <model>.<slo>
+-- * model: model it belongs to
+-- * state: of the newest finding
+-- * severity: page | ticket | inform
+-- * slo: name of the SLO
+-- * at: end of the last judged window
+-- * objective: share of good requests that is promised
+-- * window_s: length of the SLO window, s
+-- * total: requests in the SLO window
+-- * bad: of these, bad
+-- * sli: share of good requests
+-- * budget_left: share of the error budget that is left
+-- * burn_5m: how many times faster than allowed the budget burned over the last 5 minutes
+-- * burn_30m: likewise over the last 30 minutes
+-- * burn_1h: likewise over the last hour
+-- * burn_2h: likewise over the last 2 hours
+-- * burn_6h: likewise over the last 6 hours
+-- * burn_1d: likewise over the last day
+-- * burn_3d: likewise over the last 3 days
+-- * phi: overdispersion of bad events
+-- * tier: burn tier that fired
+-- * evidence_nats: log evidence that the objective is broken
 SELECT
   model || '.' || subject AS slo_id,
   model,
@@ -149,6 +176,12 @@ QUALIFY row_number() OVER (PARTITION BY monitor_id ORDER BY window_end DESC) = 1
 
 -- view: alarm_budget
 -- The declared false-alarm budget by severity, and what the last period spent of it.
+-- * severity: page | ticket
+-- * declared: notified incidents allowed in the period while nothing changed
+-- * period_s: length of the period, s
+-- * notified: incidents opened in the last period
+-- * false_marked: of these, marked as false alarms
+-- * spent: notified / declared
 SELECT
   promise.severity AS severity,
   promise.allowed AS declared,

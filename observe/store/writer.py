@@ -115,7 +115,7 @@ class Writer:
         frames, outcomes = content
         if key.startswith(PREDICTION):
             frames = self._fitted(cursor, key.removeprefix(PREDICTION), frames, outcomes)
-        rows = pl.concat(frames, how="diagonal" if len(frames) > 1 else "vertical")
+        rows = frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal")
         if table.name == "gpu_device":
             _upsert_devices(cursor, table, rows)
         elif table.bulk:
@@ -146,7 +146,7 @@ class Writer:
 
 def _append(cursor: _Cursor, target: str, rows: pl.DataFrame, stamps: dict[str, int | datetime]) -> None:
     stamped = "".join(f", ${name} AS {name}" for name in stamps)
-    cursor.register("incoming", rows)
+    cursor.register("incoming", rows.to_arrow())
     cursor.execute(f"INSERT INTO {target} BY NAME SELECT *{stamped} FROM incoming", stamps)
     cursor.unregister("incoming")
 
@@ -172,7 +172,7 @@ def _stored(cursor: _Cursor, table: Table, rows: pl.DataFrame) -> npt.NDArray[np
 
 def _upsert_devices(cursor: _Cursor, table: Table, rows: pl.DataFrame) -> None:
     """Newer descriptions win column by column where they say something; first and last seen only widen."""
-    described = [c.name for c in table.columns if c.name not in {"device_id", "first_seen", "last_seen"}]
+    described = [c for c in rows.columns if c not in {"device_id", "first_seen", "last_seen"}]
     newest = rows.sort("last_seen").group_by("device_id", maintain_order=True).agg(
         *(pl.col(c).drop_nulls().last() for c in described), pl.col("first_seen").min(), pl.col("last_seen").max()
     )  # fmt: skip

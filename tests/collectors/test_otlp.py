@@ -306,6 +306,7 @@ def test_gzip_is_inflated_and_other_encodings_are_415() -> None:
         b'{"resourceSpans": 1}',
         b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"kind": []}]}]}]}',
         b"[" * 100_000,
+        b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"startTimeUnixNano": 1e999}]}]}]}',
     ],
 )
 def test_json_that_is_no_request_is_400(body: bytes) -> None:
@@ -316,6 +317,15 @@ def test_json_that_is_no_request_is_400(body: bytes) -> None:
 def test_enormous_json_is_413() -> None:
     with pytest.raises(PayloadTooLarge, match="protobuf"):
         otlp.parse(b'{"a": "' + b"x" * (16 * 2**20 - 8) + b'"}', AT, {"content_type": "application/json"})
+
+
+def test_hundreds_of_thousands_of_empty_spans_are_413() -> None:
+    request = ExportTraceServiceRequest()
+    scope = request.resource_spans.add().scope_spans.add()
+    scope.ParseFromString(b"\x12\x00" * 200_001)
+
+    with pytest.raises(PayloadTooLarge, match="200000 spans"):
+        otlp.parse_request(request, AT, {})
 
 
 def test_an_answer_tells_faults_but_not_spans_that_are_no_calls() -> None:

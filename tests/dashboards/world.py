@@ -174,7 +174,7 @@ def _burn(model: str, name: str, objective: float, mine: pl.DataFrame, end: date
     details = {"objective": objective, "window_s": 2592000, "total": total, "bad": bad, "sli": 1 - bad / max(total, 1), "budget_left": None if few else 1 - bad / max(total * (1 - objective), 1e-9), "burn": burn, "phi": 1.4, "tier": "page fast" if alarm else None, "onset_basis": "counts"}
     state = "too_few" if few else "alarm" if alarm else "ok"
     return {
-        "finding_id": f"fnd-{model}-{name}-{end:%H%M}", "monitor_id": f"{model}/burn/{name}", "detector": "burn", "model": model, "kind": "slo",
+        "finding_id": f"fnd-{model}-{name}-{end:%d%H%M}", "monitor_id": f"{model}/burn/{name}", "detector": "burn", "model": model, "kind": "slo",
         "subject": name, "window_start": end - timedelta(minutes=5), "window_end": end, "state": state, "severity": "page",
         "evidence_nats": 41.0 if alarm else 0.2, "threshold_nats": 9.8, "effect": burn["1h"], "unit": "x budget",
         "ci_low": (burn["1h"] or 0) * 0.9, "ci_high": (burn["1h"] or 0) * 1.1, "onset": DEPLOY if alarm else None, "n": total,
@@ -222,7 +222,7 @@ def _level_findings(rng: np.random.Generator) -> pl.DataFrame:
             learning = feature == "n_items"
             details = {"median_from": 31.0, "median_to": 44.0 if drifted else 31.2, "psi": 0.14 if drifted else 0.004, "unit_effect": 13.0, "score": "location", "delta_sigma": effect, "min_detectable_24h": 0.07}
             rows.append({
-                "finding_id": f"fnd-{abs(hash((feature, i))):x}", "monitor_id": f"fraud/level/{feature}/location", "detector": "level", "model": "fraud",
+                "finding_id": f"fnd-level-{FEATURES.index(feature)}-{i}", "monitor_id": f"fraud/level/{feature}/location", "detector": "level", "model": "fraud",
                 "kind": "drift", "subject": feature, "window_start": end - timedelta(minutes=5), "window_end": end,
                 "state": "alarm" if alarm else "learning" if learning else "ok", "severity": "ticket", "evidence_nats": 17.3 if alarm else 0.4,
                 "threshold_nats": 14.5, "effect": effect, "unit": "sigma", "ci_low": effect - 0.06, "ci_high": effect + 0.06,
@@ -258,3 +258,8 @@ def _outcomes() -> dict[str, pl.DataFrame]:
         "alert": _rows("alert", [alert, {**alert, "alert_id": "alr-2", "key": "fraud/level/amount/location", "incident_id": "inc-drift", "model": "fraud", "kind": "drift", "subject": "amount", "severity": "ticket", "starts_at": SHIFT + timedelta(minutes=45), "summary": "amount moved"}]),
         "action": _rows("action", [act, {**act, "action_id": "act-2", "incident_id": "inc-drift", "model": "fraud", "do": "retrain", "target": "airflow:retrain_fraud", "mode": "approval", "reason": "drift.confirmed", "parameters": {}}]),
     }
+
+
+def run_row() -> pl.DataFrame:
+    """One collector run: the least that a store may hold."""
+    return _rows("collector_run", [{"ts": NOW, "collector": "gpus", "target": "http://dcgm", "ok": True, "offered": 0, "stored": 0, "rejected": {}, "lag_s": None}])

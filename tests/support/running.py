@@ -56,10 +56,9 @@ class Service:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        log = (self.folder / "service.log").open("ab")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "observe", "up", "-c", str(self.site)], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        )
+        argv = [sys.executable, "-m", "observe", "up", "-c", str(self.site)]
+        with (self.folder / "service.log").open("ab") as log:
+            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         until(self.ready, 60)
 
     def ready(self) -> bool:

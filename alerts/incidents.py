@@ -1,0 +1,196 @@
+"""Alerts that belong together are one incident: what happened, since when, how much, why, what to do.
+
+Alarms of one model within 6 h of each other are one incident (for the site: of one model and kind).
+An incident that ended less than an hour ago is opened again rather than doubled. Its severity only
+rises. Rows are written when something a person would want to know has changed, not for every window.
+
+Source: METHODS section 4 "After an alarm"; hysteresis is our own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+
+from alerts import cause, wording
+from alerts.suggestion import suggest
+from observe.schema import Alert, ChangeEvent, Finding, Incident
+
+if TYPE_CHECKING:
+    from observe.spec import Config
+
+TOGETHER: Final = timedelta(hours=6)  # METHODS section 4
+REOPEN: Final = timedelta(hours=1)  # fired again so soon, it was never well
+STRONGER: Final = 1.25  # evidence must grow by this factor before the estimate shown is renewed
+RANK: Final[Mapping[str, int]] = {"inform": 0, "ticket": 1, "page": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What else is known while incidents are written."""
+
+    changes: Sequence[ChangeEvent]
+    signals: Sequence[Finding]
+    config: Config
+    now: datetime
+
+
+def identity(prefix: str, *parts: str) -> str:
+    """A stable id of 16 hex digits from what makes a thing itself."""
+    return f"{prefix}-{sha256(chr(0).join(parts).encode()).hexdigest()[:16]}"
+
+
+def assign(fresh: Sequence[Alert], firing: Sequence[Alert], incidents: Sequence[Incident]) -> dict[str, str]:
+    """The incident of each fresh alert, by alert id; ids of new incidents follow from their first alert.
+
+    Args:
+        fresh: alerts that have no incident yet.
+        firing: alerts that fire and have one.
+        incidents: open and recent incidents.
+    """
+    homes = {i.incident_id: _Home(i.model, i.kind, [i.opened_at], i.resolved_at) for i in incidents}
+    for a in firing:
+        if a.incident_id in homes:
+            homes[a.incident_id].starts.append(a.starts_at)
+    chosen: dict[str, str] = {}
+    for a in sorted(fresh, key=lambda a: (a.starts_at, a.alert_id)):
+        fitting = [i for i, home in homes.items() if home.takes(a)]
+        if not fitting:
+            fitting = [identity("inc", a.model, a.alert_id)]
+            homes[fitting[0]] = _Home(a.model, a.kind, [], None)
+        best = max(fitting, key=lambda i: (max(homes[i].starts, default=a.starts_at), i))
+        homes[best].starts.append(a.starts_at)
+        chosen[a.alert_id] = best
+    return chosen
+
+
+@dataclass(slots=True)
+class _Home:
+    """What decides whether an incident takes one more alert."""
+
+    model: str
+    kind: str
+    starts: list[datetime]  # of its known alarms
+    resolved_at: datetime | None
+
+    def takes(self, alert: Alert) -> bool:
+        if alert.model != self.model or (alert.model == wording.SITE and alert.kind != self.kind):
+            return False
+        if any(abs(alert.starts_at - start) <= TOGETHER for start in self.starts):
+            return True
+        return self.resolved_at is not None and abs(alert.starts_at - self.resolved_at) <= REOPEN
+
+
+def update(
+    incidents: Sequence[Incident],
+    changed: Sequence[Alert],
+    firing: Sequence[Alert],
+    speaking: Mapping[str, Finding],
+    around: Surroundings,
+) -> tuple[Incident, ...]:
+    """The incidents whose state, severity, members, estimate or cause changed, as new rows.
+
+    Args:
+        incidents: open and recent incidents.
+        changed: alerts that opened or resolved just now.
+        firing: alerts that fire now.
+        speaking: the strongest fresh alarm of an alert, by alert_id.
+        around: what else is known.
+    """
+    known = {i.incident_id: i for i in incidents}
+    touched = {a.incident_id for a in (*changed, *firing)} | {i.incident_id for i in incidents if i.state == "open"}
+    rows = []
+    for incident_id in sorted(touched):
+        mine = [a for a in changed if a.incident_id == incident_id]
+        on = [a for a in firing if a.incident_id == incident_id]
+        before = known.get(incident_id)
+        if before is None and not mine:
+            continue  # an alert whose incident we were not given: nothing to say
+        after = _written(before, mine, on, speaking, around)
+        if after != before:
+            rows.append(replace(after, at=around.now))
+    return tuple(rows)
+
+
+def _written(
+    before: Incident | None,
+    changed: Sequence[Alert],
+    firing: Sequence[Alert],
+    speaking: Mapping[str, Finding],
+    around: Surroundings,
+) -> Incident:
+    made = before or _opened(min(changed, key=lambda a: (a.starts_at, a.alert_id)), around.now)
+    made = _with_members(made, changed, firing)
+    told = [(a, speaking[a.alert_id]) for a in (firing or changed) if a.alert_id in speaking]
+    if told:
+        alert, best = max(told, key=lambda t: (RANK[t[0].severity], t[1].evidence_nats or 0.0, t[0].alert_id))
+        left = bool(firing) and any(a.state == "resolved" for a in changed)
+        if before is None or left or made.severity != before.severity or _stronger(alert, best, made, changed):
+            made = _with_estimate(made, best)
+    made = replace(made, summary=_counted(made.summary, firing or changed))
+    if made.state == "open" and made.kind != "imbalance":
+        made = _with_cause(made, around)
+    if made != before or (made.state == "open" and "could take it" not in (made.suggestion or "")):
+        made = replace(made, suggestion=suggest(made, around.signals, around.config, around.now))
+    return made
+
+
+def _stronger(alert: Alert, best: Finding, incident: Incident, changed: Sequence[Alert]) -> bool:
+    """Whether an alert should now speak for an incident that has an estimate already."""
+    if alert.severity != incident.severity:
+        return False
+    new, old = best.evidence_nats or 0.0, incident.evidence_nats or 0.0
+    return new > old if alert in changed else new >= STRONGER * old > 0
+
+
+def _opened(first: Alert, now: datetime) -> Incident:
+    return Incident(
+        incident_id=first.incident_id, kind=first.kind, model=first.model, severity=first.severity, state="open",
+        since=first.starts_at, opened_at=first.starts_at, resolved_at=None, summary=first.summary, effect=None, unit=None,
+        ci_low=None, ci_high=None, evidence_nats=None, cause=None, alerts=(), suggestion=None, at=now,
+    )  # fmt: skip
+
+
+def _with_members(incident: Incident, changed: Sequence[Alert], firing: Sequence[Alert]) -> Incident:
+    ordered = sorted((*changed, *firing), key=lambda a: (a.starts_at, a.alert_id))
+    alerts = tuple(dict.fromkeys((*incident.alerts, *(a.alert_id for a in ordered))))
+    worst = max((incident.severity, *(a.severity for a in ordered)), key=RANK.__getitem__)
+    ends = [a.ends_at for a in changed if a.ends_at is not None]
+    if firing:
+        return replace(incident, alerts=alerts, severity=worst, state="open", resolved_at=None)
+    ended = max((*ends, *([incident.resolved_at] if incident.resolved_at else [])), default=None)
+    return replace(
+        incident, alerts=alerts, severity=worst, state="resolved" if ended else incident.state, resolved_at=ended
+    )
+
+
+def _with_estimate(incident: Incident, best: Finding) -> Incident:
+    return replace(
+        incident, since=wording.onset(best), summary=best.note, effect=best.effect, unit=best.unit,
+        ci_low=best.ci_low, ci_high=best.ci_high, evidence_nats=best.evidence_nats,
+    )  # fmt: skip
+
+
+def _counted(summary: str, alerts: Sequence[Alert]) -> str:
+    """The summary with how many more features moved."""
+    bare = summary.rpartition(" (+")[0] if summary.endswith((" more feature)", " more features)")) else summary
+    more = len({a.subject for a in alerts if a.kind == "drift"}) - 1
+    if more < 1 or not all(a.kind == "drift" for a in alerts):
+        return bare
+    return f"{bare} (+{more} more feature{'s' if more > 1 else ''})"
+
+
+def _with_cause(incident: Incident, around: Surroundings) -> Incident:
+    candidates = (*cause.kept(incident.cause), *cause.signals(around.changes, around.signals))
+    model = "" if incident.model == wording.SITE else incident.model
+    found = cause.nearest(incident.since, model, wording.clusters(incident.model, around.config), candidates)
+    if found is None or (incident.cause is not None and _same(found, cause.kept(incident.cause)[0])):
+        return incident
+    return replace(incident, cause=found.as_json())
+
+
+def _same(a: cause.Signal, b: cause.Signal) -> bool:
+    return (a.kind, a.subject) == (b.kind, b.subject)

@@ -1,0 +1,82 @@
+"""What to do about an incident, in one line: from its kind, its cause and where capacity is idle.
+
+Source: our own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from alerts import wording
+from observe.schema import Finding, Incident, Json
+
+if TYPE_CHECKING:
+    from observe.spec import Config
+
+FRESH: Final = timedelta(hours=1)  # an imbalance counted longer ago says nothing about now
+_SKU = re.compile(r"\b(?:[A-Z]{1,2}\d{2,4}[A-Z]?|MI\d{3}X?)\b")
+
+
+def suggest(incident: Incident, signals: Sequence[Finding], config: Config, now: datetime) -> str | None:
+    """What to do, or None when we have no better idea than the reader."""
+    parts = [capacity(incident, signals, config, now)] if incident.kind == "slo" and incident.severity == "page" else []
+    parts.append(_of_cause(incident.cause) if incident.kind in ("slo", "silence") else None)
+    parts.append(_of_kind(incident))
+    found = [p for p in parts if p]
+    return "; ".join(found[:2]) or None
+
+
+def capacity(incident: Incident, signals: Sequence[Finding], config: Config, now: datetime) -> str | None:
+    """Where idle devices could take the load of a model whose clusters are full.
+
+    Example: "57 idle H100 in us-east could take it".
+    """
+    mine = wording.clusters(incident.model, config)
+    counted = [f for f in signals if f.kind == "imbalance" and f.state == "alarm" and f.window_end > now - FRESH]
+    for f in sorted(counted, key=lambda f: (f.window_end, f.finding_id), reverse=True):
+        idle, busy = _names(f.details, "idle"), _names(f.details, "busy")
+        if mine and busy and not set(mine) & set(busy):
+            continue
+        devices = f.details.get("idle_devices")
+        if idle and isinstance(devices, int | float):
+            return f"{devices:.0f} idle {sku(str(f.details.get('sku') or f.note))} in {', '.join(idle)} could take it"
+        return f"capacity elsewhere could take it: {f.note}"
+    return None
+
+
+def _names(details: Json, side: str) -> tuple[str, ...]:
+    value = details.get(side) or details.get(f"{side}_cluster") or ()
+    return (value,) if isinstance(value, str) else tuple(str(v) for v in value)
+
+
+def sku(text: str) -> str:
+    """The short name of an accelerator.
+
+    >>> sku("NVIDIA H100 80GB HBM3"), sku("idle boards")
+    ('H100', 'GPUs')
+    """
+    found = _SKU.search(text)
+    return found[0] if found else "GPUs"
+
+
+def _of_cause(cause: Json | None) -> str | None:
+    if cause is None:
+        return None
+    subject = cause["subject"]
+    return {
+        "xid": f"take {subject} out of service and look at its XID",
+        "gpu": f"look at the GPUs first: {cause['note']}",
+        "queue": "add replicas or shed load: requests wait",
+        "deploy": f"compare with the version before {subject}, roll back if it differs",
+    }.get(str(cause["kind"]))
+
+
+def _of_kind(incident: Incident) -> str | None:
+    return {
+        "drift": "accept it as the new normal if it was meant; if it stays, retrain",
+        "silence": "check that the target is up and reachable from here",
+        "imbalance": "move load, or give the idle devices back",
+    }.get(incident.kind)

@@ -1,0 +1,138 @@
+"""What a stream should be at this hour: intercept, weekend and daily harmonics, with how well they are known.
+
+`y_t = x_t' beta + w_t + v_t` is fitted by generalised least squares on Kalman-whitened columns with
+Huber(2.5) weights, turn by turn with the noise model. The covariance of beta comes from whitening at
+the upper end of rho, so an uncertain memory widens it. Every coefficient has a prior of 0 +- 1 sigma:
+an hour or a weekend the history never saw is known to a sigma, and no better.
+
+Source: METHODS section 4.
+Assumes: season is daily with a weekend step; hours are UTC; the score is in reference sigma.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.noise import Noise, inverse, whiten
+from detectors.noise import fit as fit_noise
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+COLUMNS: Final = 10  # intercept, weekend, 4 daily harmonics
+DAY_S: Final = 86_400
+HOUR_S: Final = 3_600
+HISTORY_S: Final = 28 * DAY_S
+LONG_S: Final = 13 * DAY_S  # from here on 4 harmonics, before 3
+LEAST: Final = 24  # windows with rows below which nothing is fitted
+_HUBER: Final = 2.5
+_PRIOR: Final = 1.0  # 1/sigma^2 of every coefficient
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """S fitted streams: coefficients (S, 10), their covariance (S, 10, 10), noise, and windows used (S,)."""
+
+    beta: Floats
+    cov: Floats
+    noise: Noise
+    used: Floats
+
+
+def design(epoch: Ints) -> Floats:
+    """The ten columns at instants: intercept, weekend, cosine and sine of 1..4 cycles a day; shape (T, 10).
+
+    Args:
+        epoch: middle of each window, seconds since 1970, shape (T,).
+    """
+    day = 2 * np.pi * (epoch % DAY_S) / DAY_S
+    weekend = ((epoch // DAY_S + 4) % 7) % 6 == 0  # 1970-01-01 was a Thursday; Sunday is 0
+    waves = [f(k * day) for k in (1, 2, 3, 4) for f in (np.cos, np.sin)]
+    return np.stack([np.ones(len(epoch)), weekend.astype(np.float64), *waves], axis=1)
+
+
+def fit(y: Floats, n: Floats, epoch: Ints) -> Baseline:
+    """Baselines and noise of S streams that share their windows.
+
+    Args:
+        y: mean score per window in sigma, shape (T, S); any value where n is 0.
+        n: rows per window, shape (T, S); 0 where a window is to be left out.
+        epoch: middle of each window, seconds since 1970, shape (T,).
+
+    Returns:
+        A baseline for every stream, also for those with too few windows (see `used`).
+    """
+    y = np.where(n > 0, y, 0.0)
+    x = np.repeat(design(epoch)[:, :, None], y.shape[1], axis=2)
+    x[:, 8:, ~_long(n, epoch)] = 0.0
+    beta = _gls(x, y, n, _first_noise(y, n))[0]
+    noise = fit_noise(y - _at(x, beta), n)
+    beta = _gls(x, y, n, noise)[0]
+    noise = _freed(fit_noise(y - _at(x, beta), n, noise), n)
+    beta = _gls(x, y, n, noise)[0]
+    cov = _gls(x, y, n, upper(noise, (n > 0).sum(axis=0)))[1]
+    return Baseline(beta, cov, noise, (n > 0).sum(axis=0).astype(np.float64))
+
+
+def upper(noise: Noise, used: Floats | Ints) -> Noise:
+    """The noise at the upper end of rho, with the same innovations: what the baseline's error is judged by."""
+    t = np.maximum(used, 2)
+    rho = np.minimum(noise.rho + np.sqrt((1 - noise.rho**2) / t) + (1 + 3 * noise.rho) / t, 0.999)
+    rho = np.where(noise.tau2 > 0, rho, 0.0)
+    return Noise(noise.phi, rho, noise.tau2 * (1 - noise.rho**2) / (1 - rho**2))
+
+
+def expected(beta: Floats, cov: Floats, row: Floats) -> tuple[Floats, Floats]:
+    """Baseline and its standard error for one window; (S,) each, in sigma."""
+    return beta @ row, np.sqrt(np.maximum(row @ cov @ row, 0.0))
+
+
+def effective(used: Floats, rho: Floats) -> Floats:
+    """How many independent windows a history of `used` windows is worth, shape (S,)."""
+    return used * (1 - rho) / (1 + rho)
+
+
+def _long(n: Floats, epoch: Ints) -> NDArray[np.bool_]:
+    """Which streams have 13 days between their first and last window with rows."""
+    seen = n > 0
+    first = np.where(seen.any(axis=0), epoch[seen.argmax(axis=0)], 0)
+    last = np.where(seen.any(axis=0), epoch[len(epoch) - 1 - seen[::-1].argmax(axis=0)], 0)
+    found: NDArray[np.bool_] = last - first >= LONG_S - DAY_S // 24
+    return found
+
+
+def _at(x: Floats, beta: Floats) -> Floats:
+    return np.einsum("tps,sp->ts", x, beta)
+
+
+def _first_noise(y: Floats, n: Floats) -> Noise:
+    """A guess to begin with: half of a robust variance wanders with a memory of 0.7."""
+    count = np.maximum((n > 0).sum(axis=0), 1)
+    mean = y.sum(axis=0) / count
+    var = np.maximum(np.where(n > 0, (y - mean) ** 2, 0.0).sum(axis=0) / count, 1e-8)
+    return Noise(np.ones_like(var), np.full_like(var, 0.7), var / 2)
+
+
+def _gls(x: Floats, y: Floats, n: Floats, noise: Noise) -> tuple[Floats, Floats]:
+    """Coefficients (S, 10) and their covariance (S, 10, 10)."""
+    white = whiten(np.concatenate([x, y[:, None, :]], axis=1), noise, inverse(n))
+    xs, ys = white[:, :-1].transpose(2, 0, 1), white[:, -1].T  # (S, T, p), (S, T)
+    w = np.ones_like(ys)
+    for _ in range(4):
+        weighted = xs * w[:, :, None]
+        precision = xs.transpose(0, 2, 1) @ weighted + _PRIOR * np.eye(x.shape[1])
+        beta = np.linalg.solve(precision, (weighted * ys[:, :, None]).sum(axis=1)[:, :, None])[:, :, 0]
+        e = np.abs(ys - (xs @ beta[:, :, None])[:, :, 0])
+        w = np.minimum(1.0, _HUBER / np.maximum(e, 1e-12))
+    return beta, np.linalg.inv(xs.transpose(0, 2, 1) @ xs + _PRIOR * np.eye(x.shape[1]))
+
+
+def _freed(noise: Noise, n: Floats) -> Noise:
+    """Variances corrected for the coefficients that were taken from the same windows."""
+    count = (n > 0).sum(axis=0)
+    more = count / np.maximum(count - COLUMNS, count / 2)
+    return Noise(noise.phi * more, noise.rho, noise.tau2 * more)

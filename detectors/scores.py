@@ -1,0 +1,108 @@
+"""Counts on reference bins become one mean: mid-rank normal scores, mean 0 and variance 1 on the reference.
+
+`u_k = F(k-) + p_k/2`, `a_k = Phi^-1(u_k)`, standardised. The score of a window is `SUM(count_k * a_k) / n`;
+it is bounded, so heavy tails are harmless, and it is the shift of the window in reference sigma.
+
+Source: METHODS section 3; van der Waerden (1952), "Order tests for the two-sample problem".
+Assumes: the reference counts describe the normal state of the feature.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+
+from observe.schema import Binning
+
+Floats = NDArray[np.float64]
+
+GROUPS: Final = 10  # bins are merged to tenths of the reference for PSI, the customary number
+_SMOOTH: Final = 0.5  # rows added to every tenth, so that an empty one has a logarithm
+
+
+def weights(reference: Floats) -> Floats:
+    """Score of each bin, shape (K,), mean 0 and variance 1 under the reference; all 0 where one bin holds everything.
+
+    Args:
+        reference: counts of the reference, shape (K,), at least one of them positive.
+
+    >>> weights(np.array([1.0, 2.0, 1.0])).round(3).tolist()
+    [-1.414, 0.0, 1.414]
+    """
+    p = reference / reference.sum()
+    edge = 0.5 / (reference.sum() + 1.0)
+    a: Floats = ndtri(np.clip(np.cumsum(p) - p / 2, edge, 1 - edge))
+    a = a - p @ a
+    scale = float(np.sqrt(p @ a**2))
+    return a / scale if scale > 1e-9 else np.zeros_like(a)
+
+
+def tenths(reference: Floats) -> Floats:
+    """Which tenth of the reference each bin belongs to, as a (K, 10) matrix of zeros and ones."""
+    p = reference / max(reference.sum(), 1.0)
+    group = np.clip(((np.cumsum(p) - p / 2) * GROUPS).astype(np.int64), 0, GROUPS - 1)
+    return np.eye(GROUPS)[group]
+
+
+def psi(counts: Floats, reference: Floats) -> Floats:
+    """Population stability index of windows against the reference on the same groups.
+
+    Args:
+        counts: rows per group, shape (..., G).
+        reference: rows per group, shape (G,) or broadcastable.
+
+    Returns:
+        (...,) nats, 0 when the shares agree; groups empty on both sides count nothing.
+    """
+    p, q = counts + _SMOOTH, reference + _SMOOTH
+    p, q = p / p.sum(axis=-1, keepdims=True), q / q.sum(axis=-1, keepdims=True)
+    found: Floats = np.where((counts == 0) & (reference == 0), 0.0, (p - q) * np.log(p / q)).sum(axis=-1)
+    return found
+
+
+def constant(binning: Binning) -> float | None:
+    """The value a feature always had in its reference, in user units; None when it varied.
+
+    A feature without variance is watched as a rate of "differs from its constant".
+    """
+    if binning.quantiles is None or binning.quantiles[0] != binning.quantiles[-1]:
+        return None
+    return binning.quantiles[0]
+
+
+def at_sigma(quantiles: tuple[float, ...], sigma: float) -> float:
+    """The reference's value `sigma` normal scores above its median, in user units.
+
+    Args:
+        quantiles: 101 reference percentiles 0..100, in user units.
+        sigma: how far from the median, in normal scores.
+
+    >>> at_sigma(tuple(float(k) for k in range(101)), 0.0)
+    50.0
+    """
+    return float(np.interp(100.0 * ndtr(sigma), np.arange(len(quantiles)), quantiles))
+
+
+def in_sigma(quantiles: tuple[float, ...] | None, value: float, unit: str) -> float:
+    """A smallest effect worth an alarm, as written by a person, in reference sigma.
+
+    Args:
+        quantiles: 101 reference percentiles 0..100; None for categorical features.
+        value: the effect in `unit`.
+        unit: sigma | % (of the reference median) | pp (of a share).
+    """
+    if unit in {"", "sigma", "σ"} or quantiles is None:
+        return abs(value)
+    middle = quantiles[50]
+    moved = middle * (1 + abs(value) / 100) if unit == "%" else middle + abs(value) / 100
+    rank = float(np.interp(moved, *_rising(quantiles))) / 100.0
+    return abs(float(ndtri(min(max(rank, 0.005), 0.995)))) or 0.01
+
+
+def _rising(quantiles: tuple[float, ...]) -> tuple[Floats, Floats]:
+    """Percentiles as a function of the value; where many share a value, their middle."""
+    values, first, count = np.unique(np.asarray(quantiles), return_index=True, return_counts=True)
+    return values, first + (count - 1) / 2.0

@@ -1,0 +1,311 @@
+"""Who may do what: tokens, sessions, one-time codes, roles; and the chain that shows a changed audit row.
+
+A token is 256 random bits and is kept as its sha256 only. Roles: viewer < operator < admin, and
+ingest, which may send rows and nothing else; admin includes ingest. SQL is a scope of its own.
+
+Source: our own; TRUST section 2. RFC 6750 for 401 (who are you?) and 403 (not you).
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import os
+import secrets
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final, Literal, Protocol, get_args
+
+from observe.errors import AccessError, ConfigError, UsageError
+from observe.schema import Command
+
+Role = Literal["viewer", "ingest", "operator", "admin"]
+Asked = Literal["viewer", "ingest", "operator", "admin", "sql"]  # what a route may ask for
+SESSION_LIFE: Final = timedelta(hours=12)
+CODE_LIFE: Final = timedelta(minutes=15)  # a link printed at start must survive a cup of tea
+ADMIN: Final = "admin"  # name of the token made at first start
+_INCLUDES: Final[Mapping[Role, frozenset[str]]] = {
+    "viewer": frozenset({"viewer"}),
+    "ingest": frozenset({"ingest"}),
+    "operator": frozenset({"viewer", "operator"}),
+    "admin": frozenset({"viewer", "operator", "admin", "ingest", "sql"}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Somebody we know: the token's name, its role, whether it may write SQL."""
+
+    name: str
+    role: Role
+    sql: bool = False
+
+    def may(self, asked: Asked) -> bool:
+        """Whether the role, or the scope, covers what is asked."""
+        return asked in _INCLUDES[self.role] or (asked == "sql" and self.sql)
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A token or session as it is kept: never the secret, only its sha256."""
+
+    sha256: str  # 64 hex digits
+    name: str
+    role: Role
+    sql: bool
+    kind: Literal["token", "session"]
+    created_at: datetime
+    expires_at: datetime | None = None
+
+    def valid(self, now: datetime) -> bool:
+        """Whether it has not expired."""
+        return self.expires_at is None or now < self.expires_at
+
+
+class TokenStore(Protocol):
+    """Where credentials outlive the process."""
+
+    def load(self) -> Iterable[Credential]:
+        """All that are kept."""
+        ...
+
+    def save(self, credential: Credential) -> None:
+        """Keep one; when this returns it is durable."""
+        ...
+
+    def drop(self, digest: str) -> None:
+        """Forget one by its sha256; unknown ones are fine."""
+        ...
+
+
+def digest(secret: str) -> str:
+    """The sha256 a secret is kept as, 64 hex digits."""
+    return sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class Access:
+    """The door: every request is `require`d before it is served. Safe to call from many threads.
+
+    Args:
+        tokens: where credentials outlive the process.
+        auth: `none` lets everybody on this machine in as admin; `refuse_open_bind` keeps others out.
+    """
+
+    def __init__(self, tokens: TokenStore, auth: Literal["token", "none"] = "token") -> None:
+        self._tokens, self._auth = tokens, auth
+        self._held = {c.sha256: c for c in tokens.load()}
+        self._codes: dict[str, tuple[Principal, datetime]] = {}  # by sha256, with their end; gone after a restart
+        self._lock = threading.Lock()
+
+    # --- asking ---------------------------------------------------------------------------------
+
+    def require(self, asked: Asked, presented: str | None, now: datetime) -> Principal:
+        """Who presents this token or session, if they may do what is asked.
+
+        Raises:
+            AccessError: 401 when unknown or expired, 403 when known but not allowed.
+        """
+        if self._auth == "none":
+            return Principal("local", "admin", sql=True)
+        found = self._find(presented, now)
+        who = Principal(found.name, found.role, found.sql)
+        if not who.may(asked):
+            raise AccessError(f"this needs {asked}; {who.name!r} is {who.role}. Ask an admin for a token that may", 403)
+        return who
+
+    def _find(self, presented: str | None, now: datetime) -> Credential:
+        if not presented:
+            raise AccessError("no token; send Authorization: Bearer <token>", 401)
+        asked = digest(presented)
+        with self._lock:
+            found = self._held.get(asked)
+        # the look-up is by digest: its timing says nothing about the secret; the compare is for form
+        if found is None or not hmac.compare_digest(found.sha256, asked):
+            raise AccessError("unknown token", 401)
+        if not found.valid(now):
+            self._forget(found)
+            raise AccessError(f"this {found.kind} has expired; log in again", 401)
+        return found
+
+    # --- sessions and codes ---------------------------------------------------------------------
+
+    def open_session(self, token: str, now: datetime) -> tuple[str, Credential]:
+        """A session of 12 hours for the holder of a token: the secret, shown once, and what is kept.
+
+        Raises:
+            AccessError: 401 when the token is unknown, expired or itself a session.
+        """
+        if self._auth == "none":
+            return self._session(Principal("local", "admin", sql=True), now)
+        found = self._find(token, now)
+        if found.kind != "token":
+            raise AccessError("a session cannot be made from a session; use a token", 401)
+        return self._session(Principal(found.name, found.role, found.sql), now, found.expires_at)
+
+    def close_session(self, session: str) -> None:
+        """End a session; tokens are left alone, unknown ones are fine."""
+        with self._lock:
+            found = self._held.get(digest(session))
+        if found is not None and found.kind == "session":
+            self._forget(found)
+
+    def one_time_code(self, who: Principal, now: datetime) -> str:
+        """A code that opens one session as `who`, once, within 15 minutes."""
+        code = secrets.token_urlsafe(24)
+        with self._lock:
+            self._codes = {k: c for k, c in self._codes.items() if now < c[1]}
+            self._codes[digest(code)] = who, now + CODE_LIFE
+        return code
+
+    def redeem(self, code: str, now: datetime) -> tuple[str, Credential]:
+        """The session a one-time code stands for; the code is spent, whatever comes of it.
+
+        Raises:
+            AccessError: 401 when the code is unknown, spent or too old.
+        """
+        with self._lock:
+            who, end = self._codes.pop(digest(code), (None, now))
+        if who is None or now >= end:
+            raise AccessError("this link was used or is too old; ask for a new one, or log in with a token", 401)
+        return self._session(who, now)
+
+    def _session(self, who: Principal, now: datetime, until: datetime | None = None) -> tuple[str, Credential]:
+        for old in self._all("session"):
+            if not old.valid(now):
+                self._forget(old)
+        end = now + SESSION_LIFE
+        return self._issue(Credential("", who.name, who.role, who.sql, "session", now, min(end, until or end)))
+
+    # --- tokens ---------------------------------------------------------------------------------
+
+    def new_token(
+        self, name: str, role: str, now: datetime, *, sql: bool = False, expires_at: datetime | None = None
+    ) -> tuple[str, Credential]:
+        """A token for somebody: the secret, shown once, and what is kept.
+
+        Raises:
+            UsageError: an empty or taken name, or a role that does not exist.
+        """
+        if not name or len(name) > 63 or not name.isprintable():
+            raise UsageError(f"a token needs a name of 1 to 63 printable characters, not {name[:80]!r}")
+        if role not in get_args(Role):
+            raise UsageError(f"no role {role!r}; there are: {', '.join(get_args(Role))}")
+        if any(c.name == name and c.valid(now) for c in self._all("token")):
+            raise UsageError(f"there is a token named {name!r}; revoke it first or choose another name")
+        return self._issue(Credential("", name, role, sql, "token", now, expires_at))  # type: ignore[arg-type]
+
+    def revoke(self, name: str) -> int:
+        """Forget every token and session of `name`; returns how many there were."""
+        gone = [c for kind in ("token", "session") for c in self._all(kind) if c.name == name]
+        for credential in gone:
+            self._forget(credential)
+        return len(gone)
+
+    def first_admin(self, path: Path, now: datetime, given: str | None = None) -> str | None:
+        """Make sure there is an admin token; a generated one is written to `path`, readable by its owner only.
+
+        Args:
+            path: file for a generated token.
+            now: when it is made.
+            given: the site's own admin token; it is then the only one of that name, never written anywhere.
+
+        Returns:
+            The generated token, to be printed once; None when there was one, or one was given.
+        """
+        if given is not None:
+            self.revoke(ADMIN)
+            path.unlink(missing_ok=True)
+            kept = Credential(digest(given), ADMIN, "admin", True, "token", now)
+            with self._lock:  # lives with the process: when the reference leaves the site file, so does the token
+                self._held[kept.sha256] = kept
+            return None
+        if any(c.name == ADMIN and c.valid(now) for c in self._all("token")):
+            return None
+        secret, _ = self.new_token(ADMIN, "admin", now, sql=True)
+        write_private(path, secret + "\n")
+        return secret
+
+    def _all(self, kind: str) -> list[Credential]:
+        with self._lock:
+            return [c for c in self._held.values() if c.kind == kind]
+
+    def _issue(self, credential: Credential) -> tuple[str, Credential]:
+        secret = secrets.token_urlsafe(32)
+        kept = replace(credential, sha256=digest(secret))
+        self._tokens.save(kept)
+        with self._lock:
+            self._held[kept.sha256] = kept
+        return secret, kept
+
+    def _forget(self, credential: Credential) -> None:
+        with self._lock:
+            self._held.pop(credential.sha256, None)
+        self._tokens.drop(credential.sha256)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    fresh.replace(path)
+
+
+def refuse_open_bind(listen: str, auth: str) -> None:
+    """Refuse an address that others can reach while nobody is asked who they are.
+
+    Raises:
+        ConfigError: `listen` is not loopback and `auth` is `none`.
+    """
+    from observe.spec.site import is_loopback
+
+    if auth == "none" and not is_loopback(listen):
+        hint = "auth: token, or listen on 127.0.0.1"
+        raise ConfigError(f"{listen} can be reached from elsewhere and server.auth is none", hint=hint)
+
+
+def chained(fields: Mapping[str, Any], previous: str) -> Command:
+    """A command whose `chain` is the sha256 of its fields and the previous row's chain.
+
+    Args:
+        fields: every field of `Command` but `chain`; `parameters` must be JSON.
+        previous: the chain of the newest row, "" for the first.
+
+    Raises:
+        UsageError: `parameters` hold what JSON cannot say.
+    """
+    try:
+        parameters = json.loads(json.dumps(fields["parameters"], allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"parameters of a command must be JSON: {error}") from error
+    bare = Command(**{**fields, "parameters": parameters, "chain": ""})
+    return replace(bare, chain=_link(bare, previous))
+
+
+def verify_chain(commands: Iterable[Command], previous: str = "") -> str | None:
+    """The id of the first command whose chain does not fit what it says and the row before; None when all do.
+
+    Args:
+        commands: in the order they were written.
+        previous: the chain before the first of them.
+    """
+    for command in commands:
+        if not hmac.compare_digest(command.chain, _link(command, previous)):
+            return command.command_id
+        previous = command.chain
+    return None
+
+
+def _link(command: Command, previous: str) -> str:
+    said = {c.name: getattr(command, c.name) for c in Command.table().columns if c.name != "chain"}
+    said["ts"] = command.ts.astimezone(UTC).isoformat(timespec="microseconds")
+    said["parameters"] = dict(command.parameters)
+    text = json.dumps({"previous": previous, **said}, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return sha256(text.encode("ascii")).hexdigest()

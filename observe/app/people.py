@@ -1,0 +1,123 @@
+"""What people do: log in, read pages, ask SQL, and give commands that are recorded before they act.
+
+Source: our own; TRUST section 2, ARCHITECTURE section 3 ("two doors").
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from observe.access import Access, Asked, Principal, chained
+from observe.clock import Clock
+from observe.errors import UsageError
+from observe.schema import Command
+from observe.sqlworker import Answer, Limits, SqlWorker
+from observe.store import Store
+
+if TYPE_CHECKING:
+    from observe.access import Credential
+
+VERBS: Final = ("acknowledge", "mute", "approve", "deny", "accept_normal", "false_alarm", "note")
+
+
+class People:
+    """The API's hands: every call says who asks, and at what time is known."""
+
+    def __init__(self, store: Store, access: Access, sql: SqlWorker, clock: Clock) -> None:
+        self._store, self._access, self._sql, self._clock = store, access, sql, clock
+
+    def permit(self, asked: Asked, presented: str | None) -> Principal:
+        """Who presents this token, if they may do what is asked.
+
+        Raises:
+            AccessError: 401 or 403.
+        """
+        return self._access.require(asked, presented, self._clock.now())
+
+    def open_session(self, token: str | None, once: str | None) -> Mapping[str, str | None]:
+        """A session for the holder of a token or of a one-time code.
+
+        Raises:
+            AccessError: 401, unknown or spent.
+            UsageError: neither was given.
+        """
+        now = self._clock.now()
+        if once:
+            return _opened(*self._access.redeem(once, now))
+        if token:
+            return _opened(*self._access.open_session(token, now))
+        raise UsageError('a session needs {"token": …} or {"once": …}')
+
+    def close_session(self, session: str) -> None:
+        """End a session."""
+        self._access.close_session(session)
+
+    def one_time_code(self, who: Principal) -> str:
+        """A code that opens one session as `who`."""
+        return self._access.one_time_code(who, self._clock.now())
+
+    def new_token(self, who: Principal, asked: Mapping[str, Any]) -> str:
+        """A token for somebody else, recorded as a command; the secret is returned once.
+
+        Raises:
+            UsageError: a bad or taken name, or no such role.
+        """
+        name, role, sql = str(asked.get("name", "")), str(asked.get("role", "")), bool(asked.get("sql", False))
+        secret, kept = self._access.new_token(name, role, self._clock.now(), sql=sql)
+        self._record(who, "token", name, None, {"role": kept.role, "sql": kept.sql})
+        return secret
+
+    def read_ipc(self, sql: str, params: Mapping[str, Any]) -> tuple[bytes, str]:
+        """A query of our own pages as an Arrow stream, and the watermark it holds for.
+
+        Raises:
+            QueryError: DuckDB refuses it.
+        """
+        watermark = self._store.watermark()
+        return self._store.read_ipc(sql, params), watermark.isoformat() if watermark else ""
+
+    def answer(self, sql: str, fresh: bool) -> tuple[Answer, str]:
+        """A person's SQL, answered in the sandbox, and the watermark it holds for.
+
+        Raises:
+            QueryError: not one SELECT, DuckDB's complaint, or a limit was met.
+        """
+        snapshot = self._store.snapshot(stale_ok=not fresh)
+        answer = self._sql.query(sql, snapshot.views, Limits())
+        return answer, snapshot.watermark.isoformat() if snapshot.watermark else ""
+
+    def command(self, who: Principal, asked: Mapping[str, Any]) -> Command:
+        """Record what a person does; it acts when a stage reads it.
+
+        Raises:
+            UsageError: an unknown verb or no object.
+        """
+        verb, target, reason = asked.get("verb"), asked.get("object"), asked.get("reason")
+        if verb not in VERBS:
+            raise UsageError(f"no verb {verb!r}; there are: {', '.join(VERBS)}")
+        if not isinstance(target, str) or not 0 < len(target) <= 200:
+            raise UsageError("object must name an incident, action or monitor")
+        parameters = asked.get("parameters") or {}
+        if not isinstance(parameters, Mapping) or len(json.dumps(parameters)) > 8192:
+            raise UsageError("parameters must be a JSON object of at most 8 KiB")
+        return self._record(who, verb, target, str(reason)[:2000] if reason else None, parameters)
+
+    def _record(self, who: Principal, verb: str, target: str, reason: str | None, parameters: Mapping[str, Any]) -> Command:
+        with self._store.change() as tx:
+            newest = tx.execute("select chain from core.command order by ts desc, command_id desc limit 1")
+            fields = {
+                "ts": self._clock.now(), "command_id": f"cmd-{secrets.token_hex(8)}", "actor": who.name, "role": who.role,
+                "verb": verb, "object": target, "reason": reason, "parameters": parameters,
+            }  # fmt: skip
+            command = chained(fields, newest[0][0] if newest else "")
+            tx.insert([command])
+        return command
+
+
+def _opened(secret: str, kept: Credential) -> Mapping[str, str | None]:
+    expires = kept.expires_at.isoformat() if kept.expires_at else None
+    return {"session": secret, "role": kept.role, "name": kept.name, "expires_at": expires}
+

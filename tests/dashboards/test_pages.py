@@ -1,0 +1,103 @@
+"""What the pages say: the same as the views, honest when there is little or old data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import core
+import plotly.utils
+import pytest
+import world
+
+from dashboards import pages
+from dashboards.reader import CoreClient, SessionReader, Value
+
+ENTRIES = {e.path: e for e in pages.load()}
+
+
+def shown(read: Any, path: str, **params: str) -> str:
+    view = {"now": (world.NOW + timedelta(seconds=12)).isoformat(), "theme": "dark", **params}
+    return json.dumps(ENTRIES[path].page(read, view), cls=plotly.utils.PlotlyJSONEncoder, ensure_ascii=False)
+
+
+def test_every_page_says_what_it_answers_and_shows_no_failed_card(read: SessionReader) -> None:
+    for path, entry in ENTRIES.items():
+        assert entry.question.endswith("?")
+        assert "could not be filled" not in shown(read, path, name="fraud")
+
+
+def test_the_overview_names_the_worst_incident_its_nearest_signal_and_what_to_do(read: SessionReader) -> None:
+    text = shown(read, "/")
+
+    for words in ("ttft burns its budget", "2 GPUs in eu-west throttle", "scale vllm-chat from 4 to 6", "amount moved"):
+        assert words in text
+
+
+def test_the_overview_finds_what_bad_requests_share(read: SessionReader) -> None:
+    text = shown(read, "/")
+
+    assert "acme" in text
+    assert "only bad" in text
+
+
+def test_stale_findings_are_not_ok(read: SessionReader) -> None:
+    text = shown(read, "/", now=(world.NOW + timedelta(hours=1)).isoformat())
+
+    assert '"className": "badge ok"' not in text
+    assert "stale" in text
+
+
+def test_an_objective_with_too_few_requests_is_not_judged(read: SessionReader) -> None:
+    text = shown(read, "/model/<name>", name="reranker")
+
+    assert "41 requests in 30 d: too few" in text
+    assert '"className": "badge ok"' not in text
+
+
+def test_a_model_nobody_knows_says_so(read: SessionReader) -> None:
+    assert "No traffic, no objective and no drift finding" in shown(read, "/model/<name>", name="nobody")
+
+
+def test_the_fleet_counts_idle_devices_and_their_cost(read: SessionReader) -> None:
+    text = shown(read, "/gpu")
+
+    assert "6 / 24" in text
+    assert "$418 / day" in text  # 6 idle × 2.90 USD/h × 24 h
+
+
+@pytest.mark.parametrize("query", [{"range": "nonsense"}, {"from": "x", "to": "y"}, {"from": "2026-11-20T10:00:00Z", "to": "2026-11-20T09:00:00Z"}, {"cluster": "'; drop"}])
+def test_a_url_that_makes_no_sense_still_shows_a_page(read: SessionReader, query: Mapping[str, str]) -> None:
+    assert "could not be filled" not in shown(read, "/gpu", **query)
+
+
+def test_a_card_whose_query_fails_leaves_the_others_alone(read: SessionReader) -> None:
+    def half(sql: str, params: Mapping[str, Value] | None = None) -> Any:
+        return read("select * from missing_table" if "floor(log10" in sql else sql, params)
+
+    text = shown(half, "/")
+
+    assert text.count("could not be filled") == 1
+    assert "missing_table" in text
+    assert "What differs" in text
+
+
+def test_an_empty_store_shows_pages_that_say_what_to_do(tmp_path: Any) -> None:
+    with core.lake(tmp_path / "data", {"collector_run": world.run_row()}, {}) as store, core.served(core.Core(store).app) as url:
+        client = CoreClient(url, core.FACE_KEY)
+        empty = SessionReader(client, client.session({"token": core.TOKEN}))
+        texts = [shown(empty, path, name="x") for path in ENTRIES]
+        client.close()
+
+    assert all("could not be filled" not in t for t in texts)
+    assert "Nothing is watched yet" in "".join(texts)
+
+
+def test_a_page_of_a_day_stays_small(read: SessionReader) -> None:
+    import gzip
+
+    sizes = {path: len(gzip.compress(shown(read, path, name="llama-70b-chat").encode())) for path in ENTRIES}
+
+    assert max(sizes.values()) < 150_000, sizes

@@ -1,0 +1,126 @@
+"""Monitors and the evidence they need: one budget, divided and never exceeded."""
+
+from __future__ import annotations
+
+import json
+from math import exp
+from pathlib import Path
+
+import pytest
+
+from observe.schema import Monitor
+from observe.spec import Config, load
+from observe.spec.burn import TIERS, usable
+from observe.spec.explain import as_json, render
+from observe.spec.monitors import derive, threshold_nats
+
+SITE = (
+    "apiVersion: observe/v1\nkind: Site\nfalseAlarms: {page: 1 per 90d, ticket: 1 per 7d}\n"
+    'collectors: {gpus: {type: prometheus, targets: ["http://a/metrics"]}, gateway: {type: otlp}}\n---\n'
+)
+CHAT = (
+    "apiVersion: observe/v1\nkind: Monitoring\nmetadata: {name: chat}\n"
+    "slos: [{name: ttft, latency: ttft_s, below: 800ms, objective: 99%}, {name: ok, good: status = ok, objective: 99.9%}]\n---\n"
+)
+FRAUD = "apiVersion: observe/v1\nkind: Monitoring\nmetadata: {name: fraud}\ndrift: {source: predictions}\n"
+SEEN = {"fraud": {"amount": "numeric", "country": "categorical"}}
+
+
+def configured(folder: Path, text: str) -> Config:
+    (folder / "observe.yaml").write_text(text)
+    return load(folder / "observe.yaml")
+
+
+@pytest.fixture
+def monitors(tmp_path: Path) -> dict[str, Monitor]:
+    return {m.monitor_id: m for m in derive(configured(tmp_path, SITE + CHAT + FRAUD), SEEN)}
+
+
+def test_every_question_is_asked_once(monitors: dict[str, Monitor]) -> None:
+    assert sorted(monitors) == [
+        "chat/burn/ok", "chat/burn/ttft", "chat/gauge/queue", "chat/rate/error/share",
+        "fraud/gauge/queue", "fraud/level/amount/location", "fraud/level/amount/location_fast",
+        "fraud/rate/amount/missing", "fraud/rate/country/missing",
+        "site/gauge/gpu", "site/imbalance/gpu", "site/silence/gpus",
+    ]  # fmt: skip
+
+
+def test_measures_are_those_the_summaries_write(monitors: dict[str, Monitor]) -> None:
+    assert monitors["fraud/level/amount/location"].measure == "fraud/predictions/amount"
+    assert monitors["chat/burn/ttft"].measure == "chat/slo/ttft"
+    assert monitors["chat/rate/error/share"].measure == "chat/attempts/error"
+
+
+def test_the_expected_false_tickets_of_all_streams_stay_inside_the_promise(monitors: dict[str, Monitor]) -> None:
+    period_s = 7 * 86_400
+    tickets = [m for m in monitors.values() if m.severity == "ticket"]
+    expected = sum(m.params.get("sides", 1) * period_s / m.window_s * exp(-m.threshold_nats) for m in tickets)
+
+    assert expected == pytest.approx(0.4 * 0.8 + 0.1)  # drift without its reserve, and the fleet
+
+
+def test_level_streams_are_judged_hourly_and_a_fast_one_only_for_large_effects(monitors: dict[str, Monitor]) -> None:
+    slow, fast = monitors["fraud/level/amount/location"], monitors["fraud/level/amount/location_fast"]
+
+    assert (slow.window_s, slow.min_effect, slow.unit) == (3600, 0.1, "sigma")
+    assert (fast.window_s, fast.min_effect, fast.unit) == (300, 1.0, "sigma")
+    assert fast.threshold_nats > slow.threshold_nats
+
+
+def test_the_gate_is_the_published_one_for_one_false_page_in_360_days(tmp_path: Path) -> None:
+    shares = "shares: {slo: 50%, drift: 40%, fleet: 10%}"
+    site = f"apiVersion: observe/v1\nkind: Site\nfalseAlarms: {{page: 1 per 180d}}\n{shares}\n---\n"
+    slo = "apiVersion: observe/v1\nkind: Monitoring\nmetadata: {name: m}\nslos: [{name: ok, good: status = ok, objective: 99.9%}]\n"
+    burn = next(m for m in derive(configured(tmp_path, site + slo), {}) if m.detector == "burn")
+
+    assert [round(t["gate_nats"], 3) for t in burn.params["tiers"][:2]] == [9.757, 7.966]
+    assert [round(t["factor"], 2) for t in burn.params["tiers"]] == [14.4, 6.0, 3.0, 1.0]
+    assert burn.params["alpha_per_year"] == pytest.approx(1.0)
+    assert burn.severity == "page"
+
+
+def test_a_stated_share_is_kept_and_the_others_divide_the_rest(tmp_path: Path) -> None:
+    monitors = derive(configured(tmp_path, SITE + CHAT.replace("slos:", "share: 80%\nslos:") + FRAUD), SEEN)
+    spent = {m.monitor_id: m.share for m in monitors}
+
+    assert spent["chat/burn/ttft"] + spent["chat/burn/ok"] == pytest.approx(0.5 * 0.8)
+    assert spent["chat/rate/error/share"] == pytest.approx(0.4 * 0.8 * 0.8)
+    assert sum(s for i, s in spent.items() if i.startswith("fraud")) == pytest.approx(0.4 * 0.8 * 0.2)
+
+
+def test_newborn_features_draw_on_the_reserve_and_leave_the_others_alone(tmp_path: Path) -> None:
+    config = configured(tmp_path, SITE + CHAT + FRAUD)
+    before = {m.monitor_id: m.threshold_nats for m in derive(config, SEEN)}
+    grown = {"fraud": {**SEEN["fraud"], "age": "numeric"}}
+    after = {m.monitor_id: m for m in derive(config, grown, settled={"fraud": {"amount", "country"}})}
+
+    assert {i: after[i].threshold_nats for i in before} == pytest.approx(before)
+    assert sum(m.share for i, m in after.items() if "/age/" in i) == pytest.approx(0.4 * 0.2)
+
+
+def test_named_features_win_over_those_that_arrived(tmp_path: Path) -> None:
+    named = FRAUD.replace("predictions", "predictions, features: [{name: score, minEffect: 10%}]")
+    levels = [m for m in derive(configured(tmp_path, SITE + named), SEEN) if m.detector == "level"]
+
+    assert {(m.feature, m.min_effect, m.unit) for m in levels} == {("score", 10.0, "%"), ("score", 1.0, "sigma")}
+
+
+def test_twice_the_streams_cost_seven_tenths_of_a_nat() -> None:
+    assert threshold_nats(720, 1, 1 / 240) - threshold_nats(720, 1, 1 / 120) == pytest.approx(0.693, abs=1e-3)
+
+
+def test_tiers_that_cannot_fire_are_left_out() -> None:
+    assert [t.name for t in usable(0.90, 30 * 86_400)] == ["page-slow", "ticket-sustained", "ticket-chronic"]
+    assert usable(0.60, 90 * 86_400) == ()
+    assert round(TIERS[0].outage_s(0.999, 30 * 86_400) / 60, 2) == 0.86
+
+
+def test_the_explanation_names_values_origins_and_what_alarms_need(tmp_path: Path) -> None:
+    config = configured(tmp_path, SITE + CHAT + FRAUD)
+    text = render(config)
+
+    assert "falseAlarms.page" in text
+    assert f"# {tmp_path}/observe.yaml:3:21" in text
+    assert "page-fast         14.4x the budget over 1h and 5m" in text
+    assert "total outage found after 52s" in text
+    assert json.loads(json.dumps(as_json(config)))["models"]["fraud"]["monitoring"]["drift"]["minEffect"] == "0.1σ"

@@ -1,0 +1,119 @@
+"""Features become typed columns, decided once."""
+
+from datetime import timedelta
+
+import polars as pl
+import pytest
+
+from observe.schema import Batch, Receipt
+from observe.store import Store
+from observe.store.predictions import MAX_FEATURES
+
+
+@pytest.fixture
+def predict(store, noon):
+    """`predict(model, **features)`: store one row for each value."""
+    made = iter(range(1_000_000))
+
+    def send(model: str = "fraud", **features: object) -> Receipt:
+        frame = pl.DataFrame(features)
+        ids = [f"p{next(made)}" for _ in range(frame.height)]
+        rows = frame.with_columns(pl.lit(noon - timedelta(hours=1)).alias("ts"), pl.Series("prediction_id", ids))
+        return store.append(Batch("kserve", ids[0], {f"prediction:{model}": rows}))
+
+    return send
+
+
+def test_numbers_truth_values_and_text_get_their_types(store, predict) -> None:
+    predict(amount=[3], flag=[True], country=["DE"])
+
+    assert store.features() == {"fraud": {"amount": "DOUBLE", "flag": "BOOLEAN", "country": "VARCHAR"}}
+    assert store.read("SELECT amount, flag, country FROM predictions.fraud").rows() == [(3.0, True, "DE")]
+
+
+def test_a_value_of_another_type_becomes_null_and_is_counted(store, predict) -> None:
+    predict(amount=[1.5], country=["DE"])
+
+    receipt = predict(amount=["12.5", "a lot"], country=[7, 8])
+
+    assert receipt.notes == {"type_conflict": 3}
+    assert store.read("SELECT amount, country, quality FROM predictions.fraud ORDER BY ALL").rows() == [
+        (1.5, "DE", 0), (12.5, None, 16), (None, None, 16),
+    ]  # fmt: skip
+
+
+def test_a_missing_value_is_no_conflict(store, predict) -> None:
+    predict(amount=[1.5])
+
+    assert predict(amount=[None]).notes == {}
+    assert store.read("SELECT sum(quality) FROM predictions.fraud").item() == 0
+
+
+def test_a_feature_that_is_always_null_waits_for_its_type(store, predict) -> None:
+    predict(late=[None], amount=[1.0])
+    predict(late=["now"], amount=[1.0])
+
+    assert store.features()["fraud"]["late"] == "VARCHAR"
+
+
+def test_names_that_differ_in_case_get_columns_of_their_own(store, predict) -> None:
+    predict(z=[1], Z=["x"], TS=[5])
+
+    assert store.read('SELECT z, "Z_2", "TS_2" FROM predictions.fraud').rows() == [(1.0, "x", 5.0)]
+
+
+def test_a_name_is_data_and_never_sql(store, predict) -> None:
+    predict(**{'a"; DROP TABLE hot.attempt; --': [1], "extra": [2], "seq": [3]})
+
+    assert store.read("SELECT count(*) FROM attempt").item() == 0
+    assert set(store.features()["fraud"]) == {'a"; DROP TABLE hot.attempt; --', "extra", "seq"}
+
+
+def test_new_features_join_a_table_whose_older_rows_are_sealed(store, predict, noon) -> None:
+    predict(amount=[1])
+    store.seal(noon)
+    predict(amount=[2], device=["ios"])
+
+    assert store.read("SELECT amount, device FROM predictions.fraud ORDER BY 1").rows() == [(1.0, None), (2.0, "ios")]
+
+
+def test_features_beyond_the_limit_are_kept_as_json(store, predict) -> None:
+    predict(**{f"f{i}": [i] for i in range(MAX_FEATURES + 2)})
+
+    assert len(store.features()["fraud"]) == MAX_FEATURES
+    assert store.read("SELECT extra FROM predictions.fraud").item() == '{"f500": 500, "f501": 501}'
+
+
+def test_nested_values_are_kept_as_json_text(store, predict) -> None:
+    predict(words=[["a", "b"]])
+
+    assert store.read("SELECT words FROM predictions.fraud").item() == '["a", "b"]'
+
+
+def test_models_whose_names_collide_keep_apart(store, predict) -> None:
+    predict("Fraud", a=[1])
+    predict("fraud", a=[2])
+    predict("../fraud", a=[3])
+
+    found = store.read("SELECT model_id, count(*) FROM prediction GROUP BY 1 ORDER BY 1").rows()
+    assert found == [("../fraud", 1), ("Fraud", 1), ("fraud", 1)]
+
+
+def test_decisions_outlive_a_restart(store, predict, folder, clock) -> None:
+    predict(amount=[1], Amount=["x"])
+    store.close()
+
+    again = Store.open(folder, clock)
+
+    assert again.features() == {"fraud": {"amount": "DOUBLE", "Amount": "VARCHAR"}}
+    again.close()
+
+
+def test_a_model_that_is_rolled_back_is_not_known(store, noon) -> None:
+    rows = pl.DataFrame({"ts": [noon], "prediction_id": ["a"], "x": [1]})
+    with pytest.raises(ZeroDivisionError), store.change() as change:
+        change.insert_frame("prediction:fraud", rows)
+        raise ZeroDivisionError
+
+    assert store.features() == {}
+    assert store.append(Batch("kserve", "a", {"prediction:fraud": rows})).stored == {"prediction:fraud": 1}
