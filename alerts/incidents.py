@@ -124,9 +124,10 @@ def _written(
 ) -> Incident:
     made = before or _opened(min(changed, key=lambda a: (a.starts_at, a.alert_id)), around.now)
     made = _with_members(made, changed, firing)
-    told = [(a, speaking[a.alert_id]) for a in (firing or changed) if a.alert_id in speaking]
+    speakers = firing if firing and before else {a.alert_id: a for a in (*changed, *firing)}.values()
+    told = [(a, speaking[a.alert_id]) for a in speakers if a.alert_id in speaking]
     if told:
-        alert, best = max(told, key=lambda t: (RANK[t[0].severity], t[1].evidence_nats or 0.0, t[0].alert_id))
+        alert, best = max(told, key=_weight)
         left = bool(firing) and any(a.state == "resolved" for a in changed)
         if before is None or left or made.severity != before.severity or _stronger(alert, best, made, changed):
             made = _with_estimate(made, best)
@@ -136,6 +137,12 @@ def _written(
     if made != before or (made.state == "open" and "could take it" not in (made.suggestion or "")):
         made = replace(made, suggestion=suggest(made, around.signals, around.config, around.now))
     return made
+
+
+def _weight(told: tuple[Alert, Finding]) -> tuple[int, float, float]:
+    """Severity, then evidence; of equals the alert that fired first."""
+    alert, finding = told
+    return RANK[alert.severity], finding.evidence_nats or 0.0, -alert.starts_at.timestamp()
 
 
 def _stronger(alert: Alert, best: Finding, incident: Incident, changed: Sequence[Alert]) -> bool:

@@ -40,7 +40,7 @@ def gate_nats(errors: Floats, expected: Floats, phi: Floats | float = 1.0) -> Fl
         Nats, same shape, never NaN.
 
     >>> gate_nats(np.array([20.0, 2.0, 0.0]), np.array([60.0, 0.06, 0.0])).round(2).tolist()
-    [0.0, 5.64, 0.0]
+    [0.0, 5.65, 0.0]
     """
     phi = np.asarray(phi, dtype=np.float64)
     judged = (errors >= 1) & (errors > expected)

@@ -1,8 +1,10 @@
-"""A child process that never outlives its parent.
+"""A child process that never outlives its parent: `python -m observe.lifeline MODULE ARGUMENTS…`.
 
-It ends at EOF of its standard input; on Linux the kernel also kills it when the parent dies
-(PR_SET_PDEATHSIG). Either alone is not enough: the pipe covers systems without prctl, the signal
-covers a child stuck in a C call.
+The lifeline is tied before MODULE, whose imports may take seconds, is loaded. The child ends at EOF
+of its standard input; on Linux the kernel also kills it when its parent dies (PR_SET_PDEATHSIG).
+Either alone is not enough: the pipe covers systems without prctl, the signal covers a child stuck in
+a C call. The signal comes when the *thread* that started the child ends, so that thread must live as
+long as the child may.
 
 Source: prctl(2); our own.
 """
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import runpy
 import signal
 import sys
 import threading
@@ -30,3 +33,9 @@ def _end_at_eof() -> None:
     while os.read(0, 4096):
         pass
     os._exit(0)
+
+
+if __name__ == "__main__":
+    die_with_parent()
+    sys.argv = sys.argv[1:]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ _LOG = logging.getLogger("observe.children")
 
 @dataclass(slots=True)
 class Child:
-    """One supervised process: how to start it and what became of it."""
+    """One supervised process: the module and arguments it runs, and what became of it."""
 
     name: str
     argv: Sequence[str]
@@ -38,7 +39,7 @@ class Child:
         if fds:
             environment["OBSERVE_FD"] = str(fds[0])
         self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
-            list(self.argv), stdin=subprocess.PIPE, env=environment, pass_fds=fds, start_new_session=True
+            [sys.executable, "-m", "observe.lifeline", *self.argv], stdin=subprocess.PIPE, env=environment, pass_fds=fds, start_new_session=True
         )
         for fd in fds:
             os.close(fd)
@@ -69,9 +70,7 @@ class Supervisor:
         self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
 
     def start(self) -> None:
-        """Start all children and watch them."""
-        for child in self.children:
-            child.start()
+        """Start all children and watch them, from a thread that lives as long as they do."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -86,6 +85,8 @@ class Supervisor:
             child.stop()
 
     def _watch(self) -> None:
+        for child in self.children:
+            child.start()
         while not self._stop.wait(0.2):
             for child in self.children:
                 if child.process is not None and child.process.poll() is not None:

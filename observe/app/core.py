@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import secrets
-import sys
 import threading
 from datetime import datetime, timedelta
 from time import monotonic
@@ -62,7 +61,7 @@ class Core:
         self.sql = SqlWorker([path / "lake", path / "snapshot"])
         self.people = People(self.store, access, self.sql, self.clock)
         self.new_admin_token = self._first_admin(access)
-        children = [Child("detect", [sys.executable, "-m", "observe.app.detecting"], nice=10, pass_fds=self.detecting.channel)]
+        children = [Child("detect", ["observe.app.detecting"], nice=10, pass_fds=self.detecting.channel)]
         if face:
             children.append(self._face())
         self.supervisor = Supervisor(children, lambda name: self.telemetry.children.labels(name).inc())
@@ -88,7 +87,7 @@ class Core:
 
     def _face(self) -> Child:
         server = self.config.site.server
-        argv = [sys.executable, "-m", "dashboards.face", "--core", f"http://{server.listen}", "--listen", server.ui]
+        argv = ["dashboards.face", "--core", f"http://{server.listen}", "--listen", server.ui]
         return Child("face", argv, {"OBSERVE_FACE_KEY": self.face_key})
 
     def start(self) -> None:

@@ -1,6 +1,6 @@
 """Detectors at work in a process of their own: Evidence goes over, findings and state come back.
 
-The core keeps one `Detecting`; the child (`python -m observe.app.detecting`) is niced, holds no
+The core keeps one `Detecting`; the child (`observe.app.detecting` behind `observe.lifeline`) is niced, holds no
 database and may fall at any time: the core then tries the same windows again.
 
 Source: our own; ARCHITECTURE section 4.
@@ -15,7 +15,6 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from observe.errors import SourceError
-from observe.lifeline import die_with_parent
 from observe.schema import Detected, Evidence
 
 
@@ -74,5 +73,4 @@ def serve(connection: Connection) -> None:
 
 
 if __name__ == "__main__":
-    die_with_parent()
     serve(Connection(int(os.environ["OBSERVE_FD"])))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -64,28 +64,36 @@ class Features:
         """Every model's features with their SQL types."""
         return {m: {f: kind for f, (_, kind) in x.columns.items()} for m, x in self._models.items()}
 
-    def admit(self, cursor: duckdb.DuckDBPyConnection, model: str) -> bool:
-        """Give `model` a table if it has none; True when it is new and its views must be made."""
-        if model in self._models:
-            return False
-        name = _unique(_safe(model), {m.bulk.name for m in self._models.values()})
-        bulk = Bulk(PREDICTION + model, _TABLE, name)
-        cursor.execute("INSERT INTO core.model_table VALUES (?, ?)", [model, name])
-        cursor.execute(f"CREATE TABLE {bulk.hot} ({hot_columns(_TABLE)}, {EXTRA} VARCHAR)")
-        self._models[model] = _Model(bulk)
-        return True
+    def admit(self, cursor: duckdb.DuckDBPyConnection, model: str, frames: Sequence[pl.DataFrame]) -> bool:
+        """Give `model` a table and every feature of `frames` a column; True when the model is new."""
+        known = self._models.get(model)
+        if known is None:
+            name = _unique(_safe(model), {m.bulk.name for m in self._models.values()})
+            decided = self._models[model] = _Model(Bulk(PREDICTION + model, _TABLE, name))
+        else:
+            decided = known
+        added = [column for frame in frames for column in _decide(decided, frame)]
+        if known is None:
+            cursor.execute("INSERT INTO core.model_table VALUES (?, ?)", [model, decided.bulk.name])
+            columns = "".join(f", {quoted(column)} {sql}" for _, column, sql in added)
+            cursor.execute(f"CREATE TABLE {decided.bulk.hot} ({hot_columns(_TABLE)}, {EXTRA} VARCHAR{columns})")
+        else:
+            for _, column, sql in added:
+                cursor.execute(f"ALTER TABLE {decided.bulk.hot} ADD COLUMN {quoted(column)} {sql}")
+        if added:
+            features, names, types = (list(values) for values in zip(*added, strict=True))
+            values = [model, features, names, types]
+            cursor.execute("INSERT INTO core.feature_column SELECT ?, unnest(?), unnest(?), unnest(?)", values)
+        return known is None
 
-    def fit(self, cursor: duckdb.DuckDBPyConnection, model: str, frame: pl.DataFrame) -> tuple[pl.DataFrame, int]:
-        """Rename and cast the features of `frame` to the model's columns, deciding new ones.
+    def fit(self, model: str, frame: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+        """Rename and cast the features of `frame`, which were admitted, to the model's columns.
 
         Returns:
             The frame as it can be inserted by name, and how many values became NULL for their type.
         """
         decided = self._models[model]
-        features = [c for c in frame.columns if c not in _FIXED and frame.schema[c] != pl.Null]
-        for feature in features:
-            if feature not in decided.columns and len(decided.columns) < MAX_FEATURES:
-                self._decide(cursor, decided, model, feature, frame.schema[feature])
+        features = _features(frame)
         kept = [f for f in features if f in decided.columns]
         fitted = [_fit(frame[f], *decided.columns[f]) for f in kept]
         rows = frame.select(c for c in frame.columns if c in _FIXED).with_columns(fitted)
@@ -94,15 +102,21 @@ class Features:
             rows = rows.with_columns(_as_json(frame.select(beyond)))
         return _marked(rows, [(frame[f], column) for f, column in zip(kept, fitted, strict=True)])
 
-    def _decide(
-        self, cursor: duckdb.DuckDBPyConnection, decided: _Model, model: str, feature: str, kind: pl.DataType
-    ) -> None:
-        wanted = re.sub(r"[\x00-\x1f]", "_", feature)[:128] or "feature"
-        column, sql = _unique(wanted, decided.taken), _sql_type(kind)
-        cursor.execute(f"ALTER TABLE {decided.bulk.hot} ADD COLUMN {quoted(column)} {sql}")
-        cursor.execute("INSERT INTO core.feature_column VALUES (?, ?, ?, ?)", [model, feature, column, sql])
-        decided.columns[feature] = (column, sql)
-        decided.taken.add(column.casefold())
+
+def _features(frame: pl.DataFrame) -> list[str]:
+    """Feature columns that have a type; one that is all NULL waits for its first value."""
+    return [name for name, kind in frame.schema.items() if name not in _FIXED and kind != pl.Null]
+
+
+def _decide(decided: _Model, frame: pl.DataFrame) -> Iterator[tuple[str, str, str]]:
+    """Decide columns for the new features of `frame`: feature, column, SQL type."""
+    for feature in _features(frame):
+        if feature not in decided.columns and len(decided.columns) < MAX_FEATURES:
+            wanted = re.sub(r"[\x00-\x1f]", "_", feature)[:128] or "feature"
+            column, sql = _unique(wanted, decided.taken), _sql_type(frame.schema[feature])
+            decided.columns[feature] = (column, sql)
+            decided.taken.add(column.casefold())
+            yield feature, column, sql
 
 
 def model_bulks(cursor: duckdb.DuckDBPyConnection) -> tuple[Bulk, ...]:

@@ -129,10 +129,10 @@ class Writer:
     def _fitted(
         self, cursor: _Cursor, model: str, frames: list[pl.DataFrame], outcomes: list[Outcome]
     ) -> list[pl.DataFrame]:
-        new = self.features.admit(cursor, model)
+        new = self.features.admit(cursor, model, frames)
         fitted = []
         for frame, outcome in zip(frames, outcomes, strict=True):
-            rows, conflicts = self.features.fit(cursor, model, frame)
+            rows, conflicts = self.features.fit(model, frame)
             if conflicts:
                 outcome.notes["type_conflict"] = conflicts
             fitted.append(rows)

