@@ -13,7 +13,6 @@ from concurrent.futures import ProcessPoolExecutor
 from math import log
 
 import numpy as np
-from scipy.stats import chi2
 
 from detectors.errorbudget import Minutes
 from detectors.lanes import Walk
@@ -75,6 +74,8 @@ def incident(rate: float, factor: float, seed: int) -> tuple[float, int, float]:
 
 def upper(count: int, replicates: int) -> float:
     """Upper 95 % bound of a rate per replicate."""
+    from scipy.stats import chi2
+
     return float(chi2.ppf(0.95, 2 * (count + 1)) / 2 / replicates)
 
 

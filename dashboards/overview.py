@@ -13,7 +13,7 @@ from urllib.parse import quote
 import polars as pl
 from dash import dcc, html
 
-from dashboards import cards, catalogue, drift, figures, slo, states, tables, words
+from dashboards import cards, catalogue, drift, figures, pages, slo, states, tables, words
 from dashboards.cards import Badge, Query
 from dashboards.palette import SIGNS, palette
 from dashboards.reader import Reader
@@ -100,6 +100,8 @@ def verdict(read: Reader, view: Scope, slos: list[slo.Slo]) -> Any:
         ("nearest signal", cause["note"] if cause else "none within 30 min of the onset"),
         ("suggested", first["suggestion"]),
     ])  # fmt: skip
+    if pages.installed("incidents"):
+        lines = html.Div([lines, dcc.Link("Open incident", href=view.link("/incidents", id=first["incident_id"]), className="button")], className="verdict-body")
     others = [_other(r, view) for r in rows[1:4]]
     more = [html.P(f"and {len(rows) - 4} more open incidents", className="sub")] if len(rows) > 4 else []
     return html.Section([html.Div([cards.source([Query(INCIDENTS)]), cards.badge(mark)], className="card-tools"), title, lines, *([html.Ul([*others, *more])] if others else [])], className=f"verdict {mark.state} span-12", role="status")

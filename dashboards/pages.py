@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 from urllib.parse import unquote
@@ -44,6 +45,12 @@ class Entry:
         pattern = re.sub(r"<(\w+)>", r"(?P<\1>[^/]{1,200})", self.path)
         found = re.fullmatch(pattern, path.rstrip("/") or "/")
         return None if found is None else {k: unquote(v) for k, v in found.groupdict().items()}
+
+
+@cache
+def installed(module: str) -> bool:
+    """Whether a page of this entry-point name is there to be linked to."""
+    return any(point.name == module for point in entry_points(group=GROUP))
 
 
 def load() -> tuple[Entry, ...]:

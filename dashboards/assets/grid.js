@@ -33,6 +33,13 @@
     return h("a", { href, onClick: (e) => go(e, href) }, text);
   }
   cells.ModelCell = (p) => (missing(p.value) ? "–" : link("/model/" + encodeURIComponent(p.value), String(p.value)));
+  cells.IncidentCell = (p) => {
+    if (missing(p.value)) return "–";
+    const query = new URLSearchParams(window.location.search);
+    query.set("id", p.value);
+    const href = "/incidents?" + query.toString();
+    return h("a", { href, onClick: (e) => go(e, href) }, String(p.value));
+  };
   cells.StateCell = (p) => {
     const word = missing(p.value) ? "unknown" : String(p.value);
     const kind = word === "inform" || word === "inform only" ? "info" : signs[word] ? word : "unknown";

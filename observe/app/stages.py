@@ -181,7 +181,7 @@ class Stages:
         decision = policy.decide(
             findings=fresh,
             open_alerts=nouns(Alert, self._store.read("select * from alert where state = 'firing'")),
-            open_incidents=nouns(Incident, self._store.read("select * from incident where state = 'open' or at > $t", {"t": now - timedelta(days=1)})),
+            open_incidents=nouns(Incident, self._store.read("select * from incident where state = 'open' or \"at\" > $t", {"t": now - timedelta(days=1)})),
             changes=self._changes(fresh),
             signals=nouns(Finding, self._store.read(
                 "select * from finding where state = 'alarm' and kind in ('gpu', 'queue', 'imbalance') and window_end > $t order by window_end",

@@ -126,7 +126,7 @@ def utilisation(gpu: Gpu, t: Floats, plan: Plan, rng: np.random.Generator) -> Fl
         return np.clip(0.01 + 0.01 * rng.standard_normal(t.size), 0.0, 1.0)
     if gpu.cluster == "us-east":
         return np.clip(0.30 + 0.05 * rng.standard_normal(t.size), 0.0, 1.0)
-    busy = np.where(t >= plan.burn_at.timestamp(), 0.97, 0.88 * daily(t, 0.04))
+    busy = np.where(t >= plan.burn_at.timestamp(), 0.97, 0.72 * daily(t, 0.06))
     return np.clip(busy + 0.02 * rng.standard_normal(t.size), 0.0, 1.0)
 
 

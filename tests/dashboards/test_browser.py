@@ -97,7 +97,7 @@ def test_a_range_link_changes_the_url_and_the_page_keeps_it(browser: Any, face: 
         page = visit.open("/?cluster=eu-west")
         page.click("#filters a:has-text('6h')")
         page.wait_for_url("**/?cluster=eu-west&range=6h")
-        page.click("#nav a:has-text('GPU fleet')")
+        page.click("#nav a[href*='range=6h']:has-text('GPU fleet')")
         page.wait_for_url("**/gpu?cluster=eu-west&range=6h")
 
 

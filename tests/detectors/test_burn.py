@@ -204,7 +204,7 @@ def test_the_burst_factor_of_independent_errors_goes_to_one_and_of_triples_to_th
     n, usual = np.full(720, 600), np.ones(720, dtype=np.bool_)
     single, triple = dispersion(n, rng.poisson(0.6, 720), usual), dispersion(n, 3 * rng.poisson(0.2, 720), usual)
 
-    assert (single[0], triple[0]) == (3.0, 3.0)
+    assert (single[0], triple[0]) == (5.0, 5.0)
     assert 1.0 <= single[-1] < 1.25
     assert 2.4 < triple[-1] < 3.6
 
