@@ -52,7 +52,8 @@ def signals(changes: Sequence[ChangeEvent], findings: Sequence[Finding]) -> Iter
             since = f.onset or f.window_start
             until = since + (f.window_end - f.window_start) if f.onset_high is None else f.onset_high
             model = "" if f.model == "site" else f.model
-            yield Signal(f.kind, f.subject, since, f.note, str(f.details.get("cluster", "")), model, max(since, until))
+            cluster = str(f.details.get("cluster", "")).strip("?")  # "?" is a sample without a cluster
+            yield Signal(f.kind, f.subject, since, f.note, cluster, model, max(since, until))
 
 
 def _subject(change: ChangeEvent) -> str:

@@ -1,9 +1,9 @@
 """Findings become alerts, alerts become incidents, incidents propose actions; pure, and the same twice.
 
-A finding in state `alarm` opens or keeps the alert of its monitor; back to `ok` (or `learning`: its
-reference was replaced) resolves it. No data (`too_few`, `unknown`) changes nothing: silence is not
-recovery. A finding of severity `inform` is a signal, never an alert. An alert that gets worse ends as
-the ticket it was and begins as a page, so that the labels of an alert never change.
+A finding in state `alarm` opens or keeps the alert of its monitor. Detectors hold an alarm until it is
+over, so any other state resolves it, but for `unknown`: no data is not recovery. A finding of severity
+`inform` is a signal, never an alert. An alert whose severity changes ends as what it was and begins as
+what it is, in the same incident, so that the labels of an alert never change.
 
 Source: our own; ARCHITECTURE section 2 "Alert", METHODS sections 4 and 6.
 """
@@ -16,13 +16,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from alerts import incidents, proposals, wording
-from alerts.incidents import RANK, Surroundings, identity
+from alerts.incidents import Surroundings, identity
 from observe.schema import Action, Alert, ChangeEvent, Decision, Finding, Incident
 
 if TYPE_CHECKING:
     from observe.spec import Config
 
-RESOLVING: Final = frozenset({"ok", "learning"})
+NO_DATA: Final = "unknown"
 
 
 def decide(  # noqa: PLR0913, PLR0917 - everything a decision may look at, as the stage is given it
@@ -79,13 +79,13 @@ class _Desk:
         self.known = frozenset(a for i in self.open_incidents for a in i.alerts)
 
     def take(self, finding: Finding) -> None:
-        """Let one finding open, keep, worsen or resolve the alert of its monitor."""
+        """Let one finding open, keep, replace or resolve the alert of its monitor."""
         key, alert = finding.monitor_id, self.firing.get(finding.monitor_id)
         if alert is not None and self._is_old(finding, alert):
             return
         if finding.state == "alarm" and finding.severity != "inform":
             self._alarm(finding, alert)
-        elif finding.state in RESOLVING:
+        elif finding.state not in ("alarm", NO_DATA):
             self.replayed.discard(key)
             if alert is not None:
                 self._resolve(alert, finding.window_end, finding.finding_id)
@@ -97,7 +97,7 @@ class _Desk:
     def _alarm(self, finding: Finding, alert: Alert | None) -> None:
         if alert is None:
             self._open(finding)
-        elif RANK[finding.severity] > RANK[alert.severity]:
+        elif finding.severity != alert.severity:
             self._resolve(alert, finding.window_end, finding.finding_id)
             self._open(finding, alert.incident_id)
         else:

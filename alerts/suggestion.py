@@ -22,7 +22,7 @@ _SKU = re.compile(r"\b(?:[A-Z]{1,2}\d{2,4}[A-Z]?|MI\d{3}X?)\b")
 
 def suggest(incident: Incident, signals: Sequence[Finding], config: Config, now: datetime) -> str | None:
     """What to do, or None when we have no better idea than the reader."""
-    parts = [capacity(incident, signals, config, now)] if incident.kind == "slo" and incident.severity == "page" else []
+    parts = [capacity(incident, signals, config, now)] if incident.severity == "page" else []
     parts.append(_of_cause(incident.cause) if incident.kind in ("slo", "silence") else None)
     parts.append(_of_kind(incident))
     found = [p for p in parts if p]
@@ -32,24 +32,16 @@ def suggest(incident: Incident, signals: Sequence[Finding], config: Config, now:
 def capacity(incident: Incident, signals: Sequence[Finding], config: Config, now: datetime) -> str | None:
     """Where idle devices could take the load of a model whose clusters are full.
 
+    The details of an imbalance say, for `idle` and `busy`, the cluster, the sku and how many are idle.
     Example: "57 idle H100 in us-east could take it".
     """
     mine = wording.clusters(incident.model, config)
     counted = [f for f in signals if f.kind == "imbalance" and f.state == "alarm" and f.window_end > now - FRESH]
     for f in sorted(counted, key=lambda f: (f.window_end, f.finding_id), reverse=True):
-        idle, busy = _names(f.details, "idle"), _names(f.details, "busy")
-        if mine and busy and not set(mine) & set(busy):
-            continue
-        devices = f.details.get("idle_devices")
-        if idle and isinstance(devices, int | float):
-            return f"{devices:.0f} idle {sku(str(f.details.get('sku') or f.note))} in {', '.join(idle)} could take it"
-        return f"capacity elsewhere could take it: {f.note}"
+        idle, busy = (f.details.get(side) or {} for side in ("idle", "busy"))
+        if idle and (not mine or busy.get("cluster") in mine):
+            return f"{idle['idle']} idle {sku(str(idle['sku']))} in {idle['cluster']} could take it"
     return None
-
-
-def _names(details: Json, side: str) -> tuple[str, ...]:
-    value = details.get(side) or details.get(f"{side}_cluster") or ()
-    return (value,) if isinstance(value, str) else tuple(str(v) for v in value)
 
 
 def sku(text: str) -> str:

@@ -34,8 +34,9 @@ def table(rows: int, features: int, path: Path) -> None:
     )  # fmt: skip
     step = 86_400_000_000 // rows
     ts = pl.Series(np.arange(rows) * step + int(T0.timestamp()) * 1_000_000).cast(pl.Datetime("us", "UTC"))
-    frame = pl.DataFrame({"ts": ts, **{f"f{i}": draws[i % 3]() for i in range(features)}})
-    frame.write_parquet(path, compression="zstd", row_group_size=122_880)
+    db = duckdb.connect()
+    db.register("frame", pl.DataFrame({"ts": ts, **{f"f{i}": draws[i % 3]() for i in range(features)}}))
+    db.execute(f"COPY frame TO '{path}' (FORMAT parquet, COMPRESSION zstd)")  # as the store seals
 
 
 def binnings(path: Path, features: int) -> list[Binning]:

@@ -56,18 +56,43 @@ def icon(name: str) -> Component:
 
 def badge(mark: Badge) -> Component:
     """A state as people see it."""
-    return html.Span([html.Span(SIGNS[mark.state], className="sign", **HIDDEN), mark.word], className=f"badge {mark.state}")
+    return html.Span(
+        [html.Span(SIGNS[mark.state], className="sign", **HIDDEN), mark.word], className=f"badge {mark.state}"
+    )
 
 
 def source(queries: Sequence[Query]) -> Component:
     """The button that shows and copies the SQL a card was made from."""
     texts = [written_out(q.sql, used(q.sql, q.params)) + ";" for q in queries]
-    button = html.Button("SQL", className="quiet-button", title="The SQL that made it", **aria("Show the SQL that made it"))
-    blocks = [html.Div([html.Pre(t), dcc.Clipboard(content=t, className="copy", title="Copy")], className="sql-block") for t in texts]
-    return dmc.Popover([dmc.PopoverTarget(button, boxWrapperProps={"className": "inline"}), dmc.PopoverDropdown(blocks, className="sql-drop")], position="bottom-end", width="min(640px, 92vw)", shadow="md", withRoles=False)
+    button = html.Button(
+        "SQL", className="quiet-button", title="The SQL that made it", **aria("Show the SQL that made it")
+    )
+    blocks = [
+        html.Div([html.Pre(t), dcc.Clipboard(content=t, className="copy", title="Copy")], className="sql-block")
+        for t in texts
+    ]
+    return dmc.Popover(
+        [
+            dmc.PopoverTarget(button, boxWrapperProps={"className": "inline"}),
+            dmc.PopoverDropdown(blocks, className="sql-drop"),
+        ],
+        position="bottom-end",
+        width="min(640px, 92vw)",
+        shadow="md",
+        withRoles=False,
+    )
 
 
-def card(title: Children, *body: Children, sub: Children = None, mark: Badge | None = None, sql: Sequence[Query] = (), tools: Sequence[Component] = (), span: int = 12, **extra: Any) -> Component:
+def card(
+    title: Children,
+    *body: Children,
+    sub: Children = None,
+    mark: Badge | None = None,
+    sql: Sequence[Query] = (),
+    tools: Sequence[Component] = (),
+    span: int = 12,
+    **extra: Any,
+) -> Component:
     """A titled box on the grid.
 
     Args:
@@ -98,7 +123,15 @@ def graph(figure: Figure, height: int, label: str, brush: str = "") -> Component
 
 def empty(words: str, hint: str = "", height: int = 120) -> Component:
     """What a card says when there is nothing to draw, and what would change that."""
-    return html.Div([html.Span("◌", className="empty-sign", **HIDDEN), html.P(words), *([html.P(hint, className="sub")] if hint else [])], className="empty", style={"minHeight": f"{height}px"})
+    return html.Div(
+        [
+            html.Span("◌", className="empty-sign", **HIDDEN),
+            html.P(words),
+            *([html.P(hint, className="sub")] if hint else []),
+        ],
+        className="empty",
+        style={"minHeight": f"{height}px"},
+    )
 
 
 def failed(error: ObserveError, span: int = 12) -> Component:
@@ -108,7 +141,9 @@ def failed(error: ObserveError, span: int = 12) -> Component:
     else:
         nexts = html.P("The rest of the page is unaffected. It is tried again with the next data.", className="sub")
     what = html.Div([icon("warning"), html.Strong("This card could not be filled")], className="failed-head")
-    return html.Section([what, html.Pre(str(error), className="reason"), nexts], className=f"card failed span-{span}", role="alert")
+    return html.Section(
+        [what, html.Pre(str(error), className="reason"), nexts], className=f"card failed span-{span}", role="alert"
+    )
 
 
 def skeleton(heights: Sequence[tuple[int, int]]) -> Component:
@@ -128,11 +163,24 @@ def grid(cards: Sequence[Component]) -> Component:
     return html.Div([c for c in cards if c is not None], className="grid")
 
 
-def stat(label: str, value: str, sub: Children, mark: Badge | None, trend: str = "", sql: Sequence[Query] = ()) -> Component:
+def stat(
+    label: str, value: str, sub: Children, mark: Badge | None, trend: str = "", sql: Sequence[Query] = ()
+) -> Component:
     """One number that matters, with its state, what stands behind it and how it went."""
-    image = html.Img(src=trend, className="trend", alt=f"{label} over the range") if trend else html.Div(className="trend none")
-    head = html.Header([html.H2(label), html.Div([*([source(sql)] if sql else []), *([badge(mark)] if mark else [])], className="card-tools")])
-    return html.Section([head, html.P(value, className="figure"), html.P(sub, className="sub"), image], className="card stat span-3")
+    image = (
+        html.Img(src=trend, className="trend", alt=f"{label} over the range")
+        if trend
+        else html.Div(className="trend none")
+    )
+    head = html.Header(
+        [
+            html.H2(label),
+            html.Div([*([source(sql)] if sql else []), *([badge(mark)] if mark else [])], className="card-tools"),
+        ]
+    )
+    return html.Section(
+        [head, html.P(value, className="figure"), html.P(sub, className="sub"), image], className="card stat span-3"
+    )
 
 
 def facts(pairs: Sequence[tuple[str, Children]]) -> Component:
@@ -148,4 +196,7 @@ def _settled(result: Callable[[], Component], span: int) -> Component:
         return failed(error, span)
     except (KeyError, ValueError, TypeError, ZeroDivisionError) as error:
         _log.exception("card failed")
-        return failed(ObserveError(f"{type(error).__name__}: {error}. This is a fault of the page; the data is not affected."), span)
+        return failed(
+            ObserveError(f"{type(error).__name__}: {error}. This is a fault of the page; the data is not affected."),
+            span,
+        )

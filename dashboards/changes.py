@@ -22,7 +22,15 @@ where since >= $start::TIMESTAMPTZ and since < $end::TIMESTAMPTZ and severity = 
 order by 1
 """
 
-NEAR_DATA = ("deploy", "rollback", "config", "model_version", "prompt", "data_pipeline", "trained")  # kinds that can move a feature
+NEAR_DATA = (
+    "deploy",
+    "rollback",
+    "config",
+    "model_version",
+    "prompt",
+    "data_pipeline",
+    "trained",
+)  # kinds that can move a feature
 
 
 def read_changes(read: Reader, view: Scope, model: str = "", kinds: tuple[str, ...] = ()) -> pl.DataFrame:

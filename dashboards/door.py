@@ -38,7 +38,9 @@ def policy(hashes: Iterable[str]) -> str:
 class Door:
     """ASGI middleware around the Dash server."""
 
-    def __init__(self, app: ASGIApp, core: CoreClient, entries: Sequence[pages.Entry], hashes: Callable[[], Iterable[str]]) -> None:
+    def __init__(
+        self, app: ASGIApp, core: CoreClient, entries: Sequence[pages.Entry], hashes: Callable[[], Iterable[str]]
+    ) -> None:
         self._app, self._core, self._entries = app, core, entries
         self._headers = {
             "content-security-policy": policy(hashes()), "x-content-type-options": "nosniff", "x-frame-options": "DENY",
@@ -55,7 +57,11 @@ class Door:
         guarded = self._guarded(send, scope["path"])
         answer = await self._answer(scope, receive)
         if answer is None and pages.find(self._entries, scope["path"]) is not None:
-            scope = {**scope, "path": "/", "raw_path": b"/"}  # one index for every page; Dash sets itself up only on "/"
+            scope = {
+                **scope,
+                "path": "/",
+                "raw_path": b"/",
+            }  # one index for every page; Dash sets itself up only on "/"
         return await (answer or self._app)(scope, receive, guarded)
 
     def _guarded(self, send: Send, path: str) -> Send:
@@ -87,7 +93,9 @@ class Door:
     async def _page(self, headers: Headers, scope: Scope) -> Response | None:
         try:
             await run_in_threadpool(self._core.pulse, cookie(headers))
-        except AccessError:
+        except AccessError as error:
+            if error.http_status != 401:
+                return None  # known but not allowed: the page says so in its cards
             wanted = scope["path"] + ("?" + scope["query_string"].decode("latin-1") if scope["query_string"] else "")
             return RedirectResponse("/login?next=" + quote(wanted, safe=""), 303)
         except ObserveError:

@@ -44,11 +44,23 @@ def heat_card(read: Reader, view: Scope, model: str, span: int = 5, rows: int = 
     title, sub = "Which features moved, and when?", "effect in σ of the reference · ○ alarmed"
     query = Query(HEAT, params)
     if frame.is_empty():
-        return cards.card(title, cards.empty("Drift is not judged in this range", "Declare `drift:` in a model's Monitoring, or choose a longer range.", 200), sub=sub, sql=[query], span=span)
+        return cards.card(
+            title,
+            cards.empty(
+                "Drift is not judged in this range",
+                "Declare `drift:` in a model's Monitoring, or choose a longer range.",
+                200,
+            ),
+            sub=sub,
+            sql=[query],
+            span=span,
+        )
     names = _rows(frame, not model)
     figure = heat_figure(frame, names, view)
     height = 58 + 24 * len(names)
-    return cards.card(title, cards.graph(figure, max(height, 150), "Drift by feature and time"), sub=sub, sql=[query], span=span)
+    return cards.card(
+        title, cards.graph(figure, max(height, 150), "Drift by feature and time"), sub=sub, sql=[query], span=span
+    )
 
 
 def cell_s(view: Scope) -> int:
@@ -81,14 +93,28 @@ def heat_figure(frame: pl.DataFrame, names: Sequence[tuple[str, str, str]], view
     top = max(QUIET_SIGMA, float(np.nanmax(cells)) if np.isfinite(cells).any() else 0.0)
     scale = [(0.0, p.quiet), (0.2, p.quiet), (0.6, p.ticket), (1.0, p.page)]
     x = figures.typed((begin + (np.arange(columns) + 0.5) * step) * 1000.0, "f8")
-    bar = {"thickness": 8, "len": 1, "outlinewidth": 0, "tickfont": {"size": 10, "color": p.dim}, "nticks": 4, "ticksuffix": " σ", "x": 1.01, "xpad": 4}
+    bar = {
+        "thickness": 8,
+        "len": 1,
+        "outlinewidth": 0,
+        "tickfont": {"size": 10, "color": p.dim},
+        "nticks": 4,
+        "ticksuffix": " σ",
+        "x": 1.01,
+        "xpad": 4,
+    }
     data = [
         figures.heat(x, list(range(len(names))), figures.typed(cells), scale, zmin=0, zmax=top, xgap=1.5, ygap=2, showscale=True, colorbar=bar, hovertemplate="%{x|%H:%M} · %{z:.2f} σ<extra></extra>"),
         {"type": "scatter", "mode": "markers", "x": [r[0] for r in _thin(rings)], "y": [r[1] for r in _thin(rings)], "hoverinfo": "skip", "showlegend": False,
          "marker": {"symbol": "circle-open", "size": 6, "color": p.ink, "line": {"width": 1.2}}},
     ]  # fmt: skip
     labels = [figures.plain(label if len(label) <= 18 else label[:17] + "…") for _, _, label in names]
-    yaxis = {"tickvals": list(range(len(names))), "ticktext": labels, "range": [-0.5, len(names) - 0.5], "showgrid": False}
+    yaxis = {
+        "tickvals": list(range(len(names))),
+        "ticktext": labels,
+        "range": [-0.5, len(names) - 0.5],
+        "showgrid": False,
+    }
     margin = {"l": 26 + 6.4 * max(len(label) for _, _, label in names) if names else 60, "r": 52, "t": 6, "b": 34}
     margin["l"] = min(margin["l"], 132)
     return figures.figure(data, view.theme, xaxis=figures.time_axis(view.start, view.end), yaxis=yaxis, margin=margin)

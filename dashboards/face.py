@@ -51,7 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not key:
         raise UsageError(f"{KEY} is not set; the core sets it when it starts this process")
     _die_with_parent()
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s level=%(levelname)s logger=%(name)s %(message)s")
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s level=%(levelname)s logger=%(name)s %(message)s"
+    )
     logging.getLogger("httpx").setLevel(logging.WARNING)
     _serve(application(CoreClient(given.core, key), WallClock()), host, int(port))
     return 0
@@ -60,7 +62,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _serve(app: ASGIApp, host: str, port: int) -> None:
     import uvicorn
 
-    server = uvicorn.Server(uvicorn.Config(app, host=host, port=port, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=1))
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=1,
+        )
+    )
     server.run()
 
 

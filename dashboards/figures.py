@@ -45,7 +45,7 @@ def instants(seconds: pl.Series) -> dict[str, str]:
 
 
 def dense(frame: pl.DataFrame, start: datetime, end: datetime, step_s: int, zero: Sequence[str] = ()) -> pl.DataFrame:
-    """The frame with a row for every bucket of the range, so that silence is drawn as silence.
+    """The frame with a row for every whole bucket of the range, so that silence is drawn as silence.
 
     Args:
         frame: one row a bucket, `epoch` (s) its start.
@@ -54,8 +54,10 @@ def dense(frame: pl.DataFrame, start: datetime, end: datetime, step_s: int, zero
         step_s: width of a bucket, s.
         zero: columns that are 0 where there was nothing; the others are NULL, a gap.
     """
-    first = start.timestamp() // step_s * step_s
-    every = pl.DataFrame({"epoch": np.arange(first, end.timestamp(), step_s)}, schema={"epoch": pl.Float64})
+    first = -(-start.timestamp() // step_s) * step_s
+    every = pl.DataFrame(
+        {"epoch": np.arange(first, end.timestamp() - step_s + 1, step_s)}, schema={"epoch": pl.Float64}
+    )
     return every.join(frame, on="epoch", how="left").with_columns(pl.col(list(zero)).fill_null(0.0))
 
 
@@ -105,7 +107,15 @@ def line(x: Any, y: Any, name: str, colour: str, **extra: Any) -> Trace:
 
 def heat(x: Any, y: Any, z: Any, scale: Sequence[Sequence[Any]], **extra: Any) -> Trace:
     """Cells with no colour bar unless `showscale` is given."""
-    return {"type": "heatmap", "x": x, "y": y, "z": z, "colorscale": [list(s) for s in scale], "showscale": False, **extra}
+    return {
+        "type": "heatmap",
+        "x": x,
+        "y": y,
+        "z": z,
+        "colorscale": [list(s) for s in scale],
+        "showscale": False,
+        **extra,
+    }
 
 
 def marks(changes: pl.DataFrame, p: Palette, start: datetime, end: datetime) -> tuple[list[Trace], list[Trace]]:
@@ -115,7 +125,7 @@ def marks(changes: pl.DataFrame, p: Palette, start: datetime, end: datetime) -> 
     for row in changes.tail(MAX_MARKS).iter_rows(named=True):
         at, place = row["epoch"] * 1000.0, (row["epoch"] - start.timestamp()) / width
         colour = p.page if row["kind"] in ("xid", "incident") else p.info
-        shapes.append({"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "yref": "paper", "line": {"color": colour, "width": 1, "dash": "dot"}})
+        shapes.append(vertical(at, colour, 1))
         right = place < 0.3
         left_end = place if right else place - LABEL_SHARE
         step = next((i for i, until in enumerate(taken) if until <= left_end), None)
@@ -129,10 +139,39 @@ def marks(changes: pl.DataFrame, p: Palette, start: datetime, end: datetime) -> 
     return shapes, notes
 
 
+def vertical(at: float, colour: str, width: float = 1.2) -> Trace:
+    """A dotted line across a chart's height at x = `at`."""
+    style = {"color": colour, "width": width, "dash": "dot"}
+    return {"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "yref": "paper", "line": style}
+
+
+def margins(left: float, right: float, top: float, bottom: float) -> dict[str, float]:
+    """Room around a chart, px."""
+    return {"l": left, "r": right, "t": top, "b": bottom}
+
+
 def level(y: float, label: str, colour: str, dash: str = "dash") -> tuple[Trace, Trace]:
     """A horizontal line across a chart and its label, at its left end."""
-    shape = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": y, "y1": y, "line": {"color": colour, "width": 1.5, "dash": dash}}
-    note = {"xref": "paper", "x": 0, "xanchor": "left", "y": y, "yanchor": "bottom", "xshift": 4, "showarrow": False, "text": plain(label), "font": {"size": 11, "color": colour}}
+    shape = {
+        "type": "line",
+        "xref": "paper",
+        "x0": 0,
+        "x1": 1,
+        "y0": y,
+        "y1": y,
+        "line": {"color": colour, "width": 1.5, "dash": dash},
+    }
+    note = {
+        "xref": "paper",
+        "x": 0,
+        "xanchor": "left",
+        "y": y,
+        "yanchor": "bottom",
+        "xshift": 4,
+        "showarrow": False,
+        "text": plain(label),
+        "font": {"size": 11, "color": colour},
+    }
     return shape, note
 
 

@@ -51,7 +51,15 @@ with i as (select * from incident where incident_id = $id), near as (
 )
 select ts, kind, words from t order by ts, kind limit 200
 """
-_STATE = {"onset": "info", "opened": "page", "alert": "page", "resolved": "ok", "alert ends": "ok", "xid": "ticket", "signal": "ticket"}
+_STATE = {
+    "onset": "info",
+    "opened": "page",
+    "alert": "page",
+    "resolved": "ok",
+    "alert ends": "ok",
+    "xid": "ticket",
+    "signal": "ticket",
+}
 
 
 def page(read: Reader, params: Mapping[str, str]) -> Any:
@@ -65,7 +73,11 @@ def _list(read: Reader, view: Scope) -> Any:
     rows = read(LIST, view.params).to_dicts()
     query = [Query(LIST, view.params)]
     if not rows:
-        none = cards.empty("No incident in this range", "An incident opens when a finding spends some of the declared false-alarm budget.", 240)
+        none = cards.empty(
+            "No incident in this range",
+            "An incident opens when a finding spends some of the declared false-alarm budget.",
+            240,
+        )
         return cards.grid([cards.card("Incidents", none, sql=query)])
     shown = [
         {"state": r["severity"] if r["state"] == "open" else "resolved", "id": r["incident_id"], "model": r["model"], "summary": r["summary"], "since": r["since"].isoformat(),
@@ -78,7 +90,17 @@ def _list(read: Reader, view: Scope) -> Any:
     ]  # fmt: skip
     opened = sum(r["state"] == "open" for r in rows)
     sub = f"{opened} open · {len(rows) - opened} resolved in the range"
-    return cards.grid([cards.card("Incidents", tables.grid("incidents", shown, columns, height=min(640, 44 + tables.ROW_PX * len(shown))), sub=sub, tools=[tables.csv_button("incidents")], sql=query)])
+    return cards.grid(
+        [
+            cards.card(
+                "Incidents",
+                tables.grid("incidents", shown, columns, height=min(640, 44 + tables.ROW_PX * len(shown))),
+                sub=sub,
+                tools=[tables.csv_button("incidents")],
+                sql=query,
+            )
+        ]
+    )
 
 
 def _one(read: Reader, view: Scope, chosen: str) -> Any:
@@ -86,7 +108,15 @@ def _one(read: Reader, view: Scope, chosen: str) -> Any:
     rows = read(ONE, params).to_dicts()
     back = dcc.Link("← all incidents", href=view.link("/incidents"), className="sub span-12")
     if not rows:
-        return cards.grid([back, cards.card("No such incident", cards.empty(f"There is no incident {chosen}", "It may belong to another site.", 160))])
+        return cards.grid(
+            [
+                back,
+                cards.card(
+                    "No such incident",
+                    cards.empty(f"There is no incident {chosen}", "It may belong to another site.", 160),
+                ),
+            ]
+        )
     row = rows[0]
     return cards.grid([back, _head(row, view), *cards.gather(lambda: _timeline(read, view, params))])
 
@@ -95,9 +125,17 @@ def _head(row: Mapping[str, Any], view: Scope) -> Any:
     mark = states.severity_badge(row["severity"]) if row["state"] == "open" else Badge("unknown", "resolved")
     cause = json.loads(row["cause"]) if row["cause"] else None
     until = row["resolved_at"] or view.now
-    around = {"from": (row["since"] - timedelta(hours=1)).isoformat(), "to": (until + timedelta(minutes=10)).isoformat(), "range": None}
+    around = {
+        "from": (row["since"] - timedelta(hours=1)).isoformat(),
+        "to": (until + timedelta(minutes=10)).isoformat(),
+        "range": None,
+    }
     path = "/gpu" if row["model"] == "site" else f"/model/{quote(row['model'], safe='')}"
-    strength = f"{words.effect(row['effect'], row['unit'])} (95 %: {words.interval(row['ci_low'], row['ci_high'])})" if words.known(row["ci_low"]) else words.effect(row["effect"], row["unit"])
+    strength = (
+        f"{words.effect(row['effect'], row['unit'])} (95 %: {words.interval(row['ci_low'], row['ci_high'])})"
+        if words.known(row["ci_low"])
+        else words.effect(row["effect"], row["unit"])
+    )
     lines = cards.facts([
         ("model", row["model"]), ("since", f"{words.clock(row['since'], view.now)} UTC"), ("lasted", words.span(until - row["since"])), ("notified", f"{words.clock(row['opened_at'], view.now)} UTC"),
         ("effect", strength), ("evidence", f"{words.number(row['evidence_nats'])} nats" if words.known(row["evidence_nats"]) else None),
@@ -105,7 +143,16 @@ def _head(row: Mapping[str, Any], view: Scope) -> Any:
     ])  # fmt: skip
     evidence = dcc.Link("See the evidence", href=view.link(path, **around), className="button")
     title = html.H1([html.Span(SIGNS[mark.state], className="sign"), row["summary"]])
-    return html.Section([html.Div([cards.source([Query(ONE, {"id": row["incident_id"]})]), cards.badge(mark)], className="card-tools"), title, html.Div([lines, evidence], className="verdict-body")], className=f"verdict {mark.state} span-12")
+    return html.Section(
+        [
+            html.Div(
+                [cards.source([Query(ONE, {"id": row["incident_id"]})]), cards.badge(mark)], className="card-tools"
+            ),
+            title,
+            html.Div([lines, evidence], className="verdict-body"),
+        ],
+        className=f"verdict {mark.state} span-12",
+    )
 
 
 def _timeline(read: Reader, view: Scope, params: Mapping[str, Value]) -> Any:
@@ -114,6 +161,15 @@ def _timeline(read: Reader, view: Scope, params: Mapping[str, Value]) -> Any:
     for row in rows:
         state = _STATE.get(row["kind"], "unknown")
         sign = html.Span(SIGNS[state], className=f"sign {state}", **cards.HIDDEN)
-        items.append(html.Li([html.Span(words.clock(row["ts"], view.now), className="dim"), sign, html.Span(row["kind"], className="dim"), html.Span(row["words"], className="text")]))
+        items.append(
+            html.Li(
+                [
+                    html.Span(words.clock(row["ts"], view.now), className="dim"),
+                    sign,
+                    html.Span(row["kind"], className="dim"),
+                    html.Span(row["words"], className="text"),
+                ]
+            )
+        )
     sub = "UTC · from 30 min before the onset: alerts, changes, signals, actions, people"
     return cards.card("Timeline", html.Ul(items, className="timeline"), sub=sub, sql=[Query(TIMELINE, params)])

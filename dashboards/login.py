@@ -44,7 +44,7 @@ async def answer(scope: Scope, receive: Receive, core: CoreClient) -> Response:
     """What `/login`, `/login/check` and `/logout` answer."""
     request = Request(scope, receive)
     if request.url.path == "/logout":
-        return _signed_out(request)
+        return await _signed_out(request, core)
     if request.url.path == "/login/check":
         return await _check(request, core)
     if request.method == "POST":
@@ -75,7 +75,9 @@ async def _sign_in(request: Request, core: CoreClient, credentials: dict[str, st
     except ObserveError as error:
         return _form(target, str(error), 502)
     response = RedirectResponse(inside(target), 303)
-    response.set_cookie(COOKIE, session, httponly=True, samesite="strict", secure=request.url.scheme == "https", path="/")
+    response.set_cookie(
+        COOKIE, session, httponly=True, samesite="strict", secure=request.url.scheme == "https", path="/"
+    )
     return response
 
 
@@ -87,9 +89,11 @@ async def _check(request: Request, core: CoreClient) -> Response:
     return Response(status_code=200, content=b"yes")
 
 
-def _signed_out(request: Request) -> Response:
+async def _signed_out(request: Request, core: CoreClient) -> Response:
     if request.method != "POST":
         return RedirectResponse("/", 303)
+    if session := request.cookies.get(COOKIE, ""):
+        await run_in_threadpool(core.end, session)
     response = RedirectResponse("/login?out=1", 303)
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
     return response

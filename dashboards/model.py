@@ -11,7 +11,9 @@ from typing import Any
 
 from dash import dcc, html
 
-from dashboards import cards, catalogue, drift, feature, slo, states, tables, traffic, words
+from dashboards import (
+    cards, catalogue, differs, distribution, drift, feature, latency, slo, states, tables, traffic, words,
+)  # fmt: skip
 from dashboards.cards import Badge, Query
 from dashboards.palette import SIGNS
 from dashboards.reader import Reader
@@ -52,20 +54,42 @@ def page(read: Reader, params: Mapping[str, str]) -> Any:
 
 def _hero(name: str, facts: Mapping[str, Any], marks: list[Badge]) -> Any:
     labels = facts.get("labels") or {}
-    replicas = f"{facts['min_replicas']} – {facts['max_replicas']}" if facts.get("min_replicas") is not None and facts.get("max_replicas") is not None else None
-    accelerator = f"{facts.get('accelerator_count') or 1} × {facts['accelerator_type']}" if facts.get("accelerator_type") else None
+    replicas = (
+        f"{facts['min_replicas']} – {facts['max_replicas']}"
+        if facts.get("min_replicas") is not None and facts.get("max_replicas") is not None
+        else None
+    )
+    accelerator = (
+        f"{facts.get('accelerator_count') or 1} × {facts['accelerator_type']}"
+        if facts.get("accelerator_type")
+        else None
+    )
     limit, target = facts.get("target_cost_per_1k_tokens_usd"), facts.get("target_latency_p95_s")
     pairs = [
         ("version", facts.get("version")), ("team", labels.get("team")), ("accelerator", accelerator), ("replicas", replicas),
         ("latency target p95", words.seconds(target) if target else None), ("cost envelope", f"{words.dollars(limit * 1000)} per 1 M tokens" if limit else None),
         ("also called", ", ".join(facts.get("aliases") or ()) or None),
     ]  # fmt: skip
-    known = cards.facts([(k, str(v) if v is not None else None) for k, v in pairs]) if facts else html.P("Seen in the data; no ModelSpec declares it.", className="sub")
-    return html.Div([html.H1([html.Span(name), *([cards.badge(states.worst(marks))] if marks else [])]), known], className="hero span-12")
+    known = (
+        cards.facts([(k, str(v) if v is not None else None) for k, v in pairs])
+        if facts
+        else html.P("Seen in the data; no ModelSpec declares it.", className="sub")
+    )
+    return html.Div(
+        [html.H1([html.Span(name), *([cards.badge(states.worst(marks))] if marks else [])]), known],
+        className="hero span-12",
+    )
 
 
 def _nothing(name: str) -> Any:
-    return cards.card("Nothing is known of this model", cards.empty(f"No traffic, no objective and no drift finding for “{name}” in this range", "Check the name, or choose a longer range.", 200))
+    return cards.card(
+        "Nothing is known of this model",
+        cards.empty(
+            f"No traffic, no objective and no drift finding for “{name}” in this range",
+            "Check the name, or choose a longer range.",
+            200,
+        ),
+    )
 
 
 def _incidents(read: Reader, view: Scope, name: str) -> Any:
@@ -84,7 +108,16 @@ def _incidents(read: Reader, view: Scope, name: str) -> Any:
             ("suggested", row["suggestion"] if is_open else None),
         ])  # fmt: skip
         title = html.H1([html.Span(SIGNS[mark.state], className="sign"), row["summary"]])
-        boxes.append(html.Section([html.Div([cards.source([Query(INCIDENTS, params)]), cards.badge(mark)], className="card-tools"), title, lines], className=f"verdict {mark.state}"))
+        boxes.append(
+            html.Section(
+                [
+                    html.Div([cards.source([Query(INCIDENTS, params)]), cards.badge(mark)], className="card-tools"),
+                    title,
+                    lines,
+                ],
+                className=f"verdict {mark.state}",
+            )
+        )
     return html.Div(boxes, className="span-12 stack")
 
 
@@ -96,7 +129,11 @@ def _choices(view: Scope, path: str, key: str, options: Sequence[tuple[str, str,
 
 
 def _slo_section(read: Reader, view: Scope, name: str, slos: list[slo.Slo], facts: Mapping[str, Any]) -> list[Any]:
-    bare = cards.gather(lambda: traffic.over_time_card(read, view, name), lambda: traffic.cost_card(read, view, name, facts), spans=(7, 5))
+    bare = cards.gather(
+        lambda: traffic.over_time_card(read, view, name),
+        lambda: traffic.cost_card(read, view, name, facts),
+        spans=(7, 5),
+    )
     if not slos:
         return [html.Div(html.H2("Traffic"), className="section-title span-12"), *bare]
     chosen = next((s for s in slos if s.row["slo"] == view.query.get("slo")), slos[0])
@@ -105,24 +142,32 @@ def _slo_section(read: Reader, view: Scope, name: str, slos: list[slo.Slo], fact
         few = cards.gather(lambda: slo.budget_card(read, view, chosen, span=12))
         return [html.Div([html.H2("Service level"), *links], className="section-title span-12", id="slo"), *few, *bare]
     made = cards.gather(
-        lambda: slo.budget_card(read, view, chosen), lambda: traffic.burns_card(read, view, chosen), lambda: slo.differs_card(read, view, chosen),
-        lambda: slo.latency_card(read, view, chosen), spans=(7, 5, 7, 5),
+        lambda: slo.budget_card(read, view, chosen), lambda: traffic.burns_card(read, view, chosen), lambda: differs.differs_card(read, view, chosen),
+        lambda: latency.latency_card(read, view, chosen), spans=(7, 5, 7, 5),
     )  # fmt: skip
     return [html.Div([html.H2("Service level"), *links], className="section-title span-12", id="slo"), *made, *bare]
 
 
-def _drift_section(read: Reader, view: Scope, name: str, drifts: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> list[Any]:
+def _drift_section(
+    read: Reader, view: Scope, name: str, drifts: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]
+) -> list[Any]:
     seen = list(dict.fromkeys(d["subject"] for d in drifts))
     chosen = view.query.get("feature") if view.query.get("feature") in seen else seen[0]
-    finding = min((d for d in drifts if d["subject"] == chosen), key=lambda d: (d["detector"] != "level", d["state"] != "alarm"))
+    finding = min(
+        (d for d in drifts if d["subject"] == chosen), key=lambda d: (d["detector"] != "level", d["state"] != "alarm")
+    )
     options = [(f, f, states.worst([feature.badge(d, view) for d in drifts if d["subject"] == f])) for f in seen[:12]]
     links = _choices(view, "", "feature", options, str(chosen))
     material = _material(facts, str(chosen))
     made = cards.gather(
-        lambda: feature.distribution_card(read, view, name, finding), lambda: feature.effect_card(read, view, name, finding, material),
+        lambda: distribution.distribution_card(read, view, name, finding), lambda: feature.effect_card(read, view, name, finding, material),
         lambda: drift.heat_card(read, view, name, span=12, rows=20), spans=(6, 6, 12),
     )  # fmt: skip
-    return [html.Div([html.H2("Drift"), *links], className="section-title span-12", id="drift"), *made, _drift_table(view, name, drifts)]
+    return [
+        html.Div([html.H2("Drift"), *links], className="section-title span-12", id="drift"),
+        *made,
+        _drift_table(view, name, drifts),
+    ]
 
 
 def _material(facts: Mapping[str, Any], name: str) -> float | None:
@@ -134,7 +179,10 @@ def _material(facts: Mapping[str, Any], name: str) -> float | None:
 
 def _watched(view: Scope, name: str, drifts: Sequence[Mapping[str, Any]]) -> list[Any]:
     query = [Query(feature.NEWEST, {**view.params, "model": name})]
-    by_feature = {s: states.worst([feature.badge(d, view) for d in drifts if d["subject"] == s]) for s in dict.fromkeys(d["subject"] for d in drifts)}
+    by_feature = {
+        s: states.worst([feature.badge(d, view) for d in drifts if d["subject"] == s])
+        for s in dict.fromkeys(d["subject"] for d in drifts)
+    }
     alarmed = [s for s, mark in by_feature.items() if mark.state in ("page", "ticket")]
     unsure = sum(mark.state == "unknown" for mark in by_feature.values())
     found = sorted(x for x in (json.loads(d["details"] or "{}").get("min_detectable_24h") for d in drifts) if x)
@@ -159,19 +207,34 @@ def _drift_table(view: Scope, name: str, drifts: Sequence[Mapping[str, Any]]) ->
         tables.Column("evidence", "Evidence", "number", 100, "nats"), tables.Column("needs", "Alarm at", "number", 95, "nats"), tables.Column("note", "Note", "", 260),
     ]  # fmt: skip
     params = {**view.params, "model": name}
-    return cards.card("Every watched feature", tables.grid("drift", rows, columns, height=min(460, 44 + tables.ROW_PX * len(rows))), sub="Newest judgement of each", tools=[tables.csv_button("drift")], sql=[Query(feature.NEWEST, params)])
+    return cards.card(
+        "Every watched feature",
+        tables.grid("drift", rows, columns, height=min(460, 44 + tables.ROW_PX * len(rows))),
+        sub="Newest judgement of each",
+        tools=[tables.csv_button("drift")],
+        sql=[Query(feature.NEWEST, params)],
+    )
 
 
 def _actions(read: Reader, view: Scope, name: str) -> Any:
     params = {**view.params, "model": name}
-    rows = [{**r, "at": r["at"].isoformat(), "parameters": _pairs(r["parameters"])} for r in read(ACTIONS, params).iter_rows(named=True)]
+    rows = [
+        {**r, "at": r["at"].isoformat(), "parameters": _pairs(r["parameters"])}
+        for r in read(ACTIONS, params).iter_rows(named=True)
+    ]
     if not rows:
         return None
     columns = [
         tables.Column("do", "Do", "", 80), tables.Column("target", "Target", "", 160), tables.Column("parameters", "With", "", 140), tables.Column("mode", "Mode", "", 90),
         tables.Column("state", "State", "", 100), tables.Column("reason", "Because", "", 160), tables.Column("at", "When (UTC)", "clock", 140),
     ]  # fmt: skip
-    return cards.card("Actions", tables.grid("actions", rows, columns), sub="What was proposed to the scaler and the trainer", tools=[tables.csv_button("actions")], sql=[Query(ACTIONS, params)])
+    return cards.card(
+        "Actions",
+        tables.grid("actions", rows, columns),
+        sub="What was proposed to the scaler and the trainer",
+        tools=[tables.csv_button("actions")],
+        sql=[Query(ACTIONS, params)],
+    )
 
 
 def _pairs(text: str | None) -> str:

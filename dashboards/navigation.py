@@ -44,29 +44,60 @@ def known(read: Reader, view: Scope) -> Mapping[str, Any]:
 
 def sidebar(entries: Sequence[pages.Entry], path: str, view: Scope, known: Mapping[str, Any]) -> list[Any]:
     """The pages, then the models, then the way out."""
-    links = [_link(e.title, e.icon, view.link(e.path), path == e.path or (path.startswith(e.path + "/") and e.path != "/")) for e in entries if not e.named]
+    links = [
+        _link(e.title, e.icon, view.link(e.path), path == e.path or (path.startswith(e.path + "/") and e.path != "/"))
+        for e in entries
+        if not e.named
+    ]
     named = next((e for e in entries if e.named), None)
     rows: list[Any] = []
     if named is not None and known["model"]:
-        rows = [html.H2("Models", className="nav-title"), *[_model(m, named.path, path, view) for m in known["model"][:MODELS_SHOWN]]]
-    leave = html.Form(html.Button([cards.icon("leave"), "Sign out"], type="submit", className="nav-link"), action="/logout", method="post")
+        rows = [
+            html.H2("Models", className="nav-title"),
+            *[_model(m, named.path, path, view) for m in known["model"][:MODELS_SHOWN]],
+        ]
+    leave = html.Form(
+        html.Button([cards.icon("leave"), "Sign out"], type="submit", className="nav-link"),
+        action="/logout",
+        method="post",
+    )
     return [html.Nav([*links, *rows], **cards.aria("Pages")), html.Div(leave, className="nav-foot")]
 
 
 def filters(view: Scope, path: str, clusters: Sequence[str]) -> list[Any]:
     """The range and the cluster, as links; an absolute range shows its instants."""
     ranges = [
-        dcc.Link(name, href=view.link(path, range=name, to=None, **{"from": None}), className="seg on" if name == view.range_name else "seg", title=f"Last {name}")
+        dcc.Link(
+            name,
+            href=view.link(path, range=name, to=None, **{"from": None}),
+            className="seg on" if name == view.range_name else "seg",
+            title=f"Last {name}",
+        )
         for name in RANGES
     ]
     parts: list[Any] = []
     if not view.range_name:
         words_ = f"{words.clock(view.start, view.end)} – {words.clock(view.end, view.start)} UTC"
-        parts.append(dcc.Link([words_, html.Span("×", className="clear")], href=view.link(path, to=None, **{"from": None}), className="chip", title="Back to the last 24 h"))
+        parts.append(
+            dcc.Link(
+                [words_, html.Span("×", className="clear")],
+                href=view.link(path, to=None, **{"from": None}),
+                className="chip",
+                title="Back to the last 24 h",
+            )
+        )
     if clusters:
         items = [dmc.MenuItem(c or "all clusters", href=view.link(path, cluster=c or None)) for c in ["", *clusters]]
-        button = html.Button([view.cluster or "all clusters", cards.icon("down")], className="pick", **cards.aria("Cluster"))
-        parts.append(dmc.Menu([dmc.MenuTarget(button, boxWrapperProps={"className": "inline"}), dmc.MenuDropdown(items)], position="bottom-end", width=200))
+        button = html.Button(
+            [view.cluster or "all clusters", cards.icon("down")], className="pick", **cards.aria("Cluster")
+        )
+        parts.append(
+            dmc.Menu(
+                [dmc.MenuTarget(button, boxWrapperProps={"className": "inline"}), dmc.MenuDropdown(items)],
+                position="bottom-end",
+                width=200,
+            )
+        )
     return [*parts, html.Div(ranges, className="segments", role="group", **cards.aria("Time range"))]
 
 
@@ -89,4 +120,8 @@ def _model(row: Mapping[str, Any], pattern: str, path: str, view: Scope) -> Any:
     href = pattern.replace("<name>", quote(row["model"], safe=""))
     active = path == href
     label = html.Span(row["model"], className="nav-name")
-    return dcc.Link([html.Span(SIGNS[state], className=f"sign {state}", title=state), label], href=view.link(href), className="nav-link small on" if active else "nav-link small")
+    return dcc.Link(
+        [html.Span(SIGNS[state], className=f"sign {state}", title=state), label],
+        href=view.link(href),
+        className="nav-link small on" if active else "nav-link small",
+    )

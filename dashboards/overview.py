@@ -13,7 +13,7 @@ from urllib.parse import quote
 import polars as pl
 from dash import dcc, html
 
-from dashboards import cards, catalogue, drift, figures, pages, slo, states, tables, words
+from dashboards import cards, catalogue, differs, drift, figures, latency, pages, slo, states, tables, words
 from dashboards.cards import Badge, Query
 from dashboards.palette import SIGNS, palette
 from dashboards.reader import Reader
@@ -76,12 +76,16 @@ def page(read: Reader, params: Mapping[str, str]) -> Any:
 
 def _evidence(read: Reader, view: Scope, slos: list[slo.Slo]) -> list[Any]:
     if not slos:
-        none = cards.empty("No objectives are declared yet", "Write `slos:` in a model's Monitoring; `observe check` says what each can detect.", 200)
+        none = cards.empty(
+            "No objectives are declared yet",
+            "Write `slos:` in a model's Monitoring; `observe check` says what each can detect.",
+            200,
+        )
         return [cards.card("Service-level objectives", none, span=7), drift.heat_card(read, view, view.model)]
     focus = slos[0]
     return cards.gather(
-        lambda: slo.budget_card(read, view, focus), lambda: slo.latency_card(read, view, focus),
-        lambda: slo.differs_card(read, view, focus), lambda: drift.heat_card(read, view, view.model), spans=(7, 5, 7, 5),
+        lambda: slo.budget_card(read, view, focus), lambda: latency.latency_card(read, view, focus),
+        lambda: differs.differs_card(read, view, focus), lambda: drift.heat_card(read, view, view.model), spans=(7, 5, 7, 5),
     )  # fmt: skip
 
 
@@ -92,7 +96,13 @@ def verdict(read: Reader, view: Scope, slos: list[slo.Slo]) -> Any:
         return _clear(view, slos)
     first = rows[0]
     mark = states.severity_badge(first["severity"])
-    title = html.H1([html.Span(SIGNS[mark.state], className="sign"), dcc.Link(first["model"], href=view.link(_model(first["model"]))), f" {first['summary']}"])
+    title = html.H1(
+        [
+            html.Span(SIGNS[mark.state], className="sign"),
+            dcc.Link(first["model"], href=view.link(_model(first["model"]))),
+            f" {first['summary']}",
+        ]
+    )
     cause = json.loads(first["cause"]) if first["cause"] else None
     lines = cards.facts([
         ("since", f"{words.clock(first['since'], view.now)} UTC · {words.span(view.now - first['since'])}"),
@@ -101,10 +111,25 @@ def verdict(read: Reader, view: Scope, slos: list[slo.Slo]) -> Any:
         ("suggested", first["suggestion"]),
     ])  # fmt: skip
     if pages.installed("incidents"):
-        lines = html.Div([lines, dcc.Link("Open incident", href=view.link("/incidents", id=first["incident_id"]), className="button")], className="verdict-body")
+        lines = html.Div(
+            [
+                lines,
+                dcc.Link("Open incident", href=view.link("/incidents", id=first["incident_id"]), className="button"),
+            ],
+            className="verdict-body",
+        )
     others = [_other(r, view) for r in rows[1:4]]
     more = [html.P(f"and {len(rows) - 4} more open incidents", className="sub")] if len(rows) > 4 else []
-    return html.Section([html.Div([cards.source([Query(INCIDENTS)]), cards.badge(mark)], className="card-tools"), title, lines, *([html.Ul([*others, *more])] if others else [])], className=f"verdict {mark.state} span-12", role="status")
+    return html.Section(
+        [
+            html.Div([cards.source([Query(INCIDENTS)]), cards.badge(mark)], className="card-tools"),
+            title,
+            lines,
+            *([html.Ul([*others, *more])] if others else []),
+        ],
+        className=f"verdict {mark.state} span-12",
+        role="status",
+    )
 
 
 def _effect(row: Mapping[str, Any]) -> str:
@@ -115,7 +140,13 @@ def _effect(row: Mapping[str, Any]) -> str:
 def _other(row: Mapping[str, Any], view: Scope) -> Any:
     mark = states.severity_badge(row["severity"])
     link = dcc.Link(row["model"], href=view.link(_model(row["model"])))
-    return html.Li([cards.badge(mark), html.Span([link, f" {row['summary']}"]), html.Span(f"since {words.clock(row['since'], view.now)}", className="dim")])
+    return html.Li(
+        [
+            cards.badge(mark),
+            html.Span([link, f" {row['summary']}"]),
+            html.Span(f"since {words.clock(row['since'], view.now)}", className="dim"),
+        ]
+    )
 
 
 def _clear(view: Scope, slos: list[slo.Slo]) -> Any:
@@ -123,12 +154,22 @@ def _clear(view: Scope, slos: list[slo.Slo]) -> Any:
     unsure = sum(m.state == "unknown" for m in marks)
     if not slos or unsure == len(slos):
         text = "Nothing is judged right now" if slos else "Nothing is watched yet"
-        why = "Every objective is stale or has too few requests." if slos else "No objective or drift monitor has been judged. See Health in `observe status`."
-        return html.Section([html.H1([html.Span(SIGNS["unknown"], className="sign"), text]), html.P(why, className="sub")], className="verdict unknown span-12")
+        why = (
+            "Every objective is stale or has too few requests."
+            if slos
+            else "No objective or drift monitor has been judged. See Health in `observe status`."
+        )
+        return html.Section(
+            [html.H1([html.Span(SIGNS["unknown"], className="sign"), text]), html.P(why, className="sub")],
+            className="verdict unknown span-12",
+        )
     newest = max(s.row["at"] for s in slos)
     rest = f", {unsure} cannot be judged" if unsure else ""
     why = f"{len(slos) - unsure} of {len(slos)} objectives are met{rest}. Last judged {words.span(view.now - newest)} ago."
-    return html.Section([html.H1([html.Span(SIGNS["ok"], className="sign"), "No open incident"]), html.P(why, className="sub")], className="verdict ok span-12")
+    return html.Section(
+        [html.H1([html.Span(SIGNS["ok"], className="sign"), "No open incident"]), html.P(why, className="sub")],
+        className="verdict ok span-12",
+    )
 
 
 def _model(name: str) -> str:
@@ -141,10 +182,19 @@ def _slos_met(read: Reader, view: Scope, slos: list[slo.Slo]) -> Any:
     judged = [m for m in marks if m.state != "unknown"]
     trend = read(SLO_TREND, view.params)
     counts = {w: sum(m.word == w for m in marks) for w in ("page", "ticket", "too few", "stale")}
-    sub = " · ".join(f"{n} {w}" for w, n in counts.items() if n) or ("every objective holds" if slos else "none declared")
+    sub = " · ".join(f"{n} {w}" for w, n in counts.items() if n) or (
+        "every objective holds" if slos else "none declared"
+    )
     mark = states.worst(judged) if judged else Badge("unknown", "too few")
     line = figures.sparkline(trend["met"].to_list(), p.page if mark.state == "page" else p.series[0], 0.0, 1.0)
-    return cards.stat("SLOs met", f"{sum(m.state == 'ok' for m in judged)} / {len(judged)}", sub, mark, line, [Query(slo.STATUS, view.params), Query(SLO_TREND, view.params)])
+    return cards.stat(
+        "SLOs met",
+        f"{sum(m.state == 'ok' for m in judged)} / {len(judged)}",
+        sub,
+        mark,
+        line,
+        [Query(slo.STATUS, view.params), Query(SLO_TREND, view.params)],
+    )
 
 
 def _drifting(read: Reader, view: Scope) -> Any:
@@ -155,9 +205,27 @@ def _drifting(read: Reader, view: Scope) -> Any:
     sub = f"{row['features'] - row['judged']} still learning" if row["features"] > row["judged"] else "all judged"
     if budget and budget["declared"]:
         sub = f"{words.count(budget['notified'])} of {words.count(budget['declared'])} tickets per {words.span(float(budget['period_s']))} used"
-    mark = Badge("ticket", "ticket") if row["drifting"] else Badge("ok", "ok") if row["judged"] else Badge("unknown", "no data")
-    line = figures.sparkline(trend["drifting"].to_list(), p.ticket if row["drifting"] else p.series[0], 0.0, max(1.0, float(trend["drifting"].max() or 0)))  # type: ignore[arg-type]
-    return cards.stat("Features drifting", f"{row['drifting']} / {row['judged']}", sub, mark, line, [Query(DRIFTING, view.params), Query(ALARMS), Query(DRIFT_TREND, view.params)])
+    mark = (
+        Badge("ticket", "ticket")
+        if row["drifting"]
+        else Badge("ok", "ok")
+        if row["judged"]
+        else Badge("unknown", "no data")
+    )
+    line = figures.sparkline(
+        trend["drifting"].to_list(),
+        p.ticket if row["drifting"] else p.series[0],
+        0.0,
+        max(1.0, float(trend["drifting"].max() or 0)),
+    )  # type: ignore[arg-type]
+    return cards.stat(
+        "Features drifting",
+        f"{row['drifting']} / {row['judged']}",
+        sub,
+        mark,
+        line,
+        [Query(DRIFTING, view.params), Query(ALARMS), Query(DRIFT_TREND, view.params)],
+    )
 
 
 def _gpus(read: Reader, view: Scope, known: catalogue.Catalogue) -> Any:
@@ -165,8 +233,12 @@ def _gpus(read: Reader, view: Scope, known: catalogue.Catalogue) -> Any:
     frame = read(GPUS, view.params)
     queries = [Query(GPUS, view.params)]
     if frame.is_empty():
-        return cards.stat("GPU busy", words.UNKNOWN, "no GPU samples in this range", Badge("unknown", "no data"), "", queries)
-    by_time = frame.group_by("epoch").agg((pl.col("busy") * pl.col("devices")).sum() / pl.col("devices").sum()).sort("epoch")
+        return cards.stat(
+            "GPU busy", words.UNKNOWN, "no GPU samples in this range", Badge("unknown", "no data"), "", queries
+        )
+    by_time = (
+        frame.group_by("epoch").agg((pl.col("busy") * pl.col("devices")).sum() / pl.col("devices").sum()).sort("epoch")
+    )
     last = frame.filter(pl.col("epoch") == frame["epoch"].max())
     idle, devices = float(last["idle"].sum()), float(last["devices"].sum())
     costs = [(known.price(s), i) for s, i in zip(last["sku"], last["idle"], strict=True)]
@@ -174,7 +246,14 @@ def _gpus(read: Reader, view: Scope, known: catalogue.Catalogue) -> Any:
     money = f" · ≈ {words.dollars(wasted)} a day" if wasted else ""
     mark = Badge("ticket", "idle") if idle > 0.15 * devices else Badge("ok", "ok")
     sub = f"{idle:.0f} idle of {devices:.0f}{money}"
-    return cards.stat("GPU busy", words.share(float(by_time["busy"][-1])), sub, mark, figures.sparkline(by_time["busy"].to_list(), p.series[0], 0.0, 1.0), queries)
+    return cards.stat(
+        "GPU busy",
+        words.share(float(by_time["busy"][-1])),
+        sub,
+        mark,
+        figures.sparkline(by_time["busy"].to_list(), p.series[0], 0.0, 1.0),
+        queries,
+    )
 
 
 def _cost(read: Reader, view: Scope, known: catalogue.Catalogue) -> Any:
@@ -183,13 +262,26 @@ def _cost(read: Reader, view: Scope, known: catalogue.Catalogue) -> Any:
     queries = [Query(COST, view.params)]
     tokens = float(frame["tokens"].sum() or 0)
     if not tokens:
-        return cards.stat("Cost per 1 M tokens", words.UNKNOWN, "no request with a known price", Badge("unknown", "no data"), "", queries)
+        return cards.stat(
+            "Cost per 1 M tokens",
+            words.UNKNOWN,
+            "no request with a known price",
+            Badge("unknown", "no data"),
+            "",
+            queries,
+        )
     value = float(frame["usd"].sum()) / tokens * 1e6
     limit = (known.models.get(view.model) or {}).get("target_cost_per_1k_tokens_usd") if view.model else None
     mark = None if not limit else Badge("ok", "in envelope") if value <= limit * 1000 else Badge("ticket", "over")
-    sub = f"envelope {words.dollars(limit * 1000)}" if limit else f"{words.count(tokens)} tokens, {words.dollars(float(frame['usd'].sum()))}"
+    sub = (
+        f"envelope {words.dollars(limit * 1000)}"
+        if limit
+        else f"{words.count(tokens)} tokens, {words.dollars(float(frame['usd'].sum()))}"
+    )
     line = (frame["usd"] / frame["tokens"] * 1e6).to_list()
-    return cards.stat("Cost per 1 M tokens", words.dollars(value), sub, mark, figures.sparkline(line, p.series[0], 0.0), queries)
+    return cards.stat(
+        "Cost per 1 M tokens", words.dollars(value), sub, mark, figures.sparkline(line, p.series[0], 0.0), queries
+    )
 
 
 def slo_table(view: Scope, slos: list[slo.Slo]) -> Any:
@@ -207,4 +299,10 @@ def slo_table(view: Scope, slos: list[slo.Slo]) -> Any:
     ]  # fmt: skip
     body = tables.grid("slos", rows, columns) if rows else cards.empty("No objectives yet")
     tools = [tables.csv_button("slos")] if rows else []
-    return cards.card("Service-level objectives", body, sub="Least budget left first", tools=tools, sql=[Query(slo.STATUS, view.params)])
+    return cards.card(
+        "Service-level objectives",
+        body,
+        sub="Least budget left first",
+        tools=tools,
+        sql=[Query(slo.STATUS, view.params)],
+    )

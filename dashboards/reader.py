@@ -16,6 +16,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from io import BytesIO
 from typing import Protocol
@@ -108,6 +109,13 @@ class CoreClient:
         answer = self._post("/api/v1/sessions", dict(credentials), "")
         return str(answer.json()["session"])
 
+    def end(self, session: str) -> None:
+        """End a session of the core; a core that is away forgets it by itself in time."""
+        with self._lock:
+            self._pulses.pop(session, None)
+        with suppress(httpx.HTTPError):
+            self._http.delete("/api/v1/sessions", headers={"Authorization": f"Bearer {session}"})
+
     def pulse(self, session: str) -> datetime | None:
         """The core's watermark, which proves that `session` is good; asked at most every 3 s a session.
 
@@ -119,7 +127,9 @@ class CoreClient:
         with self._lock:
             at, mark = self._pulses.get(session, (-1e9, ""))
         if now - at > PULSE_S:
-            mark = self._post("/api/v1/read", {"sql": "select 1 as pulse", "params": {}}, session).headers.get("X-Observe-Watermark", "")
+            mark = self._post("/api/v1/read", {"sql": "select 1 as pulse", "params": {}}, session).headers.get(
+                "X-Observe-Watermark", ""
+            )
             with self._lock:
                 if len(self._pulses) > 1000:
                     self._pulses.clear()
@@ -152,7 +162,9 @@ class CoreClient:
         try:
             answer = self._http.post(path, json=body, headers=headers)
         except httpx.HTTPError as error:
-            raise SourceError(f"the core at {self._http.base_url} does not answer ({type(error).__name__}); is `observe up` running?") from error
+            raise SourceError(
+                f"the core at {self._http.base_url} does not answer ({type(error).__name__}); is `observe up` running?"
+            ) from error
         if answer.status_code in (401, 403):
             raise AccessError(_reason(answer), answer.status_code)
         if answer.status_code in (400, 422):

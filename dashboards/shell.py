@@ -48,9 +48,18 @@ def build(core: CoreClient, clock: Clock, entries: Sequence[pages.Entry]) -> Das
 def _layout() -> Any:
     brand = dcc.Link([html.Span(className="mark"), html.Span("observe")], href="/", className="brand", title="Overview")
     burger = dmc.Burger(id="burger", size="sm", hiddenFrom="md", opened=False, **cards.aria("Navigation"))
-    theme = html.Button(cards.icon("theme"), id="theme-toggle", className="icon-button", title="Dark or light", **cards.aria("Switch between dark and light"))
+    theme = html.Button(
+        cards.icon("theme"),
+        id="theme-toggle",
+        className="icon-button",
+        title="Dark or light",
+        **cards.aria("Switch between dark and light"),
+    )
     left = html.Div([burger, brand, html.Span(id="crumb", className="crumb")], className="header-left")
-    right = html.Div([html.Div(id="filters", className="filters wide"), html.Div("…", id="age", className="age"), theme], className="header-right")
+    right = html.Div(
+        [html.Div(id="filters", className="filters wide"), html.Div("…", id="age", className="age"), theme],
+        className="header-right",
+    )
     skeleton = cards.skeleton([(12, 120), *[(3, 132)] * 4, (7, 320), (5, 320)])
     main = [html.Div(id="filters-narrow", className="filters narrow"), html.Div(skeleton, id="page")]
     shell = dmc.AppShell(
@@ -66,10 +75,18 @@ def _layout() -> Any:
         dcc.Location(id="url", refresh=False), dcc.Store(id="theme", storage_type="local"), dcc.Store(id="look"),
         dcc.Store(id="beat", data=""), dcc.Interval(id="tick", interval=TICK_MS),
     ]  # fmt: skip
-    return dmc.MantineProvider([*stores, html.A("Skip to content", href="#main", className="skip"), shell], id="mantine", theme=_THEME)
+    return dmc.MantineProvider(
+        [*stores, html.A("Skip to content", href="#main", className="skip"), shell], id="mantine", theme=_THEME
+    )
 
 
-_THEME = {"primaryColor": "blue", "defaultRadius": "md", "fontFamily": "inherit", "respectReducedMotion": True, "cursorType": "pointer"}
+_THEME = {
+    "primaryColor": "blue",
+    "defaultRadius": "md",
+    "fontFamily": "inherit",
+    "respectReducedMotion": True,
+    "cursorType": "pointer",
+}
 
 
 def _params(path_parts: Mapping[str, str], search: str | None, theme: str, now: datetime) -> dict[str, str]:
@@ -82,7 +99,13 @@ def _data_callbacks(app: Dash, core: CoreClient, clock: Clock, entries: Sequence
         at = clock.now()  # whole ten seconds, so that pages opened together ask the same questions
         return at - timedelta(seconds=at.second % 10, microseconds=at.microsecond) + timedelta(seconds=10)
 
-    @app.callback(Output("page", "children"), Input("url", "pathname"), Input("url", "search"), Input("look", "data"), Input("beat", "data"))
+    @app.callback(
+        Output("page", "children"),
+        Input("url", "pathname"),
+        Input("url", "search"),
+        Input("look", "data"),
+        Input("beat", "data"),
+    )
     def draw(path: str, search: str, look: str | None, _beat: str) -> Any:
         found = pages.find(entries, path or "/")
         if not look or found is None:
@@ -103,9 +126,20 @@ def _data_callbacks(app: Dash, core: CoreClient, clock: Clock, entries: Sequence
         name = found[1].get("name", "") if found else ""
         known = _known(core, view)
         filters = navigation.filters(view, path or "/", known["cluster"])
-        return navigation.sidebar(entries, path or "/", view, known), filters, filters, name or (found[0].title if found else "")
+        return (
+            navigation.sidebar(entries, path or "/", view, known),
+            filters,
+            filters,
+            name or (found[0].title if found else ""),
+        )
 
-    @app.callback(Output("age", "children"), Output("age", "className"), Output("beat", "data"), Input("tick", "n_intervals"), State("beat", "data"))
+    @app.callback(
+        Output("age", "children"),
+        Output("age", "className"),
+        Output("beat", "data"),
+        Input("tick", "n_intervals"),
+        State("beat", "data"),
+    )
     def tick(_n: int | None, beat: str) -> Any:
         try:
             mark = core.pulse(ctx.cookies.get(COOKIE, ""))
@@ -136,9 +170,22 @@ def _browser_callbacks(app: Dash) -> None:
     def mine(name: str) -> ClientsideFunction:
         return ClientsideFunction("observe", name)
 
-    clientside(mine("toggleTheme"), Output("theme", "data"), Input("theme-toggle", "n_clicks"), State("look", "data"), prevent_initial_call=True)
+    clientside(
+        mine("toggleTheme"),
+        Output("theme", "data"),
+        Input("theme-toggle", "n_clicks"),
+        State("look", "data"),
+        prevent_initial_call=True,
+    )
     clientside(mine("look"), Output("look", "data"), Output("mantine", "forceColorScheme"), Input("theme", "data"))
-    clientside(mine("toggleNav"), Output("shell", "navbar"), Output("burger", "opened"), Input("burger", "opened"), Input("url", "pathname"), State("shell", "navbar"))
+    clientside(
+        mine("toggleNav"),
+        Output("shell", "navbar"),
+        Output("burger", "opened"),
+        Input("burger", "opened"),
+        Input("url", "pathname"),
+        State("shell", "navbar"),
+    )
     clientside(
         mine("brush"), Output("url", "search"), Input({"type": "brush", "index": ALL}, "relayoutData"), State("url", "search"), prevent_initial_call=True,
     )  # fmt: skip

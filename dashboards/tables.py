@@ -58,7 +58,12 @@ def csv_button(name: str) -> Any:
 
 
 def _column(column: Column) -> dict[str, Any]:
-    held: dict[str, Any] = {"field": column.name, "headerName": column.heading, "width": column.width, "headerTooltip": column.hint or column.heading}
+    held: dict[str, Any] = {
+        "field": column.name,
+        "headerName": column.heading,
+        "width": column.width,
+        "headerTooltip": column.hint or column.heading,
+    }
     if column.sort:
         held["sort"] = column.sort
     if column.draw in ("state", "budget", "model", "incident"):

@@ -53,7 +53,15 @@ select label, seconds, n, bad, p / (1 - $objective) as burn,
   (p + 1.92 / m + 1.96 * sqrt(p * (1 - p) / m + 0.9604 / (m * m))) / (1 + 3.84 / m) / (1 - $objective) as high
 from e order by seconds
 """
-THRESHOLDS = {"5m": 14.4, "1h": 14.4, "30m": 6.0, "6h": 6.0, "2h": 3.0, "1d": 3.0, "3d": 1.0}  # of a 30 d window, SRE Workbook
+THRESHOLDS = {
+    "5m": 14.4,
+    "1h": 14.4,
+    "30m": 6.0,
+    "6h": 6.0,
+    "2h": 3.0,
+    "1d": 3.0,
+    "3d": 1.0,
+}  # of a 30 d window, SRE Workbook
 SMALLEST_BURN = 0.05  # left end of the log axis
 
 
@@ -67,7 +75,13 @@ def totals(read: Reader, view: Scope, model: str, declared: Mapping[str, Any]) -
     minutes = (view.end - view.start).total_seconds() / 60
     limit = declared.get("target_cost_per_1k_tokens_usd")
     cost = row["usd"] / row["tokens"] * 1e6 if row["tokens"] else None
-    dear = None if not limit or cost is None else Badge("ok", "in envelope") if cost <= limit * 1000 else Badge("ticket", "over")
+    dear = (
+        None
+        if not limit or cost is None
+        else Badge("ok", "in envelope")
+        if cost <= limit * 1000
+        else Badge("ticket", "over")
+    )
     few = Badge("unknown", "too few") if row["n"] < 100 else None
     return [
         cards.stat("Requests", words.count(row["n"]), _pace(row["n"] / minutes), few, "", query),
@@ -93,19 +107,43 @@ def over_time_card(read: Reader, view: Scope, model: str, span: int = 7) -> Any:
     """Requests and failures above, time to first token below, on one time axis with every change."""
     params: dict[str, Value] = {**view.params, "model": model}
     frame = read(OVER_TIME, params)
-    title, sub, query = "Traffic and latency", "requests and failures a minute; time to first token", Query(OVER_TIME, params)
+    title, sub, query = (
+        "Traffic and latency",
+        "requests and failures a minute; time to first token",
+        Query(OVER_TIME, params),
+    )
     if frame.height < 2:
-        return cards.card(title, cards.empty("No requests in this range", "Choose a longer range, or check the gateway's exporter.", 260), sub=sub, sql=[query], span=span)
+        return cards.card(
+            title,
+            cards.empty("No requests in this range", "Choose a longer range, or check the gateway's exporter.", 260),
+            sub=sub,
+            sql=[query],
+            span=span,
+        )
     frame = figures.dense(frame, view.start, view.end, view.bucket_s, ("per_minute", "errors", "retries"))
     figure = _over_time(frame, view, changes.read_changes(read, view, model))
-    return cards.card(title, cards.graph(figure, 300, f"Traffic and latency of {model} over time", brush="traffic"), sub=sub, sql=[query], span=span)
+    return cards.card(
+        title,
+        cards.graph(figure, 300, f"Traffic and latency of {model} over time", brush="traffic"),
+        sub=sub,
+        sql=[query],
+        span=span,
+    )
 
 
 def _over_time(frame: pl.DataFrame, view: Scope, marked: pl.DataFrame) -> figures.Figure:
     p = palette(view.theme)
     x = figures.instants(frame["epoch"] + view.bucket_s / 2)
     data = [
-        figures.line(x, figures.typed(frame["per_minute"]), "requests", p.series[0], fill="tozeroy", fillcolor=faint(p.series[0], 0.12), hovertemplate="%{y:.3s}/min"),
+        figures.line(
+            x,
+            figures.typed(frame["per_minute"]),
+            "requests",
+            p.series[0],
+            fill="tozeroy",
+            fillcolor=faint(p.series[0], 0.12),
+            hovertemplate="%{y:.3s}/min",
+        ),
         figures.line(x, figures.typed(frame["errors"]), "failed", p.page, hovertemplate="%{y:.3s}/min"),
         figures.line(x, figures.typed(frame["p50"]), "TTFT p50", p.series[2], yaxis="y2", hovertemplate="%{y:.3s}s"),
         figures.line(x, figures.typed(frame["p95"]), "TTFT p95", p.series[1], yaxis="y2", hovertemplate="%{y:.3s}s"),
@@ -122,12 +160,35 @@ def _over_time(frame: pl.DataFrame, view: Scope, marked: pl.DataFrame) -> figure
 def burns_card(read: Reader, view: Scope, slo: Slo, span: int = 5) -> Any:
     """The burn of every window with its interval, against the tier that would page or open a ticket."""
     row = slo.row
-    params: dict[str, Value] = {"measure": f"{row['model']}/slo/{row['slo']}", "at": row["at"], "objective": row["objective"], "phi": max(1.0, float(row["phi"] or 1.0))}
+    params: dict[str, Value] = {
+        "measure": f"{row['model']}/slo/{row['slo']}",
+        "at": row["at"],
+        "objective": row["objective"],
+        "phi": max(1.0, float(row["phi"] or 1.0)),
+    }
     frame = read(BURNS, params)
-    title, sub, query = "Burn by window", "× the even spend, 95 % interval; bar = the tier's threshold", Query(BURNS, params)
+    title, sub, query = (
+        "Burn by window",
+        "× the even spend, 95 % interval; bar = the tier's threshold",
+        Query(BURNS, params),
+    )
     if frame.is_empty() or row["state"] == "too_few":
-        return cards.card(title, cards.empty(f"{words.count(row['total'])} requests: too few to judge", "", 260), sub=sub, mark=Badge("unknown", "too few"), sql=[query], span=span)
-    return cards.card(title, cards.graph(_burns(frame, view), 300, f"Burn by window of {slo.name}"), sub=sub, mark=slo.badge(view.now), sql=[query], span=span)
+        return cards.card(
+            title,
+            cards.empty(f"{words.count(row['total'])} requests: too few to judge", "", 260),
+            sub=sub,
+            mark=Badge("unknown", "too few"),
+            sql=[query],
+            span=span,
+        )
+    return cards.card(
+        title,
+        cards.graph(_burns(frame, view), 300, f"Burn by window of {slo.name}"),
+        sub=sub,
+        mark=slo.badge(view.now),
+        sql=[query],
+        span=span,
+    )
 
 
 def _burns(frame: pl.DataFrame, view: Scope) -> figures.Figure:
@@ -135,8 +196,24 @@ def _burns(frame: pl.DataFrame, view: Scope) -> figures.Figure:
     labels = frame["label"].to_list()
     burn = frame["burn"].clip(SMALLEST_BURN)
     over = [b >= THRESHOLDS[label] for b, label in zip(frame["burn"], labels, strict=True)]
-    error = {"type": "data", "symmetric": False, "array": figures.typed(frame["high"].clip(SMALLEST_BURN) - burn), "arrayminus": figures.typed(burn - frame["low"].clip(SMALLEST_BURN)), "thickness": 2, "width": 0, "color": p.dim}
-    tiers = {"type": "scatter", "mode": "markers", "x": [THRESHOLDS[label] for label in labels], "y": labels, "marker": {"symbol": "line-ns", "size": 18, "line": {"width": 2, "color": p.ticket}}, "name": "threshold", "hovertemplate": "threshold %{x}×<extra></extra>"}
+    error = {
+        "type": "data",
+        "symmetric": False,
+        "array": figures.typed(frame["high"].clip(SMALLEST_BURN) - burn),
+        "arrayminus": figures.typed(burn - frame["low"].clip(SMALLEST_BURN)),
+        "thickness": 2,
+        "width": 0,
+        "color": p.dim,
+    }
+    tiers = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [THRESHOLDS[label] for label in labels],
+        "y": labels,
+        "marker": {"symbol": "line-ns", "size": 18, "line": {"width": 2, "color": p.ticket}},
+        "name": "threshold",
+        "hovertemplate": "threshold %{x}×<extra></extra>",
+    }
     dots = {
         "type": "scatter", "mode": "markers+text", "x": figures.typed(burn), "y": labels, "error_x": error, "name": "burn", "textposition": "top center",
         "text": [f"{words.number(b, 2)}×" for b in frame["burn"]], "textfont": {"size": 11}, "hoverinfo": "skip", "cliponaxis": False,
@@ -144,8 +221,27 @@ def _burns(frame: pl.DataFrame, view: Scope) -> figures.Figure:
     }  # fmt: skip
     ticks = [0.1, 1, 10, 100]
     top = max(40.0, float(frame["high"].max() or 1) * 1.5)  # type: ignore[arg-type]
-    xaxis = {"type": "log", "range": [-1.301, len(f"{top:.0f}") - 1 + 0.35], "tickvals": ticks, "ticktext": [f"{t}×" for t in ticks], "showgrid": True}
-    return figures.figure([tiers, dots], view.theme, xaxis=xaxis, yaxis={"type": "category", "autorange": "reversed", "showgrid": False, "categoryarray": labels, "categoryorder": "array"}, margin={"l": 36, "r": 12, "t": 16, "b": 26}, showlegend=False)
+    xaxis = {
+        "type": "log",
+        "range": [-1.301, len(f"{top:.0f}") - 1 + 0.35],
+        "tickvals": ticks,
+        "ticktext": [f"{t}×" for t in ticks],
+        "showgrid": True,
+    }
+    return figures.figure(
+        [tiers, dots],
+        view.theme,
+        xaxis=xaxis,
+        yaxis={
+            "type": "category",
+            "autorange": "reversed",
+            "showgrid": False,
+            "categoryarray": labels,
+            "categoryorder": "array",
+        },
+        margin={"l": 36, "r": 12, "t": 16, "b": 26},
+        showlegend=False,
+    )
 
 
 def cost_card(read: Reader, view: Scope, model: str, declared: Mapping[str, Any], span: int = 5) -> Any:
@@ -156,14 +252,30 @@ def cost_card(read: Reader, view: Scope, model: str, declared: Mapping[str, Any]
     limit = declared.get("target_cost_per_1k_tokens_usd")
     sub = f"envelope {words.dollars(limit * 1000)}" if limit else "no envelope declared in the ModelSpec"
     if frame.height < 2:
-        return cards.card(title, cards.empty("No request with a known price", "Prices come from the gateway.", 260), sub=sub, sql=[query], span=span)
+        return cards.card(
+            title,
+            cards.empty("No request with a known price", "Prices come from the gateway.", 260),
+            sub=sub,
+            sql=[query],
+            span=span,
+        )
     p = palette(view.theme)
     frame = figures.dense(frame, view.start, view.end, view.bucket_s)
     x = figures.instants(frame["epoch"] + view.bucket_s / 2)
-    data = [figures.line(x, figures.typed(frame["usd_per_million"]), "USD per 1 M tokens", p.series[0], hovertemplate="$%{y:.2f} at %{x|%H:%M}<extra></extra>")]
+    data = [
+        figures.line(
+            x,
+            figures.typed(frame["usd_per_million"]),
+            "USD per 1 M tokens",
+            p.series[0],
+            hovertemplate="$%{y:.2f} at %{x|%H:%M}<extra></extra>",
+        )
+    ]
     shape_notes = [figures.level(limit * 1000, f"envelope {words.dollars(limit * 1000)}", p.ticket)] if limit else []
     figure = figures.figure(
         data, view.theme, xaxis=figures.time_axis(view.start, view.end), yaxis={"tickprefix": "$", "rangemode": "tozero", "nticks": 5, "tickformat": ".2f"},
         shapes=[s for s, _ in shape_notes], annotations=[n for _, n in shape_notes], margin={"l": 52, "r": 10, "t": 8, "b": 34}, showlegend=False,
     )  # fmt: skip
-    return cards.card(title, cards.graph(figure, 300, f"Cost of {model} over time", brush="cost"), sub=sub, sql=[query], span=span)
+    return cards.card(
+        title, cards.graph(figure, 300, f"Cost of {model} over time", brush="cost"), sub=sub, sql=[query], span=span
+    )

@@ -19,14 +19,12 @@ from numpy.typing import NDArray
 
 from detectors.noise import Noise, inverse, whiten
 from detectors.noise import fit as fit_noise
+from detectors.slots import DAY_S
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 COLUMNS: Final = 10  # intercept, weekend, 4 daily harmonics
-DAY_S: Final = 86_400
-HOUR_S: Final = 3_600
-HISTORY_S: Final = 28 * DAY_S
 LONG_S: Final = 13 * DAY_S  # from here on 4 harmonics, before 3
 LEAST: Final = 24  # windows with rows below which nothing is fitted
 _HUBER: Final = 2.5

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from detectors import baseline, budget, surprise
 from detectors.evidence import Cusum, Seen
 from detectors.noise import Noise
+from detectors.slots import HOUR_S
 from observe.schema import Json
 
 Floats = NDArray[np.float64]
@@ -161,7 +162,7 @@ class _Learnt:
 
 def _per_window(noise: Noise, window_s: int) -> Noise:
     """Hourly noise as noise per judged window: the process is the same, its memory is per window."""
-    rho = np.where(noise.rho > 0, noise.rho ** (window_s / baseline.HOUR_S), 0.0)
+    rho = np.where(noise.rho > 0, noise.rho ** (window_s / HOUR_S), 0.0)
     return Noise(noise.phi, rho, noise.tau2)
 
 

@@ -92,12 +92,13 @@ def rates(summaries: pl.DataFrame, score: str) -> dict[str, tuple[Ints, Floats, 
     trials = pl.col("n") + pl.col("missing") if missing else pl.col("n")
     rows = summaries.select("measure", "ts", x=x.cast(pl.Float64), n=trials.cast(pl.Float64)).sort("measure", "ts")
     return {
-        part["measure"][0]: (_seconds(part["ts"]), part["x"].to_numpy(), part["n"].to_numpy())
+        part["measure"][0]: (seconds(part["ts"]), part["x"].to_numpy(), part["n"].to_numpy())
         for part in rows.partition_by("measure", maintain_order=True)
     }
 
 
-def _seconds(ts: pl.Series) -> Ints:
+def seconds(ts: pl.Series) -> Ints:
+    """Whole seconds since 1970 of a column of instants."""
     import polars as pl
 
     found: Ints = ts.cast(pl.Datetime("us")).to_physical().to_numpy() // _MICROS
@@ -105,7 +106,7 @@ def _seconds(ts: pl.Series) -> Ints:
 
 
 def _scored(part: pl.DataFrame, binning: Binning) -> Series:
-    ts = _seconds(part["ts"])
+    ts = seconds(part["ts"])
     counts = part["counts"].explode().to_numpy().reshape(ts.size, -1)
     if np.any(ts[1:] == ts[:-1]):  # late deltas: added as whole numbers, so their order is no matter
         distinct, where = np.unique(ts, return_inverse=True)

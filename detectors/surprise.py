@@ -104,7 +104,7 @@ def knots(e: Floats) -> Floats:
         upper, lower = ndtr(-z) < share, ndtr(z) < share
         found[upper] = _pareto(e, size, ndtr(-z[upper]) / share)
         found[lower] = -_pareto(-e[::-1], size, ndtr(z[lower]) / share)
-    return np.maximum.accumulate(found) + 1e-9 * np.arange(KNOTS)
+    return np.maximum.accumulate(found) + 1e-6 * np.arange(KNOTS)
 
 
 def _pareto(e: Floats, size: int, share: Floats) -> Floats:

@@ -10,6 +10,7 @@ import logging
 import os
 import secrets
 import threading
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -22,10 +23,9 @@ from observe.app.intake import Intake
 from observe.app.people import People
 from observe.app.publishing import published
 from observe.app.pulling import Puller, pulls
-from observe.app.stages import Stages
+from observe.app.stages import QUICK, SLOW, Stages
 from observe.app.tokens import StoredTokens
 from observe.clock import Clock, WallClock
-from observe.errors import ObserveError
 from observe.registry import check_wings
 from observe.sqlworker import SqlWorker
 from observe.store import Store
@@ -53,23 +53,27 @@ class Core:
         access = Access(StoredTokens(self.store), config.site.server.auth)
         self.face_key = secrets.token_urlsafe(32)
         self.intake = Intake(self.store, self.clock, self.telemetry, config)
-        self.detecting = Detecting()
-        self.stages = Stages(config, self.store, self.detecting, self.telemetry)
+        self.stages = Stages(config, self.store, self.telemetry)
+        self._quick, self._slow = Detecting(), Detecting()
         self.delivering = Delivering(config, self.store, self.clock, self.telemetry)
         self.puller = Puller(pulls(config.site.collectors), self.intake, self.store, self.clock)
         path = config.site.store.path
         self.sql = SqlWorker([path / "lake", path / "snapshot"])
         self.people = People(self.store, access, self.sql, self.clock)
         self.new_admin_token = self._first_admin(access)
-        children = [Child("detect", ["observe.app.detecting"], nice=10, pass_fds=self.detecting.channel)]
+        children = [
+            Child("detect", ["observe.app.detecting"], nice=10, pass_fds=self._quick.channel),
+            Child("detect-slow", ["observe.app.detecting"], nice=12, pass_fds=self._slow.channel),
+        ]
         if face:
             children.append(self._face())
         self.supervisor = Supervisor(children, lambda name: self.telemetry.children.labels(name).inc())
         self.ready = threading.Event()
         self._stop = threading.Event()
         self._threads = [
-            threading.Thread(target=self._beat, name="stages", daemon=True),
-            threading.Thread(target=self._housekeeping, name="housekeeping", daemon=True),
+            threading.Thread(target=self._beat, args=("stages", TICK_S, self._tick), name="stages", daemon=True),
+            threading.Thread(target=self._beat, args=("stages-slow", TICK_S, self._tick_slow), name="stages-slow", daemon=True),
+            threading.Thread(target=self._beat, args=("seal", SEAL_S, self._housekeeping), name="housekeeping", daemon=True),
         ]
 
     def _first_admin(self, access: Access) -> str | None:
@@ -122,19 +126,26 @@ class Core:
         self.store.close()
         self.telemetry.close()
 
-    def _beat(self) -> None:
-        while not self._stop.is_set():
+    def _beat(self, name: str, every_s: float, run: Callable[[], None]) -> None:
+        """Run something again and again; whatever goes wrong is told, counted, and tried again."""
+        pause = 0.0 if name != "seal" else every_s
+        while not self._stop.wait(pause):
             started = monotonic()
-            self.stages.tick(self.clock.now())
-            self._stop.wait(max(0.1, TICK_S - (monotonic() - started)))
+            try:
+                run()
+            except Exception:  # noqa: BLE001 - the supervisor loop: told, counted, tried again
+                self.telemetry.stage_errors.labels(name).inc()
+                _LOG.exception("event=stage_failed stage=%s", name)
+            pause = max(0.1, every_s - (monotonic() - started))
+
+    def _tick(self) -> None:
+        self.stages.tick(QUICK, self._quick, self.clock.now())
+
+    def _tick_slow(self) -> None:
+        self.stages.detect(SLOW, self._slow, self.clock.now())
 
     def _housekeeping(self) -> None:
-        while not self._stop.wait(SEAL_S):
-            try:
-                with self.telemetry.stage("seal"):
-                    self.store.seal(self.clock.now())
-                with self.telemetry.stage("retain"):
-                    self.store.retain(self.clock.now(), {t: timedelta(days=d) for t, d in RETAIN.items()})
-            except ObserveError as error:
-                self.telemetry.stage_errors.labels("seal").inc()
-                _LOG.warning("event=stage_failed stage=seal error=%s", error)
+        with self.telemetry.stage("seal"):
+            self.store.seal(self.clock.now())
+        with self.telemetry.stage("retain"):
+            self.store.retain(self.clock.now(), {t: timedelta(days=d) for t, d in RETAIN.items()})

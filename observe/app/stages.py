@@ -35,7 +35,9 @@ _LOG = logging.getLogger("observe.stages")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FRAME_LATENESS: Final = timedelta(seconds=30)  # GPU samples; ARCHITECTURE section 3, Time
 _FRAME_HISTORY: Final = timedelta(hours=24)  # what gauge and imbalance may look back
-_ORDER: Final = ("burn", "silence", "imbalance", "gauge", "rate", "level")  # quick ones first
+QUICK: Final = ("burn", "silence", "imbalance", "gauge")  # seconds matter
+SLOW: Final = ("rate", "level")  # fit noise models; a day's refit must not hold up a page
+_CATCH_UP: Final = timedelta(days=2)  # how far back a quick level stream begins on an imported past
 _FRAMES: Final[Mapping[str, tuple[str, ...]]] = {"imbalance": ("gpu_5m",), "gauge": ("gpu_5m", "queue_5m")}
 
 
@@ -45,19 +47,23 @@ def floor(at: datetime, seconds: int) -> datetime:
 
 
 class Stages:
-    """One tick runs every stage once over all that has come since."""
+    """Each call runs its stages once over all that has come since; a stage that fails is counted, the others go on."""
 
-    def __init__(self, config: Config, store: Store, detecting: Detecting, telemetry: Telemetry) -> None:
-        self._config, self._store, self._detecting, self._telemetry = config, store, detecting, telemetry
+    def __init__(self, config: Config, store: Store, telemetry: Telemetry) -> None:
+        self._config, self._store, self._telemetry = config, store, telemetry
 
-    def tick(self, now: datetime) -> None:
-        """Summarise, detect, decide; a stage that fails is counted and the others go on."""
+    def tick(self, detectors: Sequence[str], detecting: Detecting, now: datetime) -> None:
+        """Summarise, ask these detectors, decide."""
         self._attempt("summarise", lambda: self._summarise(now))
-        monitors = self._monitors()
-        for detector in _ORDER:
-            group = [m for m in monitors if m.detector == detector]
-            self._attempt(f"detect.{detector}", lambda d=detector, g=group: self._detect(d, g, now))  # type: ignore[misc]
+        self.detect(detectors, detecting, now)
         self._attempt("decide", lambda: self._decide(now))
+
+    def detect(self, detectors: Sequence[str], detecting: Detecting, now: datetime) -> None:
+        """Ask these detectors about every window that has closed; may run beside `tick` with others."""
+        monitors = self._monitors()
+        for detector in detectors:
+            group = [m for m in monitors if m.detector == detector]
+            self._attempt(f"detect.{detector}", lambda g=group: self._detect(detecting, g, now))  # type: ignore[misc]
 
     def _attempt(self, stage: str, run: object) -> None:
         try:
@@ -79,12 +85,13 @@ class Stages:
 
     # --- detect ---------------------------------------------------------------------------------
 
-    def _detect(self, detector: str, monitors: Sequence[Monitor], now: datetime) -> None:
+    def _detect(self, detecting: Detecting, monitors: Sequence[Monitor], now: datetime) -> None:
         if not monitors:
             return
+        detector = monitors[0].detector
         closed = self._closed(monitors, now)
         judged = self._store.judged_until()
-        first = self._first(detector, [m for m in monitors if m.monitor_id not in judged], now)
+        first = self._first([m for m in monitors if m.monitor_id not in judged], now)
         spans: dict[Window, list[Monitor]] = defaultdict(list)
         for monitor in monitors:
             start = judged.get(monitor.monitor_id) or first.get(monitor.monitor_id)
@@ -92,7 +99,8 @@ class Stages:
             if start is not None and end > start:
                 spans[Window(start, end)].append(monitor)
         for window, group in sorted(spans.items(), key=lambda item: item[0].start):
-            self._commit(detector, group, window, self._ask(detector, group, window, now), now)
+            found = detecting.detect(detector, self._evidence(detector, group, window, now))
+            self._commit(detector, group, window, found, now)
 
     def _closed(self, monitors: Iterable[Monitor], now: datetime) -> dict[str, datetime]:
         until = summaries.closed_until(self._store)
@@ -101,20 +109,24 @@ class Stages:
             for m in monitors
         }
 
-    def _first(self, detector: str, monitors: Sequence[Monitor], now: datetime) -> dict[str, datetime]:
-        """Where a monitor that has never judged begins: at its first summary, or with the fleet's recent past."""
+    def _first(self, monitors: Sequence[Monitor], now: datetime) -> dict[str, datetime]:
+        """Where monitors that have never judged begin.
+
+        A drift question begins where its reference ends, for the reference is what it is judged by; its
+        quick stream at most two days ago, the hourly one judges the past. Others begin at their first
+        summary, those without summaries with the fleet's recent past.
+        """
         if not monitors:
             return {}
         rows = self._store.read(
-            "select measure, min(ts) as ts from summary where list_contains($m, measure) group by measure",
+            "select measure, min(s.ts) as begun, max(reference_to) as referred, max(s.ts) as newest"
+            " from summary s left join binning using (binning_id) where list_contains($m, measure) group by measure",
             {"m": sorted({m.measure for m in monitors if m.measure})},
         )
-        begun = dict(rows.iter_rows())
-        recent = floor(now - (_FRAME_LATENESS if detector == "silence" else _FRAME_HISTORY), 300) - timedelta(seconds=300)
-        starts = {m.monitor_id: begun.get(m.measure) if m.measure else recent for m in monitors}
-        return {m.monitor_id: floor(s, m.window_s) for m in monitors if (s := starts[m.monitor_id]) is not None}
+        spans = {measure: times for measure, *times in rows.iter_rows()}
+        return {m.monitor_id: floor(start, m.window_s) for m in monitors if (start := _begin(m, spans.get(m.measure), now))}
 
-    def _ask(self, detector: str, monitors: Sequence[Monitor], window: Window, now: datetime) -> Detected:
+    def _evidence(self, detector: str, monitors: Sequence[Monitor], window: Window, now: datetime) -> Evidence:
         state = self._store.state([m.monitor_id for m in monitors])
         module = plugin("observe.detectors", detector)
         since = min(module.since(m, state.get(m.monitor_id, {}), window) for m in monitors)
@@ -125,10 +137,7 @@ class Stages:
             {"m": measures, "from": since, "to": window.end},
             Window(since, window.end),
         )
-        evidence = Evidence(
-            tuple(monitors), window, rows, self._binnings(rows), state, self._frames(detector, window, since, now)
-        )
-        return self._detecting.detect(detector, evidence)
+        return Evidence(tuple(monitors), window, rows, self._binnings(rows), state, self._frames(detector, window, since, now))
 
     def _binnings(self, rows: pl.DataFrame) -> Mapping[str, Binning]:
         ids = rows["binning_id"].drop_nulls().unique().to_list()
@@ -206,3 +215,14 @@ class Stages:
             {"from": min(onsets) - timedelta(hours=6), "to": max(onsets) + timedelta(hours=1)},
         )
         return nouns(ChangeEvent, rows)
+
+
+def _begin(monitor: Monitor, span: Sequence[datetime | None] | None, now: datetime) -> datetime | None:
+    if not monitor.measure:
+        recent = _FRAME_LATENESS if monitor.detector == "silence" else _FRAME_HISTORY
+        return now - recent - timedelta(seconds=300)
+    begun, referred, newest = span or (None, None, None)
+    if begun is None or newest is None or monitor.detector != "level":
+        return begun
+    start = min(referred, newest) if referred else begun
+    return max(start, newest - _CATCH_UP) if monitor.params.get("fast") else start

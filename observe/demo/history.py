@@ -12,9 +12,21 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from observe.demo.world import FLEET, LLMS, THERMAL_SLOWDOWN, Floats, Gpu, Llm, Plan, amount, arrivals, ttft, utilisation
+from observe.demo.world import (
+    FLEET,
+    LLMS,
+    THERMAL_SLOWDOWN,
+    Floats,
+    Gpu,
+    Llm,
+    Plan,
+    amount,
+    arrivals,
+    ttft,
+    utilisation,
+)
 
-PREDICTION_DAYS: Final = 28
+PREDICTION_DAYS: Final = 21
 ATTEMPT_DAYS: Final = 3
 GPU_HOURS: Final = 6
 GPU_EVERY_S: Final = 15
@@ -27,7 +39,7 @@ def _times(t: Floats) -> pl.Series:
 
 
 def predictions(plan: Plan, seed: int = 7) -> pl.DataFrame:
-    """28 days of `fraud`: amount (EUR), items, account age (d), country, device trust (1 % missing)."""
+    """21 days of `fraud`: amount (EUR), items, account age (d), country, device trust (1 % missing)."""
     rng = np.random.default_rng(seed)
     end = plan.now.timestamp()
     t = arrivals(PREDICTIONS_PER_S, end - PREDICTION_DAYS * 86_400, end, rng)

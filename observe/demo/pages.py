@@ -78,7 +78,7 @@ def serve_pages(port: int, pages: Mapping[str, Callable[[], str]]) -> ThreadingH
     """A server of these pages on loopback; the caller runs and closes it."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 - the name http.server asks for
+        def do_GET(self) -> None:
             page = pages.get(self.path)
             body = page().encode() if page else b"no such exporter\n"
             self.send_response(200 if page else 404)
@@ -87,7 +87,7 @@ def serve_pages(port: int, pages: Mapping[str, Callable[[], str]]) -> ThreadingH
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name http.server asks for
+        def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
 
     return ThreadingHTTPServer(("127.0.0.1", port), Handler)

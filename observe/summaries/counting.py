@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -36,6 +36,11 @@ class Grid:
         """Which window each instant falls in, (n,) integers 0..size-1."""
         first = int(self.start.timestamp()) * 1_000_000
         return (ts.cast(pl.Datetime("us")).to_physical().to_numpy() - first) // (self.window_s * 1_000_000)
+
+    def starts(self, windows: Ints) -> pl.Series:
+        """When windows begin."""
+        first, length = int(self.start.timestamp()) * 1_000_000, self.window_s * 1_000_000
+        return pl.Series(first + windows * length).cast(pl.Datetime("us", "UTC"))
 
 
 def count(rows: pl.DataFrame, grid: Grid, binnings: Sequence[Binning], threads: int = 1) -> pl.DataFrame:
@@ -159,19 +164,17 @@ def _levels(values: pl.Series, w: Ints, size: int, binning: Binning) -> _Counted
 def _frame(c: _Counted, grid: Grid, binning: Binning, rows: Ints) -> pl.DataFrame:
     """The windows that have rows, as rows of table `summary`."""
     has = np.flatnonzero(rows > 0)
-    at = [grid.start + timedelta(seconds=int(i) * grid.window_s) for i in has]
-    counts = pl.Series(c.counts[has])
-    columns: dict[str, Any] = {
-        "ts": pl.Series(at, dtype=SCHEMA["ts"]), "n": c.counts[has].sum(axis=1),
-        "counts": counts.cast(SCHEMA["counts"]) if counts.len() else pl.Series([], dtype=SCHEMA["counts"]),
-        "missing": c.missing[has], "nan": c.nan[has], "inf": c.inf[has], "zero": c.zero[has],
-        "low": pl.Series(c.low[has], nan_to_null=True), "high": pl.Series(c.high[has], nan_to_null=True),
-        "value_sum": pl.Series(c.total[has], nan_to_null=True),
+    counts = pl.Series(c.counts[has]).cast(SCHEMA["counts"])
+    n = (rows - c.missing - c.nan - c.inf)[has]
+    nowhere = pl.repeat(None, has.size, dtype=pl.Int64, eager=True)
+    text = {
+        "measure": f"{binning.model}/{binning.source_table}/{binning.feature}", "model": binning.model, "binning_id": binning.binning_id,
     }  # fmt: skip
-    measure = f"{binning.model}/{binning.source_table}/{binning.feature}"
-    return pl.DataFrame(columns).select(
-        "ts", pl.lit(grid.window_s, pl.Int64).alias("window_s"), pl.lit(measure).alias("measure"),
-        pl.lit(binning.model).alias("model"), pl.lit(binning.binning_id).alias("binning_id"), "n",
-        pl.lit(None, pl.Int64).alias("events"), "counts", "missing", "nan", "inf", "zero", "low", "high", "value_sum",
-        pl.lit(False).alias("late"),
-    )  # fmt: skip
+    same = {name: pl.repeat(value, has.size, dtype=pl.String, eager=True) for name, value in text.items()}
+    return pl.DataFrame({
+        "ts": grid.starts(has), "window_s": pl.repeat(grid.window_s, has.size, dtype=pl.Int64, eager=True),
+        "measure": same["measure"], "model": same["model"], "binning_id": same["binning_id"], "n": n, "events": nowhere,
+        "counts": counts, "missing": c.missing[has], "nan": c.nan[has], "inf": c.inf[has], "zero": c.zero[has],
+        "low": pl.Series(c.low[has], nan_to_null=True), "high": pl.Series(c.high[has], nan_to_null=True),
+        "value_sum": pl.Series(c.total[has], nan_to_null=True), "late": pl.repeat(False, has.size, dtype=pl.Boolean, eager=True),
+    })  # fmt: skip

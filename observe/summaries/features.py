@@ -27,6 +27,7 @@ FIRST_ROWS: Final = 10_000
 PINNED: Final = timedelta(days=14)  # a reference this long is preferred once it exists
 _SAMPLE: Final = 400_000  # rows quantiles are taken from at most
 _CHUNK_ROWS: Final = 262_144  # rows read at a time
+_MANY: Final = 50_000  # rows from which a second thread pays
 _CHUNK_CELLS: Final = 4_000_000  # bins of all windows and features of one read, at most
 _OK: Final = {"attempts": " and status = 'ok'", "predictions": ""}  # what failed has no tokens and no answer
 
@@ -164,7 +165,8 @@ def summarise(store: Rows, source: Source, binnings: Sequence[Binning], span: Wi
     for part in _parts(store, source, counted, span):
         rows = store.read(sql, {**source.params, "from": part.start, "to": part.end}, part)
         rows.columns = ["ts", *(b.feature for b in counted)]
-        yield count(rows, Grid(part.start, source.window_s, int(part.length.total_seconds()) // source.window_s), counted)
+        grid = Grid(part.start, source.window_s, int(part.length.total_seconds()) // source.window_s)
+        yield count(rows, grid, counted, threads=2 if rows.height > _MANY else 1)
 
 
 def _parts(store: Rows, source: Source, binnings: Sequence[Binning], span: Window) -> Iterator[Window]:

@@ -5,7 +5,6 @@ import os
 import queue
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -25,12 +24,6 @@ receivers:
   - name: hook
     webhook_configs: [{{url: "{url}", send_resolved: true}}]
 """
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
 
 
 @dataclass
@@ -114,6 +107,6 @@ def _until_ready(server: Server, log: Path) -> None:
 
 
 @pytest.fixture
-def alertmanager(tmp_path: Path, hook: Hook) -> Callable[[int], object]:
+def start(tmp_path: Path, hook: Hook) -> Callable[[int], object]:
     """Starts Alertmanager on a port, with storage that outlives it within the test."""
     return lambda port: running(tmp_path / "alertmanager", hook, port)

@@ -1,5 +1,6 @@
 """Alarms that belong together, the strongest that speaks, the nearest cause, what to do."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from alarms import History, at, change, configured, finding
 BURN, ERRORS, AMOUNT = "chat/burn/ttft", "chat/burn/availability", "fraud/level/amount/location"
 IDLE = finding(
     "site/imbalance/gpu", 0, evidence_nats=None, note="us-east has 57 idle H100 while eu-west is 98 % busy",
-    details={"idle": "us-east", "busy": "eu-west", "idle_devices": 57},
+    details={"idle": {"cluster": "us-east", "sku": "NVIDIA H100 80GB HBM3", "idle": 57}, "busy": {"cluster": "eu-west"}},
 )  # fmt: skip
 
 
@@ -18,7 +19,14 @@ def history(tmp_path: Path) -> History:
 
 
 def gpu(minute: float, cluster: str = "eu-west", subject: str = "gpu"):  # type: ignore[no-untyped-def]
-    return finding("site/gauge/gpu", minute + 5, onset=at(minute), subject=subject, note="4 GPUs throttle", details={"cluster": cluster})
+    return finding(
+        "site/gauge/gpu",
+        minute + 5,
+        onset=at(minute),
+        subject=subject,
+        note="4 GPUs throttle",
+        details={"cluster": cluster},
+    )
 
 
 def test_alarms_of_one_model_within_six_hours_are_one_incident(history: History) -> None:
@@ -80,11 +88,18 @@ def test_the_cause_is_the_signal_with_the_nearest_onset(history: History) -> Non
     queue = finding("chat/gauge/queue", 12, onset=at(7), note="queue 0 → 14")
     history.decide(10, finding(BURN, 10, onset=at(0)), changes=[deploy], signals=[gpu(-1), queue])
 
-    assert history.incident.cause == {"kind": "gpu", "subject": "gpu", "onset": at(-1).isoformat(), "note": "4 GPUs throttle"}
+    assert history.incident.cause == {
+        "kind": "gpu",
+        "subject": "gpu",
+        "onset": at(-1).isoformat(),
+        "note": "4 GPUs throttle",
+    }
 
 
 @pytest.mark.parametrize(
-    "signal", [gpu(-31), gpu(11), gpu(0, cluster="us-east"), finding("fraud/gauge/queue", 5, onset=at(0))], ids=["early", "late", "cluster", "model"]
+    "signal",
+    [gpu(-31), gpu(11), gpu(0, cluster="us-east"), finding("fraud/gauge/queue", 5, onset=at(0))],
+    ids=["early", "late", "cluster", "model"],
 )
 def test_a_signal_at_another_time_or_place_is_no_cause(history: History, signal) -> None:  # type: ignore[no-untyped-def]
     history.decide(10, finding(BURN, 10, onset=at(0)), signals=[signal])
@@ -93,7 +108,11 @@ def test_a_signal_at_another_time_or_place_is_no_cause(history: History, signal)
 
 
 def test_a_deploy_is_the_cause_of_a_drift_when_it_is_nearest(history: History) -> None:
-    history.decide(60, finding(AMOUNT, 60, onset=at(0)), changes=[change("deploy", -2, model_id="fraud", object_name="fraud", before="7", after="8")])
+    history.decide(
+        60,
+        finding(AMOUNT, 60, onset=at(0)),
+        changes=[change("deploy", -2, model_id="fraud", object_name="fraud", before="7", after="8")],
+    )
 
     assert history.incident.cause is not None
     assert (history.incident.cause["kind"], history.incident.cause["note"]) == ("deploy", "deploy of fraud 7 → 8")
@@ -110,7 +129,9 @@ def test_a_signal_seen_after_the_alarm_still_becomes_the_cause_and_stays(history
 def test_a_page_is_told_where_capacity_is_idle(history: History) -> None:
     history.decide(10, finding(BURN, 10, onset=at(0)), signals=[gpu(-1), IDLE])
 
-    assert history.incident.suggestion == "57 idle H100 in us-east could take it; look at the GPUs first: 4 GPUs throttle"
+    assert (
+        history.incident.suggestion == "57 idle H100 in us-east could take it; look at the GPUs first: 4 GPUs throttle"
+    )
 
 
 def test_idle_capacity_counted_later_is_still_suggested(history: History) -> None:
@@ -118,6 +139,13 @@ def test_idle_capacity_counted_later_is_still_suggested(history: History) -> Non
     history.decide(1, signals=[IDLE])
 
     assert "57 idle H100 in us-east could take it" in (history.incident.suggestion or "")
+
+
+def test_capacity_is_not_offered_to_a_model_elsewhere(history: History) -> None:
+    elsewhere = replace(IDLE, details={**IDLE.details, "busy": {"cluster": "ap-south"}})
+    history.decide(0, finding(BURN, 0), signals=[elsewhere])
+
+    assert history.incident.suggestion is None
 
 
 def test_ids_are_the_same_wherever_the_same_findings_are_decided(tmp_path: Path) -> None:

@@ -57,11 +57,17 @@ def test_back_to_ok_resolves_the_alert_and_its_incident_and_starts_at_stays(hist
     assert (incident.state, incident.resolved_at) == ("resolved", at(8))
 
 
-@pytest.mark.parametrize("state", ["too_few", "unknown", "not_identifiable", "inform_only"])
-def test_no_data_is_not_recovery(history: History, state: str) -> None:
+def test_no_data_is_not_recovery(history: History) -> None:
     history.decide(0, finding(BURN, 0))
 
-    assert history.decide(1, finding(BURN, 1, state)) == Decision()
+    assert history.decide(1, finding(BURN, 1, "unknown")) == Decision()
+
+
+@pytest.mark.parametrize("state", ["ok", "learning", "too_few", "not_identifiable", "inform_only"])
+def test_a_detector_that_holds_its_alarm_no_longer_has_ended_it(history: History, state: str) -> None:
+    history.decide(0, finding(BURN, 0))
+
+    assert [a.state for a in history.decide(1, finding(BURN, 1, state)).alerts] == ["resolved"]
 
 
 def test_a_finding_older_than_the_alert_is_ignored(history: History) -> None:
@@ -88,13 +94,19 @@ def test_a_ticket_that_gets_worse_becomes_a_page_in_the_same_incident(history: H
 
     states = {a.severity: (a.state, a.starts_at) for a in made.alerts}
     assert states == {"ticket": ("resolved", at(0)), "page": ("firing", at(600))}
-    assert (history.incident.severity, history.incident.summary, history.incident.state) == ("page", "burns 40x", "open")
+    assert (history.incident.severity, history.incident.summary, history.incident.state) == (
+        "page",
+        "burns 40x",
+        "open",
+    )
 
 
-def test_a_page_stays_a_page_until_it_is_over(history: History) -> None:
+def test_a_page_that_became_a_ticket_stops_paging_and_its_incident_stays_what_it_was(history: History) -> None:
     history.decide(0, finding(BURN, 0))
+    made = history.decide(1, finding(BURN, 1, severity="ticket"))
 
-    assert history.decide(1, finding(BURN, 1, severity="ticket")) == Decision()
+    assert {a.severity: a.state for a in made.alerts} == {"page": "resolved", "ticket": "firing"}
+    assert (history.incident.severity, history.incident.state) == ("page", "open")
 
 
 def test_an_alert_whose_question_is_no_longer_asked_is_resolved(history: History) -> None:
@@ -105,7 +117,17 @@ def test_an_alert_whose_question_is_no_longer_asked_is_resolved(history: History
 
 
 def test_labels_hold_strings_and_no_measurement_and_never_change(history: History) -> None:
-    told = finding(BURN, 0, effect=18.1, unit="x budget", ci_low=16.8, ci_high=19.6, evidence_nats=41.0, onset=at(-9), note="burns 18x")
+    told = finding(
+        BURN,
+        0,
+        effect=18.1,
+        unit="x budget",
+        ci_low=16.8,
+        ci_high=19.6,
+        evidence_nats=41.0,
+        onset=at(-9),
+        note="burns 18x",
+    )
     (alert,) = history.decide(0, told).alerts
     (resolved,) = history.decide(5, finding(BURN, 5, "ok")).alerts
 
@@ -125,14 +147,19 @@ def test_labels_hold_strings_and_no_measurement_and_never_change(history: Histor
     }
 
 
-STATES = st.lists(st.sampled_from(["ok", "alarm", "too_few"]), min_size=1, max_size=24)
+STATES = st.lists(st.sampled_from(["ok", "page", "ticket", "unknown"]), min_size=1, max_size=24)
 
 
 @given(states=STATES, cuts=st.sets(st.integers(0, 24)))
 @settings(deadline=None, max_examples=60)
-def test_alerts_do_not_depend_on_how_findings_are_batched(tmp_path_factory: pytest.TempPathFactory, states: list[str], cuts: set[int]) -> None:
+def test_alerts_do_not_depend_on_how_findings_are_batched(
+    tmp_path_factory: pytest.TempPathFactory, states: list[str], cuts: set[int]
+) -> None:
     config = configured(tmp_path_factory.getbasetemp() / "batched")
-    findings = [finding(BURN, m, s) for m, s in enumerate(states)]
+    findings = [
+        finding(BURN, m, "alarm", severity=s) if s in ("page", "ticket") else finding(BURN, m, s)
+        for m, s in enumerate(states)
+    ]
     whole, parts = History(config), History(config)
     whole.decide(30, *findings)
     start = 0

@@ -21,14 +21,25 @@ def test_a_page_proposes_one_step_up_from_the_last_scale_event(history: History)
     (action,) = history.decide(0, finding(BURN, 0, note="burns 18x"), changes=[scaled(4)]).actions
 
     assert (action.do, action.target, action.mode, action.state) == ("scale", "keda:vllm-chat", "dry_run", "proposed")
-    assert action.parameters == {"from": 4, "to": 6, "min": 2, "max": 12, "basis": "last scale event", "approve": "human"}
+    assert action.parameters == {
+        "from": 4,
+        "to": 6,
+        "min": 2,
+        "max": 12,
+        "basis": "last scale event",
+        "approve": "human",
+    }
     assert (action.reason, action.expires_at) == ("slo.ttft.page: burns 18x", at(60))
 
 
 def test_without_a_scale_event_the_declared_minimum_is_assumed_and_said(history: History) -> None:
     (action,) = history.decide(0, finding(BURN, 0)).actions
 
-    assert (action.parameters["from"], action.parameters["to"], action.parameters["basis"]) == (2, 4, "declared minimum")
+    assert (action.parameters["from"], action.parameters["to"], action.parameters["basis"]) == (
+        2,
+        4,
+        "declared minimum",
+    )
 
 
 @pytest.mark.parametrize(("running", "asked"), [(11, 12), (1, 3)])
@@ -55,7 +66,6 @@ def test_one_incident_gets_an_action_once_even_after_it_expired(history: History
 
 def test_the_next_incident_waits_for_the_cooldown(history: History) -> None:
     history.decide(0, finding(BURN, 0))
-    history.actions = {k: a for k, a in history.actions.items()}
     history.incidents.clear()
     history.alerts.clear()
     waiting = history.decide(9, finding(BURN, 9)).actions
@@ -73,7 +83,9 @@ def test_a_proposal_expires_with_its_incident(history: History) -> None:
 
 def test_a_drift_confirmed_for_a_day_proposes_a_retraining_once(history: History) -> None:
     history.decide(0, finding(AMOUNT, 0, onset=at(-60)))
-    early, ripe, late = (history.decide(m, finding(AMOUNT, m, onset=at(-60))).actions for m in (DAY - 60, DAY, DAY + 60))
+    early, ripe, late = (
+        history.decide(m, finding(AMOUNT, m, onset=at(-60))).actions for m in (DAY - 60, DAY, DAY + 60)
+    )
 
     assert (early, late) == ((), ())
     (action,) = ripe

@@ -13,15 +13,23 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import core  # noqa: E402 - beside this file
-import world  # noqa: E402
+import core
+import world
 
-from dashboards.face import application  # noqa: E402
-from dashboards.reader import CoreClient, SessionReader  # noqa: E402
-from observe.clock import EventClock  # noqa: E402
+from dashboards.face import application
+from dashboards.reader import CoreClient, SessionReader
+from observe.clock import EventClock
 
 CHROMIUM = "/usr/bin/chromium"
-ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 @pytest.fixture(scope="session")

@@ -15,12 +15,12 @@ from typing import Any
 
 import polars as pl
 import uvicorn
+import world
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-import world
 from observe.clock import EventClock
 from observe.errors import QueryError
 from observe.schema import TABLES, Batch, Window
@@ -53,6 +53,7 @@ class Core:
         self.store, self.sessions, self.reads, self.fail = store, set[str](), 0, False
         self.app = Starlette(routes=[
             Route("/api/v1/sessions", self.session, methods=["POST"]),
+            Route("/api/v1/sessions", self.end, methods=["DELETE"]),
             Route("/api/v1/read", self.answer, methods=["POST"]),
         ])  # fmt: skip
 
@@ -63,6 +64,10 @@ class Core:
         name = secrets.token_urlsafe(16)
         self.sessions.add(name)
         return JSONResponse({"session": name, "role": "viewer", "name": "me", "expires_at": "2026-12-01T00:00:00Z"})
+
+    async def end(self, request: Request) -> Response:
+        self.sessions.discard(request.headers.get("authorization", "").removeprefix("Bearer "))
+        return Response(status_code=204)
 
     async def answer(self, request: Request) -> Response:
         if request.headers.get("x-observe-face") != FACE_KEY:
@@ -79,7 +84,11 @@ class Core:
             answer = self.store.read_ipc(body["sql"], body.get("params"), window)
         except QueryError as error:
             return JSONResponse({"error": str(error)}, 400)
-        return Response(answer, headers={"X-Observe-Watermark": world.NOW.isoformat()}, media_type="application/vnd.apache.arrow.stream")
+        return Response(
+            answer,
+            headers={"X-Observe-Watermark": world.NOW.isoformat()},
+            media_type="application/vnd.apache.arrow.stream",
+        )
 
 
 @contextmanager

@@ -48,7 +48,9 @@ def test_callbacks_need_a_session(http: httpx.Client) -> None:
 def test_an_unknown_path_is_not_found(http: httpx.Client) -> None:
     post(http, "/login", token=core.TOKEN)
 
-    assert [http.get(p).status_code for p in ("/nowhere", "/model", "/model/a/b", "/docs", "/openapi.json", "/.env")] == [404] * 6
+    assert [
+        http.get(p).status_code for p in ("/nowhere", "/model", "/model/a/b", "/docs", "/openapi.json", "/.env")
+    ] == [404] * 6
 
 
 def test_a_change_asked_from_another_origin_is_refused(http: httpx.Client) -> None:
@@ -71,10 +73,13 @@ def test_a_one_time_link_signs_in(http: httpx.Client) -> None:
     assert "observe_session=" in answer.headers["set-cookie"]
 
 
-def test_signing_out_removes_the_cookie(http: httpx.Client) -> None:
+def test_signing_out_ends_the_session_here_and_in_the_core(http: httpx.Client, seeded: core.Core) -> None:
+    post(http, "/login", token=core.TOKEN)
+    session = http.cookies["observe_session"]
     answer = post(http, "/logout", x="y")
 
     assert 'observe_session=""' in answer.headers["set-cookie"]
+    assert session not in seeded.sessions
 
 
 def test_every_answer_carries_the_policy(http: httpx.Client) -> None:
@@ -85,6 +90,8 @@ def test_every_answer_carries_the_policy(http: httpx.Client) -> None:
         assert headers["x-content-type-options"] == "nosniff"
 
 
-@pytest.mark.parametrize("target", ["//evil.example", "/\\evil.example", "https://evil.example", "javascript:alert(1)", "", "/a\nb"])
+@pytest.mark.parametrize(
+    "target", ["//evil.example", "/\\evil.example", "https://evil.example", "javascript:alert(1)", "", "/a\nb"]
+)
 def test_after_the_login_one_stays_here(target: str) -> None:
     assert inside(target) == "/"

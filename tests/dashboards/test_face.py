@@ -15,7 +15,9 @@ import pytest
 
 def start(url: str, port: int, key: str = core.FACE_KEY) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "dashboards.face", "--core", url, "--listen", f"127.0.0.1:{port}"]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "OBSERVE_FACE_KEY": key})
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "OBSERVE_FACE_KEY": key}
+    )
 
 
 @pytest.mark.slow

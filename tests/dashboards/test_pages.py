@@ -8,19 +8,21 @@ from datetime import timedelta
 from typing import Any
 
 import core
-import plotly.utils
 import pytest
 import world
 
-from dashboards import pages
+from dashboards import incidents, pages
 from dashboards.reader import CoreClient, SessionReader, Value
 
 ENTRIES = {e.path: e for e in pages.load()}
+PAGES = {incidents.PATH: incidents.page, **{p: e.page for p, e in ENTRIES.items()}}
 
 
 def shown(read: Any, path: str, **params: str) -> str:
+    from plotly.utils import PlotlyJSONEncoder
+
     view = {"now": (world.NOW + timedelta(seconds=12)).isoformat(), "theme": "dark", **params}
-    return json.dumps(ENTRIES[path].page(read, view), cls=plotly.utils.PlotlyJSONEncoder, ensure_ascii=False)
+    return json.dumps(PAGES[path](read, view), cls=PlotlyJSONEncoder, ensure_ascii=False)
 
 
 def test_every_page_says_what_it_answers_and_shows_no_failed_card(read: SessionReader) -> None:
@@ -57,6 +59,20 @@ def test_an_objective_with_too_few_requests_is_not_judged(read: SessionReader) -
     assert '"className": "badge ok"' not in text
 
 
+def test_an_incident_shows_what_came_before_and_after_it(read: SessionReader) -> None:
+    text = shown(read, "/incidents", id="inc-burn")
+
+    for words in ("deploy v42", "2 GPUs in eu-west throttle", "page on ttft", "scale keda:vllm-chat"):
+        assert words in text
+
+
+def test_incidents_are_listed_with_how_long_they_lasted(read: SessionReader) -> None:
+    text = shown(read, "/incidents")
+
+    assert "2 open" in text
+    assert "5 h 55 min" in text
+
+
 def test_a_model_nobody_knows_says_so(read: SessionReader) -> None:
     assert "No traffic, no objective and no drift finding" in shown(read, "/model/<name>", name="nobody")
 
@@ -68,7 +84,15 @@ def test_the_fleet_counts_idle_devices_and_their_cost(read: SessionReader) -> No
     assert "$418 / day" in text  # 6 idle × 2.90 USD/h × 24 h
 
 
-@pytest.mark.parametrize("query", [{"range": "nonsense"}, {"from": "x", "to": "y"}, {"from": "2026-11-20T10:00:00Z", "to": "2026-11-20T09:00:00Z"}, {"cluster": "'; drop"}])
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"range": "nonsense"},
+        {"from": "x", "to": "y"},
+        {"from": "2026-11-20T10:00:00Z", "to": "2026-11-20T09:00:00Z"},
+        {"cluster": "'; drop"},
+    ],
+)
 def test_a_url_that_makes_no_sense_still_shows_a_page(read: SessionReader, query: Mapping[str, str]) -> None:
     assert "could not be filled" not in shown(read, "/gpu", **query)
 
@@ -85,7 +109,10 @@ def test_a_card_whose_query_fails_leaves_the_others_alone(read: SessionReader) -
 
 
 def test_an_empty_store_shows_pages_that_say_what_to_do(tmp_path: Any) -> None:
-    with core.lake(tmp_path / "data", {"collector_run": world.run_row()}, {}) as store, core.served(core.Core(store).app) as url:
+    with (
+        core.lake(tmp_path / "data", {"collector_run": world.run_row()}, {}) as store,
+        core.served(core.Core(store).app) as url,
+    ):
         client = CoreClient(url, core.FACE_KEY)
         empty = SessionReader(client, client.session({"token": core.TOKEN}))
         texts = [shown(empty, path, name="x") for path in ENTRIES]

@@ -64,7 +64,8 @@ def tables(seed: int = 7) -> dict[str, pl.DataFrame]:
 def _rows(table: str, rows: list[dict[str, Any]]) -> pl.DataFrame:
     schema = frame_schema(TABLES[table])
     rows = [{k: json.dumps(v) if isinstance(v, dict) else v for k, v in r.items()} for r in rows]
-    return pl.DataFrame(rows, schema={k: schema[k] for k in rows[0]})
+    names = dict.fromkeys(k for r in rows for k in r)
+    return pl.DataFrame(rows, schema={k: schema[k] for k in names})
 
 
 def _gpus(rng: np.random.Generator) -> dict[str, pl.DataFrame]:
@@ -97,7 +98,15 @@ def _times(rng: np.random.Generator, n: int) -> list[datetime]:
     return [NOW - DAY + timedelta(seconds=float(s)) for s in np.sort(rng.uniform(0, 86400, n))]
 
 
-def _attempts(model: str, at: list[datetime], ttft: np.ndarray, team: np.ndarray, tokens: np.ndarray, bad: np.ndarray, **extra: Any) -> pl.DataFrame:
+def _attempts(
+    model: str,
+    at: list[datetime],
+    ttft: np.ndarray,
+    team: np.ndarray,
+    tokens: np.ndarray,
+    bad: np.ndarray,
+    **extra: Any,
+) -> pl.DataFrame:
     n = len(at)
     cost = tokens * 1.1e-6 + 200 * 3e-6
     columns: dict[str, Any] = {
@@ -120,17 +129,40 @@ def _llm(rng: np.random.Generator) -> pl.DataFrame:
     ttft = np.exp(rng.normal(np.log(0.24), 0.38, n)) * np.where(heavy, 9.0, 1.0)
     bad = rng.uniform(size=n) < 0.0006
     served = np.where(late, "llama-3.3-70b@42", "llama-3.3-70b@41")
-    return _attempts("llama-70b-chat", at, ttft, team, tokens, bad, model_served=served, deployment_id=np.where(rng.uniform(size=n) < 0.5, "vllm-chat-a", "vllm-chat-b"))
+    return _attempts(
+        "llama-70b-chat",
+        at,
+        ttft,
+        team,
+        tokens,
+        bad,
+        model_served=served,
+        deployment_id=np.where(rng.uniform(size=n) < 0.5, "vllm-chat-a", "vllm-chat-b"),
+    )
 
 
 def _mistral(rng: np.random.Generator) -> pl.DataFrame:
     n = 5_000
     team = rng.choice(["globex", "initech"], n)
-    return _attempts("mistral-7b", _times(rng, n), np.exp(rng.normal(np.log(0.12), 0.4, n)), team, rng.integers(50, 1500, n), rng.uniform(size=n) < 0.0004)
+    return _attempts(
+        "mistral-7b",
+        _times(rng, n),
+        np.exp(rng.normal(np.log(0.12), 0.4, n)),
+        team,
+        rng.integers(50, 1500, n),
+        rng.uniform(size=n) < 0.0004,
+    )
 
 
 def _reranker(rng: np.random.Generator) -> pl.DataFrame:
-    return _attempts("reranker", _times(rng, 41), np.full(41, 0.1), np.full(41, "globex"), rng.integers(50, 500, 41), np.zeros(41, bool))
+    return _attempts(
+        "reranker",
+        _times(rng, 41),
+        np.full(41, 0.1),
+        np.full(41, "globex"),
+        rng.integers(50, 500, 41),
+        np.zeros(41, bool),
+    )
 
 
 def _slo_summaries(rng: np.random.Generator, attempts: pl.DataFrame) -> pl.DataFrame:
@@ -141,12 +173,34 @@ def _slo_summaries(rng: np.random.Generator, attempts: pl.DataFrame) -> pl.DataF
         for name, (objective, kind, _, threshold) in slos.items():
             is_bad = pl.col("ttft_s") > threshold if kind == "latency" else pl.col("status") != "ok"
             day = rows.group_by(pl.col("ts").dt.truncate("1m")).agg(pl.len().alias("n"), is_bad.sum().alias("events"))
-            frames.append(day.select(pl.col("ts"), pl.lit(60).alias("window_s"), pl.col("n").cast(pl.Int64), pl.col("events").cast(pl.Int64), pl.lit(f"{model}/slo/{name}").alias("measure"), pl.lit(model).alias("model")))
+            frames.append(
+                day.select(
+                    pl.col("ts"),
+                    pl.lit(60).alias("window_s"),
+                    pl.col("n").cast(pl.Int64),
+                    pl.col("events").cast(pl.Int64),
+                    pl.lit(f"{model}/slo/{name}").alias("measure"),
+                    pl.lit(model).alias("model"),
+                )
+            )
             if model == "reranker":
                 continue
             n = np.full(len(old), len(rows) // 144)
-            frames.append(pl.DataFrame({"ts": pl.Series(old, dtype=pl.Datetime("us", "UTC")), "window_s": 60, "n": n, "events": rng.binomial(n, (1 - objective) * 0.5), "measure": f"{model}/slo/{name}", "model": model}))
-    return pl.concat(frames, how="diagonal_relaxed").with_columns(pl.col("window_s").cast(pl.Int64)).sort("measure", "ts")
+            frames.append(
+                pl.DataFrame(
+                    {
+                        "ts": pl.Series(old, dtype=pl.Datetime("us", "UTC")),
+                        "window_s": 60,
+                        "n": n,
+                        "events": rng.binomial(n, (1 - objective) * 0.5),
+                        "measure": f"{model}/slo/{name}",
+                        "model": model,
+                    }
+                )
+            )
+    return (
+        pl.concat(frames, how="diagonal_relaxed").with_columns(pl.col("window_s").cast(pl.Int64)).sort("measure", "ts")
+    )
 
 
 def _burn_findings(summaries: pl.DataFrame) -> pl.DataFrame:
@@ -161,7 +215,9 @@ def _burn_findings(summaries: pl.DataFrame) -> pl.DataFrame:
     return _rows("finding", rows)
 
 
-def _burn(model: str, name: str, objective: float, mine: pl.DataFrame, end: datetime, windows: dict[str, int]) -> dict[str, Any]:
+def _burn(
+    model: str, name: str, objective: float, mine: pl.DataFrame, end: datetime, windows: dict[str, int]
+) -> dict[str, Any]:
     past = mine.filter(pl.col("ts") < end)
     total, bad = int(past["n"].sum()), int(past["events"].sum())
     burn = {}
@@ -171,7 +227,18 @@ def _burn(model: str, name: str, objective: float, mine: pl.DataFrame, end: date
         burn[label] = round(int(part["events"].sum()) / seen / (1 - objective), 3) if seen else None
     few = total < 100
     alarm = model == "llama-70b-chat" and name == "ttft" and end > DEPLOY + timedelta(minutes=8)
-    details = {"objective": objective, "window_s": 2592000, "total": total, "bad": bad, "sli": 1 - bad / max(total, 1), "budget_left": None if few else 1 - bad / max(total * (1 - objective), 1e-9), "burn": burn, "phi": 1.4, "tier": "page fast" if alarm else None, "onset_basis": "counts"}
+    details = {
+        "objective": objective,
+        "window_s": 2592000,
+        "total": total,
+        "bad": bad,
+        "sli": 1 - bad / max(total, 1),
+        "budget_left": None if few else 1 - bad / max(total * (1 - objective), 1e-9),
+        "burn": burn,
+        "phi": 1.4,
+        "tier": "page fast" if alarm else None,
+        "onset_basis": "counts",
+    }
     state = "too_few" if few else "alarm" if alarm else "ok"
     return {
         "finding_id": f"fnd-{model}-{name}-{end:%d%H%M}", "monitor_id": f"{model}/burn/{name}", "detector": "burn", "model": model, "kind": "slo",
@@ -201,7 +268,18 @@ def _drift_summaries(rng: np.random.Generator) -> tuple[pl.DataFrame, pl.DataFra
             ts = NOW - DAY + timedelta(minutes=5 * i)
             mass = shares if levels else _bell(edges, 0.42 if feature == "amount" and ts >= SHIFT else 0.0)
             counts = rng.multinomial(400, mass / mass.sum())
-            rows.append({"ts": ts, "window_s": 300, "measure": f"fraud/predictions/{feature}", "model": "fraud", "binning_id": f"fraud/predictions/{feature}@1", "n": 400, "counts": tuple(int(c) for c in counts), "missing": int(rng.poisson(30 if feature == "distance_km" and ts >= SHIFT else 2))})
+            rows.append(
+                {
+                    "ts": ts,
+                    "window_s": 300,
+                    "measure": f"fraud/predictions/{feature}",
+                    "model": "fraud",
+                    "binning_id": f"fraud/predictions/{feature}@1",
+                    "n": 400,
+                    "counts": tuple(int(c) for c in counts),
+                    "missing": int(rng.poisson(30 if feature == "distance_km" and ts >= SHIFT else 2)),
+                }
+            )
     return _rows("summary", rows), _rows("binning", binnings)
 
 
@@ -220,7 +298,15 @@ def _level_findings(rng: np.random.Generator) -> pl.DataFrame:
             alarm = drifted and end > SHIFT + timedelta(minutes=40)
             effect = float(rng.normal(0.42 if drifted else 0.0, 0.035))
             learning = feature == "n_items"
-            details = {"median_from": 31.0, "median_to": 44.0 if drifted else 31.2, "psi": 0.14 if drifted else 0.004, "unit_effect": 13.0, "score": "location", "delta_sigma": effect, "min_detectable_24h": 0.07}
+            details = {
+                "median_from": 31.0,
+                "median_to": 44.0 if drifted else 31.2,
+                "psi": 0.14 if drifted else 0.004,
+                "unit_effect": 13.0,
+                "score": "location",
+                "delta_sigma": effect,
+                "min_detectable_24h": 0.07,
+            }
             rows.append({
                 "finding_id": f"fnd-level-{FEATURES.index(feature)}-{i}", "monitor_id": f"fraud/level/{feature}/location", "detector": "level", "model": "fraud",
                 "kind": "drift", "subject": feature, "window_start": end - timedelta(minutes=5), "window_end": end,
@@ -250,16 +336,107 @@ def _changes() -> pl.DataFrame:
 
 def _outcomes() -> dict[str, pl.DataFrame]:
     burn = {"incident_id": "inc-burn", "kind": "slo", "model": "llama-70b-chat", "severity": "page", "state": "open", "since": DEPLOY, "opened_at": DEPLOY + timedelta(minutes=9), "summary": "ttft burns its budget 18× too fast", "effect": 18.1, "unit": "x budget", "ci_low": 16.8, "ci_high": 19.6, "evidence_nats": 41.0, "cause": {"kind": "gpu", "subject": "eu-west", "onset": (DEPLOY - timedelta(minutes=1)).isoformat(), "note": "2 GPUs in eu-west throttle since 14:01"}, "alerts": ["alr-1"], "suggestion": "scale vllm-chat from 4 to 6; us-east has 6 idle H100", "at": NOW}  # fmt: skip
-    drift = {**burn, "incident_id": "inc-drift", "kind": "drift", "model": "fraud", "severity": "ticket", "since": SHIFT, "opened_at": SHIFT + timedelta(minutes=45), "summary": "amount moved +0.42 σ (median 31 → 44 EUR)", "effect": 0.42, "unit": "sigma", "ci_low": 0.36, "ci_high": 0.48, "evidence_nats": 17.3, "cause": None, "alerts": ["alr-2"], "suggestion": "confirm for 24 h, then retrain"}
-    alert = {"alert_id": "alr-1", "key": "llama-70b-chat/burn/ttft", "incident_id": "inc-burn", "finding_id": "fnd-x", "model": "llama-70b-chat", "kind": "slo", "subject": "ttft", "severity": "page", "state": "firing", "starts_at": DEPLOY + timedelta(minutes=9), "summary": "ttft burns its budget", "labels": {}, "annotations": {}, "at": NOW}
-    act = {"action_id": "act-1", "incident_id": "inc-burn", "model": "llama-70b-chat", "do": "scale", "target": "keda:vllm-chat", "mode": "dry_run", "state": "proposed", "reason": "slo.ttft.page", "parameters": {"from": 4, "to": 6}, "expires_at": NOW + timedelta(hours=1), "at": NOW}
+    drift = {
+        **burn,
+        "incident_id": "inc-drift",
+        "kind": "drift",
+        "model": "fraud",
+        "severity": "ticket",
+        "since": SHIFT,
+        "opened_at": SHIFT + timedelta(minutes=45),
+        "summary": "amount moved +0.42 σ (median 31 → 44 EUR)",
+        "effect": 0.42,
+        "unit": "sigma",
+        "ci_low": 0.36,
+        "ci_high": 0.48,
+        "evidence_nats": 17.3,
+        "cause": None,
+        "alerts": ["alr-2"],
+        "suggestion": "confirm for 24 h, then retrain",
+    }
+    alert = {
+        "alert_id": "alr-1",
+        "key": "llama-70b-chat/burn/ttft",
+        "incident_id": "inc-burn",
+        "finding_id": "fnd-x",
+        "model": "llama-70b-chat",
+        "kind": "slo",
+        "subject": "ttft",
+        "severity": "page",
+        "state": "firing",
+        "starts_at": DEPLOY + timedelta(minutes=9),
+        "summary": "ttft burns its budget",
+        "labels": {},
+        "annotations": {},
+        "at": NOW,
+    }
+    act = {
+        "action_id": "act-1",
+        "incident_id": "inc-burn",
+        "model": "llama-70b-chat",
+        "do": "scale",
+        "target": "keda:vllm-chat",
+        "mode": "dry_run",
+        "state": "proposed",
+        "reason": "slo.ttft.page",
+        "parameters": {"from": 4, "to": 6},
+        "expires_at": NOW + timedelta(hours=1),
+        "at": NOW,
+    }
     return {
         "incident": _rows("incident", [burn, drift]),
-        "alert": _rows("alert", [alert, {**alert, "alert_id": "alr-2", "key": "fraud/level/amount/location", "incident_id": "inc-drift", "model": "fraud", "kind": "drift", "subject": "amount", "severity": "ticket", "starts_at": SHIFT + timedelta(minutes=45), "summary": "amount moved"}]),
-        "action": _rows("action", [act, {**act, "action_id": "act-2", "incident_id": "inc-drift", "model": "fraud", "do": "retrain", "target": "airflow:retrain_fraud", "mode": "approval", "reason": "drift.confirmed", "parameters": {}}]),
+        "alert": _rows(
+            "alert",
+            [
+                alert,
+                {
+                    **alert,
+                    "alert_id": "alr-2",
+                    "key": "fraud/level/amount/location",
+                    "incident_id": "inc-drift",
+                    "model": "fraud",
+                    "kind": "drift",
+                    "subject": "amount",
+                    "severity": "ticket",
+                    "starts_at": SHIFT + timedelta(minutes=45),
+                    "summary": "amount moved",
+                },
+            ],
+        ),
+        "action": _rows(
+            "action",
+            [
+                act,
+                {
+                    **act,
+                    "action_id": "act-2",
+                    "incident_id": "inc-drift",
+                    "model": "fraud",
+                    "do": "retrain",
+                    "target": "airflow:retrain_fraud",
+                    "mode": "approval",
+                    "reason": "drift.confirmed",
+                    "parameters": {},
+                },
+            ],
+        ),
     }
 
 
 def run_row() -> pl.DataFrame:
     """One collector run: the least that a store may hold."""
-    return _rows("collector_run", [{"ts": NOW, "collector": "gpus", "target": "http://dcgm", "ok": True, "offered": 0, "stored": 0, "rejected": {}, "lag_s": None}])
+    return _rows(
+        "collector_run",
+        [
+            {
+                "ts": NOW,
+                "collector": "gpus",
+                "target": "http://dcgm",
+                "ok": True,
+                "offered": 0,
+                "stored": 0,
+                "rejected": {},
+                "lag_s": None,
+            }
+        ],
+    )

@@ -42,7 +42,9 @@ actions:
 """
 
 
-def configured(folder: Path, alertmanager: str = "http://127.0.0.1:9", interval: str = "60s", mode: str = "push") -> Config:
+def configured(
+    folder: Path, alertmanager: str = "http://127.0.0.1:9", interval: str = "60s", mode: str = "push"
+) -> Config:
     (folder / "models").mkdir(parents=True, exist_ok=True)
     (folder / "models" / "all.yaml").write_text(MODELS)
     site = folder / "observe.yaml"
@@ -91,7 +93,14 @@ class History:
 
         firing = [a for a in self.alerts.values() if a.state == "firing"]
         made = policy.decide(
-            findings, firing, list(self.incidents.values()), changes, signals, self.config, at(minute), list(self.actions.values())
+            findings,
+            firing,
+            list(self.incidents.values()),
+            changes,
+            signals,
+            self.config,
+            at(minute),
+            list(self.actions.values()),
         )
         self.alerts |= {a.alert_id: a for a in made.alerts}
         self.incidents |= {i.incident_id: i for i in made.incidents}

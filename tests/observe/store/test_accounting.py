@@ -21,7 +21,11 @@ batches = st.lists(st.tuples(st.sampled_from(("p", "q")), st.integers(0, 5), row
 
 def frame(noon, items, key: str) -> pl.DataFrame:  # type: ignore[no-untyped-def]
     times = [None if m is None else noon - timedelta(minutes=m) for m, _, _ in items]
-    value = [None if v is None else str(v) for _, _, v in items] if len(items) % 2 else [None if v is None else float(v) for _, _, v in items]
+    value = (
+        [None if v is None else str(v) for _, _, v in items]
+        if len(items) % 2
+        else [None if v is None else float(v) for _, _, v in items]
+    )
     ids = [i for _, i, _ in items]
     columns = {"ts": times, key: ids} | ({"x": value} if key == "prediction_id" else {})
     types = {"ts": pl.Datetime("us", "UTC"), key: pl.String}
@@ -38,7 +42,10 @@ def test_offered_is_stored_plus_rejected(sent) -> None:  # type: ignore[no-untyp
         store = Store.open(Path(folder), EventClock(noon))
         waiting = []
         for source, name, attempts, predictions in sent:
-            tables = {"attempt": frame(noon, attempts, "attempt_id"), "prediction:m": frame(noon, predictions, "prediction_id")}
+            tables = {
+                "attempt": frame(noon, attempts, "attempt_id"),
+                "prediction:m": frame(noon, predictions, "prediction_id"),
+            }
             waiting.append((len(attempts) + len(predictions), store.submit(Batch(source, str(name), tables))))
         stored = 0
         for offered, future in waiting:

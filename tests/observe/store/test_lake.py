@@ -95,10 +95,12 @@ def test_a_pruned_read_and_the_view_agree(store, attempts, noon) -> None:
     window = Window(noon - 20 * HOUR, noon - 3 * HOUR)
 
     pruned = store.read("SELECT * FROM attempt ORDER BY ts", window=window)
-    whole = store.read("SELECT * FROM attempt WHERE ts >= $a AND ts < $b ORDER BY ts", {"a": window.start, "b": window.end})
+    whole = store.read(
+        "SELECT * FROM attempt WHERE ts >= $a AND ts < $b ORDER BY ts", {"a": window.start, "b": window.end}
+    )
 
     assert pruned.equals(whole)
-    assert pruned.height == 9 * 5
+    assert pruned.height == 8 * 5
 
 
 def test_small_files_are_merged_into_one_an_hour_and_later_one_a_day(store, attempts, noon, clock) -> None:
@@ -149,17 +151,14 @@ def test_a_directory_that_was_moved_is_read_where_it_is(store, attempts, noon, f
 
 
 def test_readers_see_every_row_once_while_rows_are_appended_sealed_and_merged(store, attempts, noon) -> None:
-    done, wrong = threading.Event(), []
+    done, answers = threading.Event(), []
 
-    def watch() -> None:
+    def watch(window: Window | None) -> None:
+        sql = "SELECT count(*) AS n, count(DISTINCT attempt_id) AS ids, coalesce(max(tokens_in) + 1, 0) AS newest FROM attempt"
         while not done.is_set():
-            for window in (None, Window(noon - 10 * DAY, noon + DAY)):
-                sql = "SELECT count(*) AS n, count(DISTINCT attempt_id) AS ids, max(tokens_in) + 1 AS newest FROM attempt"
-                n, distinct, newest = store.read(sql, window=window).row(0)
-                if not n == distinct == (newest or 0):
-                    wrong.append((n, distinct, newest))
+            answers.append(store.read(sql, window=window).row(0))
 
-    readers = [threading.Thread(target=watch) for _ in range(2)]
+    readers = [threading.Thread(target=watch, args=[w]) for w in (None, Window(noon - 10 * DAY, noon + DAY))]
     for reader in readers:
         reader.start()
     for i in range(40):
@@ -170,8 +169,8 @@ def test_readers_see_every_row_once_while_rows_are_appended_sealed_and_merged(st
     for reader in readers:
         reader.join()
 
-    assert wrong == []
-    assert store.stats()["files"]["attempt"] >= 1
+    assert [a for a in answers if len(set(a)) != 1] == []
+    assert len(answers) > 10
 
 
 def test_appending_and_sealing_and_new_features_at_once_raise_nothing(store, noon) -> None:
@@ -192,7 +191,12 @@ def test_appending_and_sealing_and_new_features_at_once_raise_nothing(store, noo
         with store.change() as tx:
             tx.set_state("s", {"i": i})
 
-    works = ((predict, 40), (lambda _: store.seal(noon), 15), (change, 40), (lambda _: store.read("SELECT * FROM prediction"), 20))
+    works = (
+        (predict, 40),
+        (lambda _: store.seal(noon), 15),
+        (change, 40),
+        (lambda _: store.read("SELECT * FROM prediction"), 20),
+    )
     threads = [threading.Thread(target=run, args=work) for work in works]
     for thread in threads:
         thread.start()

@@ -40,7 +40,9 @@ def test_a_newer_schema_is_refused(store, folder, clock) -> None:
         change.execute("UPDATE core.meta SET value = ? WHERE key = 'schema_version'", [str(SCHEMA_VERSION + 1)])
     store.close()
 
-    with pytest.raises(StoreError, match=f"schema version {SCHEMA_VERSION + 1}, this Observe knows up to {SCHEMA_VERSION}"):
+    with pytest.raises(
+        StoreError, match=f"schema version {SCHEMA_VERSION + 1}, this Observe knows up to {SCHEMA_VERSION}"
+    ):
         Store.open(folder, clock)
 
 

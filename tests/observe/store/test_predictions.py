@@ -111,7 +111,7 @@ def test_decisions_outlive_a_restart(store, predict, folder, clock) -> None:
 
 def test_a_model_that_is_rolled_back_is_not_known(store, noon) -> None:
     rows = pl.DataFrame({"ts": [noon], "prediction_id": ["a"], "x": [1]})
-    with pytest.raises(ZeroDivisionError), store.change() as change:
+    with pytest.raises(ZeroDivisionError), store.change() as change:  # noqa: PT012 - the block is the transaction
         change.insert_frame("prediction:fraud", rows)
         raise ZeroDivisionError
 

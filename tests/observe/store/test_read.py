@@ -21,7 +21,9 @@ def filled(store, attempts, noon):
     return store
 
 
-@pytest.mark.parametrize("sql", ["DELETE FROM attempt", "SELECT 1; SELECT 2", "COPY attempt TO '/tmp/x'", "ATTACH 'x.db'", ""])
+@pytest.mark.parametrize(
+    "sql", ["DELETE FROM attempt", "SELECT 1; SELECT 2", "COPY attempt TO '/tmp/x'", "ATTACH 'x.db'", ""]
+)
 def test_only_one_select_is_answered(filled, sql) -> None:
     with pytest.raises(QueryError):
         filled.read(sql)
@@ -54,7 +56,7 @@ def test_a_window_prunes_whatever_the_form_of_the_query(filled, noon) -> None:
     window = Window(noon - 6 * HOUR, noon)
     forms = (
         "WITH attempt AS (SELECT * FROM attempt WHERE attempt_id <> 'h5-0') SELECT count(*) FROM attempt",
-        'SELECT count(*) FROM "attempt" AS a, (SELECT 1) WHERE a.attempt_id <> \'h5-0\';',
+        "SELECT count(*) FROM \"attempt\" AS a, (SELECT 1) WHERE a.attempt_id <> 'h5-0';",
         "SELECT (SELECT count(*) FROM attempt WHERE attempt_id <> 'h5-0') -- a remark",
     )
 
@@ -62,7 +64,9 @@ def test_a_window_prunes_whatever_the_form_of_the_query(filled, noon) -> None:
 
 
 def test_a_window_keeps_the_order_of_the_query(filled, noon) -> None:
-    ids = filled.read("SELECT attempt_id FROM attempt ORDER BY attempt_id DESC", window=Window(noon - 48 * HOUR, noon + HOUR))
+    ids = filled.read(
+        "SELECT attempt_id FROM attempt ORDER BY attempt_id DESC", window=Window(noon - 48 * HOUR, noon + HOUR)
+    )
 
     assert ids["attempt_id"].to_list() == sorted(ids["attempt_id"].to_list(), reverse=True)
 
@@ -75,12 +79,24 @@ def test_a_window_prunes_predictions_of_one_model_and_of_all(store, noon) -> Non
     window = Window(noon - 2 * HOUR, noon)
 
     assert store.read('SELECT x FROM predictions."fraud"', window=window).rows() == [(1.0,)]
-    assert store.read("SELECT p.x FROM predictions.fraud AS p JOIN prediction USING (prediction_id)", window=window).height == 2
-    assert store.read("SELECT model_id FROM prediction ORDER BY 1", window=window)["model_id"].to_list() == ["churn", "fraud"]
+    assert (
+        store.read("SELECT p.x FROM predictions.fraud AS p JOIN prediction USING (prediction_id)", window=window).height
+        == 2
+    )
+    assert store.read("SELECT model_id FROM prediction ORDER BY 1", window=window)["model_id"].to_list() == [
+        "churn",
+        "fraud",
+    ]
 
 
 def test_native_tables_stay_whole_under_a_window(filled, noon) -> None:
-    filled.append(Batch("argo", "e", {"change_event": pl.DataFrame({"ts": [noon - 99 * HOUR], "event_id": ["e"], "kind": ["deploy"]})}))
+    filled.append(
+        Batch(
+            "argo",
+            "e",
+            {"change_event": pl.DataFrame({"ts": [noon - 99 * HOUR], "event_id": ["e"], "kind": ["deploy"]})},
+        )
+    )
 
     assert filled.read("SELECT count(*) FROM change_event", window=Window(noon, noon + HOUR)).item() == 1
 

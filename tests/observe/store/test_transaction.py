@@ -28,7 +28,7 @@ def test_findings_and_state_are_written_together(store, noon) -> None:
 
 
 def test_an_error_inside_writes_nothing(store, noon) -> None:
-    with pytest.raises(ZeroDivisionError), store.change() as change:
+    with pytest.raises(ZeroDivisionError), store.change() as change:  # noqa: PT012 - the block is the transaction
         change.insert([finding(noon)])
         change.set_state("k", {"a": 1})
         raise ZeroDivisionError
@@ -49,7 +49,10 @@ def test_state_never_goes_back_and_takes_its_findings_with_it(store, noon) -> No
     with store.change() as change:
         change.set_states({"a": {"i": 1}, "b": {"i": 1}}, noon)
 
-    with pytest.raises(StoreError, match="state of 'a' has judged until 2026-11-20T12:00:00Z"), store.change() as change:
+    with (
+        pytest.raises(StoreError, match="state of 'a' has judged until 2026-11-20T12:00:00Z"),
+        store.change() as change,
+    ):  # noqa: PT012 - the block is the transaction
         change.insert([finding(noon)])
         change.set_states({"a": {"i": 2}, "c": {"i": 2}}, noon - timedelta(minutes=5))
 
@@ -105,7 +108,7 @@ def test_sql_of_a_change_sees_what_it_wrote(store, noon) -> None:
 
 
 def test_wrong_sql_in_a_change_is_a_store_error_and_harms_nothing(store, noon, attempts) -> None:
-    with pytest.raises(StoreError, match="nowhere"), store.change() as change:
+    with pytest.raises(StoreError, match="nowhere"), store.change() as change:  # noqa: PT012 - the block is the transaction
         change.insert([finding(noon)])
         change.execute("SELECT * FROM nowhere")
 

@@ -1,0 +1,108 @@
+"""What bad requests share that good ones do not: ratios of shares, with their lower bounds.
+
+Source: relative risk and its log-normal interval, Katz et al. (1978); our choice of dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dash import html
+
+from dashboards import cards, words
+from dashboards.cards import Query
+from dashboards.reader import Reader
+from dashboards.scope import Scope
+from dashboards.slo import Slo
+
+DIFFERS = """
+with r as (
+  select {bad} as bad, coalesce(team_id, '–') as team, coalesce(model_served, '–') as model_served, coalesce(provider, '–') as provider,
+    coalesce(deployment_id, '–') as deployment, coalesce(cluster, '–') as cluster,
+    case when tokens_in is null then '–' when tokens_in < 1000 then '< 1k' when tokens_in < 4000 then '1k – 4k'
+      when tokens_in < 8000 then '4k – 8k' else '≥ 8k' end as tokens_in
+  from request
+  where model_id = $model and ts >= $start::TIMESTAMPTZ and ts < $end::TIMESTAMPTZ and status <> 'cancelled' and {bad} is not null
+    and ($cluster = '' or cluster = $cluster)
+), t as (
+  select count(*) filter (bad)::DOUBLE as all_bad, count(*) filter (not bad)::DOUBLE as all_good from r
+), v as (
+  select dimension, level, count(*) filter (bad)::DOUBLE as bad, count(*) filter (not bad)::DOUBLE as good
+  from (unpivot r on team, model_served, provider, deployment, cluster, tokens_in into name dimension value level) group by 1, 2
+), l as (
+  select *, (bad / all_bad) / ((good + 0.5) / (all_good + 0.5)) as lift,
+    sqrt(greatest(1 / bad - 1 / all_bad + 1 / (good + 0.5) - 1 / (all_good + 0.5), 0)) as spread
+  from v, t where bad >= 5
+)
+select dimension, level, bad, all_bad, all_good, lift, bad / all_bad as share_bad, good / all_good as share_good,
+  exp(ln(lift) - 3 * spread) as lift_low
+from l where lift * exp(-3 * spread) > 1.2 order by share_bad * ln(lift) desc limit 6
+"""
+DIMENSIONS = {"team": "team", "model_served": "served by", "tokens_in": "prompt tokens"}
+
+
+def differs_card(read: Reader, view: Scope, slo: Slo, span: int = 7) -> Any:
+    """What bad requests share that good ones do not, by ratio of shares with its lower bound."""
+    title, sub = "What differs in the bad requests?", f"{slo.name} · share among bad against share among good"
+    if slo.bad is None:
+        return cards.card(
+            title,
+            cards.empty("This objective's definition is not published", "It is read from the model's Monitoring.", 180),
+            sub=sub,
+            span=span,
+        )
+    params = {**view.params, "model": slo.row["model"]}
+    sql = DIFFERS.replace("{bad}", f"({slo.bad})")
+    frame = read(sql, params)
+    if frame.is_empty():
+        return cards.card(
+            title,
+            cards.empty(
+                "Nothing stands out",
+                "No value is clearly more common among bad requests (ratio above 1.2 at its lower bound, at least 5 requests).",
+                180,
+            ),
+            sub=sub,
+            sql=[Query(sql, params)],
+            span=span,
+        )
+    total = words.count(frame["all_bad"][0])
+    body = html.Div([_difference(r) for r in frame.iter_rows(named=True)], className="differs")
+    foot = html.P(
+        [
+            html.Span(className="key bad"),
+            f"of {total} bad",
+            html.Span(className="key good"),
+            f"of {words.count(frame['all_good'][0])} good requests · lower bounds are 99.7 %",
+        ],
+        className="legend",
+    )
+    return cards.card(title, body, foot, sub=sub, sql=[Query(sql, params)], span=span)
+
+
+def _ratio(row: Mapping[str, Any]) -> str:
+    if row["share_good"] * row["all_good"] < 5:
+        return "only bad"
+    return "> 100×" if row["lift"] > 100 else f"{words.number(row['lift'], 2)}×"
+
+
+def _difference(row: Mapping[str, Any]) -> Any:
+    dimension = DIMENSIONS.get(row["dimension"], row["dimension"])
+    bars = [
+        html.Div(html.Div(className="bar bad", style={"width": f"{row['share_bad'] * 100:.1f}%"}), className="track"),
+        html.Div(html.Div(className="bar good", style={"width": f"{row['share_good'] * 100:.1f}%"}), className="track"),
+    ]
+    label = html.Div(
+        [html.Span(dimension, className="dim"), html.Span(row["level"], className="value", title=row["level"])],
+        className="what",
+    )
+    ratio = html.Div(
+        [html.Strong(_ratio(row)), html.Span(f"≥ {words.number(min(row['lift_low'], 99), 2)}×", className="dim")],
+        className="ratio",
+    )
+    shares = html.Div(
+        [html.Span(words.share(row["share_bad"], 0)), html.Span(words.share(row["share_good"], 0), className="dim")],
+        className="shares",
+    )
+    return html.Div([label, html.Div(bars, className="bars"), shares, ratio], className="difference")

@@ -1,0 +1,136 @@
+"""What is remembered of many level streams between two calls: arrays inside, plain JSON outside.
+
+Source: our own. The trail of recent windows is as long as the oldest evidence that still counts, at
+most 200, so that an alarm can be localised without its history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors import localise, surprise
+from detectors.baseline import COLUMNS
+from detectors.evidence import Cusum, deltas
+from detectors.fitting import Fit
+from detectors.noise import Noise
+from observe.schema import Json
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+VERSION: Final = 1
+_BEFORE: Final = 12  # windows kept before the oldest evidence, for the early end of the onset's interval
+_LEAST: Final = 24  # windows kept in any case
+
+
+@dataclass(slots=True)
+class Alarm:
+    """A latched alarm: when it was raised, its direction and what is known of the shift; epoch s and sigma."""
+
+    at: int
+    sign: int
+    onset: int
+    low: int
+    high: int
+    effect: float
+    ci_low: float
+    ci_high: float
+    calm: int | None = None  # since when evidence is below 1 nat
+
+
+class Memory:
+    """State of S streams of one cadence."""
+
+    def __init__(self, min_effects: Sequence[float], states: Sequence[Json], window_s: int) -> None:
+        count = len(states)
+        self.window_s = window_s
+        self.until = np.zeros(count, dtype=np.int64)  # end of the last judged window, 0 before the first
+        self.tried = np.zeros(count, dtype=np.int64)  # when a fit was last attempted
+        self.fits: list[Fit | None] = [None] * count
+        self.alarms: list[Alarm | None] = [None] * count
+        self.masks: list[list[list[int]]] = [[] for _ in states]  # past alarms, left out of histories
+        self.beta, self.cov = np.zeros((count, COLUMNS)), np.zeros((count, COLUMNS, COLUMNS))
+        self.noise = Noise(np.ones(count), np.zeros(count), np.zeros(count))
+        self.knots = np.tile(np.linspace(-1.0, 1.0, surprise.KNOTS), (count, 1))
+        self.limit, self.vif, self.penalty = np.ones(count), np.ones(count), np.zeros((count, 2))
+        self.filter = surprise.Filter(np.zeros(count), np.zeros(count))
+        self.cusum = Cusum.new(np.stack([deltas(m) for m in min_effects]) if count else np.zeros((0, 5)), 0)
+        self.trail = np.zeros((3, count, localise.KEPT))  # e, standard deviation, gain; newest last
+        self.kept = np.zeros(count, dtype=np.int64)
+        for i, state in enumerate(states):
+            if state.get("v") == VERSION:
+                self._load(i, state)
+
+    @property
+    def fitted(self) -> NDArray[np.bool_]:
+        """Which streams have a fit, (S,)."""
+        return np.array([f is not None for f in self.fits], dtype=bool)
+
+    def learn(self, i: int, fit: Fit, *, fresh: bool) -> None:
+        """Take over a new fit; `fresh` also moves the filter to where the history left it."""
+        self.fits[i] = fit
+        self.beta[i], self.cov[i], self.knots[i] = fit.beta, fit.cov, fit.knots
+        self.noise.phi[i], self.noise.rho[i], self.noise.tau2[i] = fit.phi, fit.rho, fit.tau2
+        self.limit[i], self.vif[i], self.penalty[i] = fit.limit, fit.vif, fit.penalty
+        if fresh:
+            self.filter.x[i], self.filter.p[i] = fit.x, fit.p
+
+    def forget(self, i: int, at: int) -> None:
+        """Drop the evidence of one stream."""
+        self.cusum.z[i], self.cusum.response[i], self.cusum.start[i] = 0.0, 0.0, at
+
+    def push(self, e: Floats, root: Floats, k: Floats, active: NDArray[np.bool_], end: int) -> None:
+        """Remember one window of the active streams; (S,) each."""
+        if active.all():
+            self.trail[:, :, :-1] = self.trail[:, :, 1:]
+        else:
+            self.trail[:, active, :-1] = self.trail[:, active, 1:]
+        for row, values in zip(self.trail, (np.round(e, 3), np.round(root, 6), np.round(k, 4)), strict=True):
+            row[active, -1] = values[active]
+        oldest = np.where(self.cusum.z > 0, self.cusum.start, end).min(axis=(1, 2, 3))
+        wanted = np.maximum((end - oldest) // self.window_s + _BEFORE, _LEAST)
+        kept = np.minimum(np.minimum(self.kept + 1, wanted), localise.KEPT)
+        self.kept = np.where(active, kept, self.kept)
+
+    def recent(self, i: int) -> localise.Trail:
+        """The remembered windows of one stream, oldest first."""
+        e, s, k = self.trail[:, i, localise.KEPT - int(self.kept[i]) :]
+        return localise.Trail(e, s, k)
+
+    def dumped(self, i: int) -> Json:
+        """The state of one stream as plain JSON."""
+        fit, alarm, used = self.fits[i], self.alarms[i], ~np.isnan(self.cusum.delta[i])
+        state: dict[str, Any] = {"v": VERSION, "until": int(self.until[i]), "tried": int(self.tried[i]), "masks": self.masks[i]}
+        if fit is None:
+            return state
+        e, s, k = self.trail[:, i, localise.KEPT - int(self.kept[i]) :].tolist()
+        return {
+            **state, "fit": fit.dumped(), "x": float(self.filter.x[i]), "p": float(self.filter.p[i]),
+            "z": self.cusum.z[i][:, used].tolist(), "response": self.cusum.response[i][:, used].tolist(),
+            "start": self.cusum.start[i][:, used].tolist(), "trail": {"e": e, "s": s, "k": k},
+            "alarm": None if alarm is None else {name: getattr(alarm, name) for name in Alarm.__slots__},
+        }  # fmt: skip
+
+    def _load(self, i: int, state: Json) -> None:
+        self.until[i], self.tried[i] = state["until"], state["tried"]
+        self.masks[i] = [list(m) for m in state["masks"]]
+        if "fit" not in state:
+            return
+        self.learn(i, Fit.loaded(state["fit"]), fresh=False)
+        self.filter.x[i], self.filter.p[i] = state["x"], state["p"]
+        used = ~np.isnan(self.cusum.delta[i])
+        z = np.array(state["z"])
+        if z.shape[1] == used.sum():  # otherwise the smallest effect was changed: evidence starts anew
+            self.cusum.z[i][:, used], self.cusum.response[i][:, used] = z, np.array(state["response"])
+            self.cusum.start[i][:, used] = np.array(state["start"])
+        trail = np.array([state["trail"][name] for name in ("e", "s", "k")])
+        self.kept[i] = trail.shape[1]
+        if trail.size:
+            self.trail[:, i, localise.KEPT - trail.shape[1] :] = trail
+        if state["alarm"]:
+            self.alarms[i] = Alarm(**state["alarm"])

@@ -1,0 +1,32 @@
+"""When a stream learns anew: once a day, each measure at its own hour, so that fits spread over the day.
+
+Source: our own; METHODS section 4, Cost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+from detectors.series import epoch
+from observe.schema import Json, Monitor, Window
+
+DAY_S: Final = 86_400
+HOUR_S: Final = 3_600
+HISTORY_S: Final = 28 * DAY_S
+
+
+def slot(measure: str) -> int:
+    """Second of the day at which a measure is fitted anew."""
+    return int.from_bytes(hashlib.sha256(measure.encode()).digest()[:4], "big") % 24 * HOUR_S
+
+
+def due(monitor: Monitor, state: Json, window: Window) -> bool:
+    """Whether a stream learns anew while `window` is judged, so that its history is wanted."""
+    made, alarm = state.get("tried", 0), state.get("alarm")
+    if not state.get("fit") or state.get("until", 0) < epoch(window.start):
+        return True
+    if alarm:  # learns when it has been calm for a day
+        return alarm["calm"] is not None and epoch(window.end) - alarm["calm"] >= DAY_S
+    first = slot(monitor.measure)
+    return (epoch(window.end) - monitor.window_s - first) // DAY_S > (made - first) // DAY_S
