@@ -43,42 +43,24 @@ DIMENSIONS = {"team": "team", "model_served": "served by", "tokens_in": "prompt 
 
 
 def differs_card(read: Reader, view: Scope, slo: Slo, span: int = 7) -> Any:
-    """What bad requests share that good ones do not, by ratio of shares with its lower bound."""
+    """The values that are clearly more common among bad requests, the ones that explain most first."""
     title, sub = "What differs in the bad requests?", f"{slo.name} · share among bad against share among good"
     if slo.bad is None:
-        return cards.card(
-            title,
-            cards.empty("This objective's definition is not published", "It is read from the model's Monitoring.", 180),
-            sub=sub,
-            span=span,
+        none = cards.empty(
+            "This objective's definition is not published", "It is read from the model's Monitoring.", 180
         )
+        return cards.card(title, none, sub=sub, span=span)
     params = {**view.params, "model": slo.row["model"]}
     sql = DIFFERS.replace("{bad}", f"({slo.bad})")
     frame = read(sql, params)
+    query = [Query(sql, params)]
     if frame.is_empty():
-        return cards.card(
-            title,
-            cards.empty(
-                "Nothing stands out",
-                "No value is clearly more common among bad requests (ratio above 1.2 at its lower bound, at least 5 requests).",
-                180,
-            ),
-            sub=sub,
-            sql=[Query(sql, params)],
-            span=span,
-        )
-    total = words.count(frame["all_bad"][0])
+        none = cards.empty("Nothing stands out", "No value is clearly more common among bad requests: ratio above 1.2 at its lower bound, at least 5 requests.", 180)  # fmt: skip
+        return cards.card(title, none, sub=sub, sql=query, span=span)
+    bad, good = words.count(frame["all_bad"][0]), words.count(frame["all_good"][0])
     body = html.Div([_difference(r) for r in frame.iter_rows(named=True)], className="differs")
-    foot = html.P(
-        [
-            html.Span(className="key bad"),
-            f"of {total} bad",
-            html.Span(className="key good"),
-            f"of {words.count(frame['all_good'][0])} good requests · lower bounds are 99.7 %",
-        ],
-        className="legend",
-    )
-    return cards.card(title, body, foot, sub=sub, sql=[Query(sql, params)], span=span)
+    legend: list[Any] = [html.Span(className="key bad"), f"of {bad} bad", html.Span(className="key good"), f"of {good} good requests · lower bounds are 99.7 %"]  # fmt: skip
+    return cards.card(title, body, html.P(legend, className="legend"), sub=sub, sql=query, span=span)
 
 
 def _ratio(row: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from dashboards import cards, figures, words
 from dashboards.cards import Query
@@ -34,6 +35,7 @@ QUALITY = """
 select sum(n)::DOUBLE as n, sum(missing)::DOUBLE as missing from summary
 where measure = $measure and ts >= $from::TIMESTAMPTZ and ts < $end::TIMESTAMPTZ
 """
+FEWEST_ROWS = 50  # that a distribution is drawn from
 BINS_SHOWN = 36  # of a numeric feature
 LEVELS_SHOWN = 10  # of a categorical feature, then "other"
 
@@ -45,39 +47,34 @@ def distribution_card(read: Reader, view: Scope, model: str, finding: Mapping[st
     rows = read(BINS, params).to_dicts()
     title = [feature, " against its reference"]
     if not rows:
-        return cards.card(
-            title,
-            cards.empty(
-                "No reference yet", "Bins are made from the first 24 h and 10,000 rows, or from a reference file.", 260
-            ),
-            sql=[Query(BINS, params)],
-            span=span,
-        )
+        hint = "Bins are made from the first 24 h and 10,000 rows, or from a reference file."
+        return cards.card(title, cards.empty("No reference yet", hint, 260), sql=[Query(BINS, params)], span=span)
     bins = rows[0]
     onset = finding["onset"] if finding["state"] == "alarm" else None
     since = max(view.start, onset) if onset else view.start
     params |= {"measure": f"{model}/{bins['source_table']}/{feature}", "binning": bins["binning_id"], "from": since}
     counts, quality = read(COUNTS, params), read(QUALITY, params).row(0, named=True)
-    queries = [Query(BINS, params), Query(COUNTS, params), Query(QUALITY, params)]
     facts = cards.facts(_facts(finding, bins, quality, view))
+    now = words.clock(since, view.now)
+    period = " to ".join(words.clock(bins[k]) for k in ("reference_from", "reference_to"))
+    return cards.card(
+        title, facts, _body(counts, bins, finding, view, now), sub=f"reference {period} · now since {now} UTC", mark=badge(finding, view),
+        sql=[Query(sql, params) for sql in (BINS, COUNTS, QUALITY)], span=span,
+    )  # fmt: skip
+
+
+def _body(
+    counts: pl.DataFrame, bins: Mapping[str, Any], finding: Mapping[str, Any], view: Scope, since: str
+) -> cards.Component:
     total = float(counts["n"].sum() or 0)
-    if total < 50:
-        body = cards.empty(
-            f"{words.count(total)} rows since {words.clock(since, view.now)}: too few to draw",
-            "A distribution is drawn from 50 rows on.",
-            220,
-        )
-    else:
-        current = np.zeros(len(bins["reference"]))
-        current[counts["k"].to_numpy() - 1] = counts["n"].to_numpy()
-        draw = _levels if bins["kind"] == "categorical" else _numbers
-        body = cards.graph(
-            draw(bins, current, finding, view),
-            240,
-            f"Distribution of {feature}: reference and since {words.clock(since, view.now)}",
-        )
-    sub = f"reference {words.clock(bins['reference_from'])} to {words.clock(bins['reference_to'])} · now since {words.clock(since, view.now)} UTC"
-    return cards.card(title, facts, body, sub=sub, mark=badge(finding, view), sql=queries, span=span)
+    if total < FEWEST_ROWS:
+        few = f"{words.count(total)} rows since {since}: too few to draw"
+        return cards.empty(few, f"A distribution is drawn from {FEWEST_ROWS} rows on.", 220)
+    current = np.zeros(len(bins["reference"]))
+    current[counts["k"].to_numpy() - 1] = counts["n"].to_numpy()
+    draw = _levels if bins["kind"] == "categorical" else _numbers
+    label = f"Distribution of {finding['subject']}: reference and since {since}"
+    return cards.graph(draw(bins, current, finding, view), 240, label)
 
 
 def _facts(
@@ -131,111 +128,51 @@ def merged(edges: np.ndarray, low: float, high: float, log: bool) -> list[int]:
 
 def _numbers(bins: Mapping[str, Any], current: np.ndarray, finding: Mapping[str, Any], view: Scope) -> figures.Figure:
     p = palette(view.theme)
+    cuts, groups, log = _cuts(bins)
+    width = np.maximum(np.diff(np.log(cuts) if log else cuts), 1e-12)
+    colour = p.ticket if finding["state"] == "alarm" else p.series[0]
+    data = []
+    for name, counts, ink in (("reference", bins["reference"], p.dim), ("now", current, colour)):
+        density = np.add.reduceat(np.asarray(counts, dtype=float), groups) / max(1.0, float(np.sum(counts))) / width
+        y = figures.typed(np.append(density, density[-1]))
+        trace = figures.line(figures.typed(cuts), y, name, ink, fill="tozeroy", fillcolor=faint(ink, 0.16))
+        trace["line"]["shape"] = "hv"
+        data.append({**trace, "hoverinfo": "skip"})
+    details = json.loads(finding["details"] or "{}")
+    medians = ((details.get("median_from"), p.dim), (details.get("median_to"), colour))
+    name = figures.plain(str(finding["subject"]))
+    return figures.figure(
+        data, view.theme, xaxis={"type": "log" if log else "linear", "title": {"text": name}, "showgrid": False, "nticks": 8},
+        yaxis={"showticklabels": False, "title": {"text": "density"}, "rangemode": "tozero", "nticks": 4},
+        shapes=[figures.vertical(x, ink) for x, ink in medians if x is not None], margin=figures.margins(26, 8, 24, 40), showlegend=True,
+    )  # fmt: skip
+
+
+def _cuts(bins: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Edges of the bins shown, the first stored bin of each, and whether the axis is logarithmic."""
     edges = np.asarray(bins["edges"], dtype=float)
     quantiles = bins["quantiles"] or [edges[0], edges[-1]]
-    low, high = float(quantiles[0]), float(quantiles[-1])
-    log = low > 0 and edges[0] > 0 and high / max(low, 1e-300) > 100
-    low, high = min(low, edges[0]), max(high, edges[-1])
+    low, high = min(float(quantiles[0]), edges[0]), max(float(quantiles[-1]), edges[-1])
+    log = low > 0 and high / low > 100
     keep = merged(edges, low, high, log)
-    cuts = np.concatenate([[low], edges[keep], [high]])
-    width = np.maximum(np.diff(np.log(cuts) if log else cuts), 1e-12)
     groups = np.concatenate([[0], np.asarray(keep) + 1]).astype(int)
-    curves = [
-        np.add.reduceat(np.asarray(c, dtype=float), groups) / max(1.0, float(np.sum(c)))
-        for c in (bins["reference"], current)
-    ]
-    steps = [figures.typed(np.append(c / width, (c / width)[-1])) for c in curves]
-    colour = p.ticket if finding["state"] == "alarm" else p.series[0]
-    data = [
-        figures.line(
-            figures.typed(cuts),
-            steps[0],
-            "reference",
-            p.dim,
-            fill="tozeroy",
-            fillcolor=faint(p.dim, 0.18),
-            hoverinfo="skip",
-            width=1.5,
-        ),
-        figures.line(
-            figures.typed(cuts),
-            steps[1],
-            "now",
-            colour,
-            fill="tozeroy",
-            fillcolor=faint(colour, 0.14),
-            hoverinfo="skip",
-        ),
-    ]
-    for trace in data:
-        trace["line"]["shape"] = "hv"
-    shapes = _medians(finding, p.dim, colour)
-    axis = {
-        "type": "log" if log else "linear",
-        "title": {"text": figures.plain(str(finding["subject"]))},
-        "showgrid": False,
-        "nticks": 8,
-    }
-    return figures.figure(
-        data,
-        view.theme,
-        xaxis=axis,
-        yaxis={"showticklabels": False, "title": {"text": "density"}, "rangemode": "tozero", "nticks": 4},
-        shapes=shapes,
-        margin={"l": 26, "r": 8, "t": 24, "b": 40},
-        showlegend=True,
-    )
-
-
-def _medians(finding: Mapping[str, Any], before: str, after: str) -> list[figures.Trace]:
-    details = json.loads(finding["details"] or "{}")
-    pairs = ((details.get("median_from"), before), (details.get("median_to"), after))
-    return [
-        {
-            "type": "line",
-            "x0": x,
-            "x1": x,
-            "y0": 0,
-            "y1": 1,
-            "yref": "paper",
-            "line": {"color": c, "width": 1.2, "dash": "dot"},
-        }
-        for x, c in pairs
-        if x is not None
-    ]
+    return np.concatenate([[low], edges[keep], [high]]), groups, log
 
 
 def _levels(bins: Mapping[str, Any], current: np.ndarray, finding: Mapping[str, Any], view: Scope) -> figures.Figure:
     p = palette(view.theme)
     names = [*(str(x) for x in bins["levels"] or ()), "other"]
-    shares = [np.asarray(c, dtype=float) / max(1.0, float(np.sum(c))) for c in (bins["reference"], current)]
     shown = min(LEVELS_SHOWN, len(names) - 1)
-    folded = [np.append(s[:shown], s[shown:].sum()) for s in shares]
     labels = [figures.plain(n if len(n) < 16 else n[:15] + "…") for n in [*names[:shown], "other"]]
     colour = p.ticket if finding["state"] == "alarm" else p.series[0]
-    data = [
-        {
-            "type": "bar",
-            "x": labels,
-            "y": figures.typed(folded[0]),
-            "name": "reference",
-            "marker": {"color": faint(p.dim, 0.6)},
-            "hovertemplate": "%{y:.1%}",
-        },
-        {
-            "type": "bar",
-            "x": labels,
-            "y": figures.typed(folded[1]),
-            "name": "now",
-            "marker": {"color": colour},
-            "hovertemplate": "%{y:.1%}",
-        },
-    ]
+    data = []
+    for name, counts, ink in (("reference", bins["reference"], faint(p.dim, 0.6)), ("now", current, colour)):
+        shares = np.asarray(counts, dtype=float) / max(1.0, float(np.sum(counts)))
+        y = figures.typed(np.append(shares[:shown], shares[shown:].sum()))
+        data.append(
+            {"type": "bar", "x": labels, "y": y, "name": name, "marker": {"color": ink}, "hovertemplate": "%{y:.1%}"}
+        )
     return figures.figure(
-        data,
-        view.theme,
-        xaxis={"type": "category", "showgrid": False},
-        yaxis={"tickformat": ".0%", "nticks": 5},
-        margin={"l": 44, "r": 8, "t": 24, "b": 40},
-        showlegend=True,
-    )
+        data, view.theme, xaxis={"type": "category", "showgrid": False}, yaxis={"tickformat": ".0%", "nticks": 5},
+        margin=figures.margins(44, 8, 24, 40), showlegend=True,
+    )  # fmt: skip

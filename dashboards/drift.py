@@ -78,31 +78,12 @@ def _rows(frame: pl.DataFrame, many: bool) -> list[tuple[str, str, str]]:
 def heat_figure(frame: pl.DataFrame, names: Sequence[tuple[str, str, str]], view: Scope) -> figures.Figure:
     """The heatmap of `HEAT`'s rows; `names` are (model, subject, label) from bottom to top."""
     p = palette(view.theme)
-    step = cell_s(view)
-    begin = math.floor(view.start.timestamp() / step) * step
-    columns = max(1, math.ceil((view.end.timestamp() - begin) / step))
-    place = {(m, s): i for i, (m, s, _) in enumerate(names)}
-    cells = np.full((len(names), columns), np.nan, dtype=np.float32)
-    rings: list[tuple[float, int]] = []
-    for row in frame.iter_rows(named=True):
-        at, line = int((row["epoch"] - begin) / step), place[(row["model"], row["subject"])]
-        if 0 <= at < columns:
-            cells[line, at] = abs(row["sigma"]) if words.known(row["sigma"]) else 0.0
-            if row["alarm"]:
-                rings.append(((begin + (at + 0.5) * step) * 1000.0, line))
+    x, cells, rings = _cells(frame, names, view)
     top = max(QUIET_SIGMA, float(np.nanmax(cells)) if np.isfinite(cells).any() else 0.0)
     scale = [(0.0, p.quiet), (0.2, p.quiet), (0.6, p.ticket), (1.0, p.page)]
-    x = figures.typed((begin + (np.arange(columns) + 0.5) * step) * 1000.0, "f8")
     bar = {
-        "thickness": 8,
-        "len": 1,
-        "outlinewidth": 0,
-        "tickfont": {"size": 10, "color": p.dim},
-        "nticks": 4,
-        "ticksuffix": " σ",
-        "x": 1.01,
-        "xpad": 4,
-    }
+        "thickness": 8, "len": 1, "outlinewidth": 0, "tickfont": {"size": 10, "color": p.dim}, "nticks": 4, "ticksuffix": " σ", "x": 1.01, "xpad": 4,
+    }  # fmt: skip
     data = [
         figures.heat(x, list(range(len(names))), figures.typed(cells), scale, zmin=0, zmax=top, xgap=1.5, ygap=2, showscale=True, colorbar=bar, hovertemplate="%{x|%H:%M} · %{z:.2f} σ<extra></extra>"),
         {"type": "scatter", "mode": "markers", "x": [r[0] for r in _thin(rings)], "y": [r[1] for r in _thin(rings)], "hoverinfo": "skip", "showlegend": False,
@@ -115,9 +96,30 @@ def heat_figure(frame: pl.DataFrame, names: Sequence[tuple[str, str, str]], view
         "range": [-0.5, len(names) - 0.5],
         "showgrid": False,
     }
-    margin = {"l": 26 + 6.4 * max(len(label) for _, _, label in names) if names else 60, "r": 52, "t": 6, "b": 34}
-    margin["l"] = min(margin["l"], 132)
-    return figures.figure(data, view.theme, xaxis=figures.time_axis(view.start, view.end), yaxis=yaxis, margin=margin)
+    left = min(132.0, 26 + 6.4 * max((len(label) for _, _, label in names), default=5))
+    axis = figures.time_axis(view.start, view.end)
+    return figures.figure(data, view.theme, xaxis=axis, yaxis=yaxis, margin=figures.margins(left, 52, 6, 34))
+
+
+def _cells(
+    frame: pl.DataFrame, names: Sequence[tuple[str, str, str]], view: Scope
+) -> tuple[dict[str, str], np.ndarray, list[tuple[float, int]]]:
+    """Times, effects by line and column, and where an alarm is marked."""
+    step = cell_s(view)
+    begin = math.floor(view.start.timestamp() / step) * step
+    columns = max(1, math.ceil((view.end.timestamp() - begin) / step))
+    place = {(m, s): i for i, (m, s, _) in enumerate(names)}
+    middles = (begin + (np.arange(columns) + 0.5) * step) * 1000.0
+    cells = np.full((len(names), columns), np.nan, dtype=np.float32)
+    rings: list[tuple[float, int]] = []
+    for row in frame.iter_rows(named=True):
+        at, line = int((row["epoch"] - begin) / step), place[(row["model"], row["subject"])]
+        if not 0 <= at < columns:
+            continue
+        cells[line, at] = abs(row["sigma"]) if words.known(row["sigma"]) else 0.0
+        if row["alarm"]:
+            rings.append((float(middles[at]), line))
+    return figures.typed(middles, "f8"), cells, rings
 
 
 def _thin(rings: Sequence[tuple[float, int]], most: int = 120) -> Sequence[tuple[float, int]]:

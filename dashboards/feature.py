@@ -5,12 +5,9 @@ Source: METHODS sections 2 to 4.
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from dashboards import cards, changes, figures, states, words
@@ -34,6 +31,8 @@ from finding
 where kind = 'drift' and detector = 'level' and model = $model and subject = $feature and window_end > $start::TIMESTAMPTZ and window_end <= $end::TIMESTAMPTZ
 group by 1 order by 1
 """
+
+CLEAR = "rgba(0,0,0,0)"  # the edges of a band
 
 
 def badge(finding: Mapping[str, Any], view: Scope) -> Badge:
@@ -83,83 +82,41 @@ def _effect(
     frame: pl.DataFrame, view: Scope, material: float | None, finding: Mapping[str, Any], marked: pl.DataFrame
 ) -> figures.Figure:
     p = palette(view.theme)
-    x = figures.instants(frame["epoch"] + view.bucket_s / 2)
-    colour = p.ticket if finding["state"] == "alarm" else p.series[0]
     shapes, notes = figures.marks(marked, p, view.start, view.end)
-    if finding["onset"] and finding["state"] == "alarm":
-        at = figures.millis(finding["onset"])
-        band = [figures.millis(finding[k] or finding["onset"]) for k in ("onset_low", "onset_high")]
-        shapes.append(
-            {
-                "type": "rect",
-                "x0": band[0],
-                "x1": band[1],
-                "y0": 0,
-                "y1": 1,
-                "yref": "paper",
-                "fillcolor": faint(p.ticket, 0.18),
-                "line": {"width": 0},
-                "layer": "below",
-            }
-        )
-        shapes.append(
-            {
-                "type": "line",
-                "x0": at,
-                "x1": at,
-                "y0": 0,
-                "y1": 1,
-                "yref": "paper",
-                "line": {"color": p.ticket, "width": 1.2, "dash": "dot"},
-            }
-        )
-        notes.append(
-            {
-                "x": at,
-                "y": 0,
-                "yref": "paper",
-                "yanchor": "bottom",
-                "xanchor": "right",
-                "xshift": -4,
-                "showarrow": False,
-                "text": "onset",
-                "font": {"size": 10.5, "color": p.ticket},
-            }
-        )
-    for side in (-1, 1) if material else ():
-        shape, _ = figures.level(side * float(material or 0), "", p.dim)
-        shapes.append(shape)
-    data = [
-        figures.line(
-            x, figures.typed(frame["low"]), "low", "rgba(0,0,0,0)", hoverinfo="skip", showlegend=False, width=0
-        ),
-        figures.line(
-            x,
-            figures.typed(frame["high"]),
-            "high",
-            "rgba(0,0,0,0)",
-            fill="tonexty",
-            fillcolor=faint(colour, 0.22),
-            hoverinfo="skip",
-            showlegend=False,
-            width=0,
-        ),
-        figures.line(
-            x,
-            figures.typed(frame["effect"]),
-            "effect",
-            colour,
-            showlegend=False,
-            hovertemplate="%{y:+.2f} at %{x|%H:%M}<extra></extra>",
-        ),
-    ]
+    alarmed = finding["state"] == "alarm"
+    if alarmed and finding["onset"]:
+        shapes += _onset(finding, p.ticket)
+        notes.append(_onset_label(finding, p.ticket))
+    if material:
+        shapes += [figures.level(side * material, "", p.dim)[0] for side in (-1, 1)]
     yaxis = {"zeroline": True, "zerolinecolor": p.dim, "zerolinewidth": 1, "nticks": 6, "tickformat": "+.2~f"}
     return figures.figure(
-        data,
-        view.theme,
-        xaxis=figures.time_axis(view.start, view.end),
-        yaxis=yaxis,
-        shapes=shapes,
-        annotations=notes,
-        margin={"l": 46, "r": 10, "t": 8, "b": 34},
+        _band(frame, view.bucket_s, p.ticket if alarmed else p.series[0]), view.theme, xaxis=figures.time_axis(view.start, view.end), yaxis=yaxis,
+        shapes=shapes, annotations=notes, margin=figures.margins(46, 10, 8, 34), showlegend=False,
+    )  # fmt: skip
+
+
+def _band(frame: pl.DataFrame, step_s: int, colour: str) -> list[figures.Trace]:
+    x = figures.instants(frame["epoch"] + step_s / 2)
+    edge = {"hoverinfo": "skip", "width": 0}
+    low = figures.line(x, figures.typed(frame["low"]), "low", CLEAR, **edge)
+    high = figures.line(
+        x, figures.typed(frame["high"]), "high", CLEAR, fill="tonexty", fillcolor=faint(colour, 0.22), **edge
     )
+    hover = "%{y:+.2f} at %{x|%H:%M}<extra></extra>"
+    return [low, high, figures.line(x, figures.typed(frame["effect"]), "effect", colour, hovertemplate=hover)]
+
+
+def _onset(finding: Mapping[str, Any], colour: str) -> list[figures.Trace]:
+    low, high = (figures.millis(finding[k] or finding["onset"]) for k in ("onset_low", "onset_high"))
+    span = {
+        "type": "rect", "x0": low, "x1": high, "y0": 0, "y1": 1, "yref": "paper", "fillcolor": faint(colour, 0.18), "line": {"width": 0}, "layer": "below",
+    }  # fmt: skip
+    return [span, figures.vertical(figures.millis(finding["onset"]), colour)]
+
+
+def _onset_label(finding: Mapping[str, Any], colour: str) -> figures.Trace:
+    return {
+        "x": figures.millis(finding["onset"]), "y": 0, "yref": "paper", "yanchor": "bottom", "xanchor": "right", "xshift": -4, "showarrow": False,
+        "text": "onset", "font": {"size": 10.5, "color": colour},
+    }  # fmt: skip

@@ -5,7 +5,7 @@ Source: our own, after UX.md. MIG instances are their own devices.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from dash import html
 
 from dashboards import cards, catalogue, changes, figures, words
 from dashboards.cards import Badge, Query
-from dashboards.palette import CIVIDIS, palette
+from dashboards.palette import CIVIDIS, Palette, palette
 from dashboards.reader import Reader
 from dashboards.scope import Scope
 
@@ -41,6 +41,7 @@ select (floor(epoch(ts) / $bucket) * $bucket)::DOUBLE as epoch, coalesce(cluster
 from gpu_5m where ts >= $start::TIMESTAMPTZ and ts < $end::TIMESTAMPTZ and ($cluster = '' or cluster = $cluster)
 group by 1, 2 order by 2, 1
 """
+FLEET_CHANGES = ("xid", "node_add", "node_remove", "driver", "scale", "disruption")  # kinds that concern hardware
 MOST_SERIES = 6  # clusters drawn by themselves; the rest become "other"
 
 
@@ -87,32 +88,27 @@ def _slots(group: pl.DataFrame) -> list[str]:
 def _cells(group: pl.DataFrame, nodes: list[str], slots: list[str], view: Scope) -> figures.Figure:
     p = palette(view.theme)
     z = np.full((len(nodes), len(slots)), np.nan, dtype=np.float32)
-    words_ = [["" for _ in slots] for _ in nodes]
-    hover = [["" for _ in slots] for _ in nodes]
-    places: dict[str, list[tuple[int, int]]] = {"throttled": [], "xid": []}
+    shown, hover = ([["" for _ in slots] for _ in nodes] for _ in range(2))
+    throttled: list[tuple[int, int]] = []
+    faults: list[tuple[int, int]] = []
     for row in group.iter_rows(named=True):
         i, j = nodes.index(row["node"]), slots.index(row["gpu"])
-        z[i, j] = row["util"] if row["util"] is not None else np.nan
-        words_[i][j] = "idle" if row["idle"] else "" if row["util"] is not None else "◌"
-        hover[i][j] = figures.plain(
-            f"{row['node']} GPU {row['gpu']}: {words.share(row['util'])} busy, {words.number(row['temp'], 2)} °C, {words.number(row['power'], 3)} W, {words.number(row['clock'], 4)} MHz"
-        )
-        if row["throttled"]:
-            places["throttled"].append((j, i))
-        if row["xid"]:
-            places["xid"].append((j, i))
+        z[i, j] = np.nan if row["util"] is None else row["util"]
+        shown[i][j] = "◌" if row["util"] is None else "idle" if row["idle"] else ""
+        hover[i][j] = _hover(row)
+        throttled += [(j, i)] if row["throttled"] else []
+        faults += [(j, i)] if row["xid"] else []
     heat = figures.heat(
-        [f"GPU {s}" for s in slots], list(range(len(nodes))), figures.typed(z), CIVIDIS, zmin=0, zmax=1, xgap=3, ygap=3, text=words_, texttemplate="%{text}",
+        [f"GPU {s}" for s in slots], list(range(len(nodes))), figures.typed(z), CIVIDIS, zmin=0, zmax=1, xgap=3, ygap=3, text=shown, texttemplate="%{text}",
         textfont={"size": 11, "color": "#ffffff"}, customdata=hover, hovertemplate="%{customdata}<extra></extra>",
     )  # fmt: skip
     data = [
         heat,
-        _signs(places["throttled"], slots, "triangle-up", p.page, "throttled"),
-        _signs(places["xid"], slots, "x", p.page, "XID"),
+        _signs(throttled, slots, "triangle-up", p.page, "throttled"),
+        _signs(faults, slots, "x", p.page, "XID"),
     ]
     labels = [figures.plain(n if len(n) < 16 else "…" + n[-14:]) for n in nodes]
-    legend = bool(places["throttled"] or places["xid"])
-    margin = {"l": 20 + 7 * max(len(x) for x in labels), "r": 4, "t": 4, "b": 44 if legend else 26}
+    marked = bool(throttled or faults)
     yaxis = {
         "tickvals": list(range(len(nodes))),
         "ticktext": labels,
@@ -120,16 +116,16 @@ def _cells(group: pl.DataFrame, nodes: list[str], slots: list[str], view: Scope)
         "showgrid": False,
     }
     return figures.figure(
-        data,
-        view.theme,
-        xaxis={"showgrid": False, "type": "category"},
-        yaxis=yaxis,
-        margin=margin,
-        showlegend=legend,
-        legend={"y": -0.02, "yanchor": "top", "x": 1, "xanchor": "right", "yref": "container"}
-        if False
-        else {"x": 1, "xanchor": "right", "y": -26 / (26 * len(nodes) + 20), "yanchor": "top"},
+        data, view.theme, xaxis={"showgrid": False, "type": "category"}, yaxis=yaxis, margin=figures.margins(20 + 7 * max(len(x) for x in labels), 4, 4, 44 if marked else 26),
+        showlegend=marked, legend={"x": 1, "xanchor": "right", "y": -26 / (26 * len(nodes) + 20), "yanchor": "top"},
+    )  # fmt: skip
+
+
+def _hover(row: Mapping[str, Any]) -> str:
+    numbers = (
+        f"{words.number(row['temp'], 2)} °C, {words.number(row['power'], 3)} W, {words.number(row['clock'], 4)} MHz"
     )
+    return figures.plain(f"{row['node']} GPU {row['gpu']}: {words.share(row['util'])} busy, {numbers}")
 
 
 def _signs(places: Sequence[tuple[int, int]], slots: list[str], symbol: str, colour: str, name: str) -> figures.Trace:
@@ -152,46 +148,32 @@ def busy_card(read: Reader, view: Scope) -> Any:
     query = Query(BUSY, view.params)
     title, sub = "Utilisation by cluster", "mean over devices · drag to set the range"
     if frame.is_empty():
-        return cards.card(
-            title, cards.empty("No samples in this range", "Choose a longer range.", 200), sub=sub, sql=[query]
-        )
+        none = cards.empty("No samples in this range", "Choose a longer range.", 200)
+        return cards.card(title, none, sub=sub, sql=[query])
     p = palette(view.theme)
-    names = (
-        frame.group_by("cluster")
-        .agg(pl.col("kw").mean())
-        .sort("kw", descending=True, nulls_last=True)["cluster"]
-        .to_list()
-    )
-    data = []
-    for i, name in enumerate(names[:MOST_SERIES]):
-        part = frame.filter(pl.col("cluster") == name)
-        data.append(
-            figures.line(
-                figures.instants(part["epoch"]),
-                figures.typed(part["busy"]),
-                figures.plain(name),
-                p.series[i],
-                hovertemplate="%{y:.0%} at %{x|%H:%M}",
-            )
-        )
-    if len(names) > MOST_SERIES:
-        rest = (
-            frame.filter(~pl.col("cluster").is_in(names[:MOST_SERIES]))
-            .group_by("epoch")
-            .agg(pl.col("busy").mean())
-            .sort("epoch")
-        )
-        data.append(figures.line(figures.instants(rest["epoch"]), figures.typed(rest["busy"]), "other", p.dim))
-    shapes, notes = figures.marks(
-        changes.read_changes(read, view, kinds=("xid", "node_add", "node_remove", "driver", "scale", "disruption")),
-        p,
-        view.start,
-        view.end,
-    )
+    shapes, notes = figures.marks(changes.read_changes(read, view, kinds=FLEET_CHANGES), p, view.start, view.end)
+    yaxis = {"tickformat": ".0%", "range": [0, 1.08], "nticks": 5}
     figure = figures.figure(
-        data, view.theme, xaxis=figures.time_axis(view.start, view.end), yaxis={"tickformat": ".0%", "range": [0, 1.08], "nticks": 5}, shapes=shapes,
-        annotations=notes, margin={"l": 46, "r": 12, "t": 24, "b": 34}, showlegend=True, hovermode="x unified",
+        _series(frame, p), view.theme, xaxis=figures.time_axis(view.start, view.end), yaxis=yaxis, shapes=shapes, annotations=notes,
+        margin=figures.margins(46, 12, 24, 34), showlegend=True, hovermode="x unified",
     )  # fmt: skip
     return cards.card(
         title, cards.graph(figure, 240, "Utilisation by cluster over time", brush="gpu-busy"), sub=sub, sql=[query]
     )
+
+
+def _series(frame: pl.DataFrame, p: Palette) -> list[figures.Trace]:
+    """One line a cluster, those with the most power first, the rest as "other"."""
+    power = frame.group_by("cluster").agg(pl.col("kw").mean()).sort("kw", descending=True, nulls_last=True)
+    names = power["cluster"].to_list()
+    rest = frame.filter(pl.col("cluster").is_in(names[MOST_SERIES:])).group_by("epoch").agg(pl.col("busy").mean())
+    parts = [
+        (figures.plain(n), frame.filter(pl.col("cluster") == n), p.series[i]) for i, n in enumerate(names[:MOST_SERIES])
+    ]
+    if not rest.is_empty():
+        parts.append(("other", rest.sort("epoch"), p.dim))
+    hover = "%{y:.0%} at %{x|%H:%M}"
+    return [
+        figures.line(figures.instants(f["epoch"]), figures.typed(f["busy"]), n, c, hovertemplate=hover)
+        for n, f, c in parts
+    ]

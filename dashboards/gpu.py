@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import polars as pl
 from dash import html
 
 from dashboards import cards, catalogue, fleet, tables, words
 from dashboards.cards import Badge, Query
-from dashboards.palette import CIVIDIS, SIGNS, palette
+from dashboards.palette import SIGNS
 from dashboards.reader import Reader
 from dashboards.scope import GPU_RECENT, Scope, scope
 
@@ -89,46 +88,21 @@ def banner(read: Reader, view: Scope) -> Any:
 
 def _stats(devices: pl.DataFrame, known: catalogue.Catalogue, view: Scope) -> Sequence[Any]:
     seen = devices.filter(pl.col("util").is_not_null())
-    idle, full = int(seen["idle"].sum()), int(seen["full"].sum())
+    idle, full, silent = int(seen["idle"].sum()), int(seen["full"].sum()), devices.height - seen.height
     throttled, xids = int(devices["throttled"].sum()), devices["xid"].drop_nulls().len()
-    query = [Query(fleet.DEVICES, view.params)]
     cost = fleet.idle_cost(devices, known)
-    silent = devices.height - seen.height
-    unknown = Badge("unknown", "no data")
-    return [
-        cards.stat(
-            "Busy",
-            words.share(seen["util"].mean()),
-            f"{seen.height} devices report" + (f", {silent} silent" if silent else ""),
-            None if seen.height else unknown,
-            "",
-            query,
-        ),  # type: ignore[arg-type]
-        cards.stat(
-            "Idle",
-            f"{idle} / {seen.height}",
-            IDLE_NOTE,
-            Badge("ticket", "idle") if idle > 0.15 * max(seen.height, 1) else None,
-            "",
-            query,
-        ),
-        cards.stat(
-            "Idle cost",
-            f"{words.dollars(cost)} / day" if cost is not None else words.UNKNOWN,
-            "idle devices at the site's prices" if cost is not None else "no price is configured",
-            None,
-            "",
-            query,
-        ),
-        cards.stat(
-            "Full · throttled · XID",
-            f"{full} · {throttled} · {xids}",
-            "thermal, power-brake or slowdown bits; XIDs of the range",
-            Badge("ticket", "check") if throttled or xids else None,
-            "",
-            query,
-        ),
-    ]
+    mean = words.share(seen["util"].mean())  # type: ignore[arg-type]
+    report = f"{seen.height} devices report" + (f", {silent} silent" if silent else "")
+    price = f"{words.dollars(cost)} / day" if cost is not None else words.UNKNOWN
+    priced = "idle devices at the site's prices" if cost is not None else "no price is configured"
+    rows: list[tuple[str, str, str, Badge | None]] = [
+        ("Busy", mean, report, None if seen.height else Badge("unknown", "no data")),
+        ("Idle", f"{idle} / {seen.height}", IDLE_NOTE, Badge("ticket", "idle") if idle > 0.15 * max(seen.height, 1) else None),
+        ("Idle cost", price, priced, None),
+        ("Full · throttled · XID", f"{full} · {throttled} · {xids}", "slowdown, thermal or power-brake bits; XIDs of the range", Badge("ticket", "check") if throttled or xids else None),
+    ]  # fmt: skip
+    query = [Query(fleet.DEVICES, view.params)]
+    return [cards.stat(label, value, sub, mark, "", query) for label, value, sub, mark in rows]
 
 
 def device_table(devices: pl.DataFrame, view: Scope) -> Any:

@@ -12,7 +12,18 @@ from typing import Any
 from dash import dcc, html
 
 from dashboards import (
-    cards, catalogue, differs, distribution, drift, feature, latency, slo, states, tables, traffic, words,
+    cards,
+    catalogue,
+    differs,
+    distribution,
+    drift,
+    feature,
+    latency,
+    slo,
+    states,
+    tables,
+    traffic,
+    words,
 )  # fmt: skip
 from dashboards.cards import Badge, Query
 from dashboards.palette import SIGNS

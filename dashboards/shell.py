@@ -40,7 +40,9 @@ def build(core: CoreClient, clock: Clock, entries: Sequence[pages.Entry]) -> Das
     )  # fmt: skip
     app.index_string = app.index_string.replace("<html>", '<html lang="en">')
     app.layout = _layout
-    _data_callbacks(app, core, clock, entries)
+    _page_callback(app, core, clock, entries)
+    _frame_callback(app, core, clock, entries)
+    _tick_callback(app, core, clock)
     _browser_callbacks(app)
     return app
 
@@ -94,52 +96,46 @@ def _params(path_parts: Mapping[str, str], search: str | None, theme: str, now: 
     return {**query, **path_parts, "theme": theme, "now": now.isoformat()}
 
 
-def _data_callbacks(app: Dash, core: CoreClient, clock: Clock, entries: Sequence[pages.Entry]) -> None:
-    def now() -> datetime:
-        at = clock.now()  # whole ten seconds, so that pages opened together ask the same questions
-        return at - timedelta(seconds=at.second % 10, microseconds=at.microsecond) + timedelta(seconds=10)
+def _present(clock: Clock) -> datetime:
+    """The clock's instant on the next whole ten seconds, so that pages opened together ask the same questions."""
+    at = clock.now()
+    return at + timedelta(seconds=10 - at.second % 10, microseconds=-at.microsecond)
 
+
+def _page_callback(app: Dash, core: CoreClient, clock: Clock, entries: Sequence[pages.Entry]) -> None:
     @app.callback(
-        Output("page", "children"),
-        Input("url", "pathname"),
-        Input("url", "search"),
-        Input("look", "data"),
-        Input("beat", "data"),
-    )
+        Output("page", "children"), Input("url", "pathname"), Input("url", "search"), Input("look", "data"), Input("beat", "data"),
+    )  # fmt: skip
     def draw(path: str, search: str, look: str | None, _beat: str) -> Any:
         found = pages.find(entries, path or "/")
         if not look or found is None:
             return no_update
         read = SessionReader(core, ctx.cookies.get(COOKIE, ""))
         try:
-            return found[0].page(read, _params(found[1], search, look, now()))
+            return found[0].page(read, _params(found[1], search, look, _present(clock)))
         except ObserveError as error:
             return cards.grid([cards.failed(error)])
 
+
+def _frame_callback(app: Dash, core: CoreClient, clock: Clock, entries: Sequence[pages.Entry]) -> None:
     @app.callback(
         Output("nav", "children"), Output("filters", "children"), Output("filters-narrow", "children"), Output("crumb", "children"),
         Input("url", "pathname"), Input("url", "search"), Input("beat", "data"),
     )  # fmt: skip
     def frame(path: str, search: str, _beat: str) -> Any:
-        found = pages.find(entries, path or "/")
-        view = scope(_params(found[1] if found else {}, search, "dark", now()))
-        name = found[1].get("name", "") if found else ""
+        here = path or "/"
+        found = pages.find(entries, here)
+        view = scope(_params(found[1] if found else {}, search, "dark", _present(clock)))
         known = _known(core, view)
-        filters = navigation.filters(view, path or "/", known["cluster"])
-        return (
-            navigation.sidebar(entries, path or "/", view, known),
-            filters,
-            filters,
-            name or (found[0].title if found else ""),
-        )
+        filters = navigation.filters(view, here, known["cluster"])
+        title = found[1].get("name", found[0].title) if found else ""
+        return navigation.sidebar(entries, here, view, known), filters, filters, title
 
+
+def _tick_callback(app: Dash, core: CoreClient, clock: Clock) -> None:
     @app.callback(
-        Output("age", "children"),
-        Output("age", "className"),
-        Output("beat", "data"),
-        Input("tick", "n_intervals"),
-        State("beat", "data"),
-    )
+        Output("age", "children"), Output("age", "className"), Output("beat", "data"), Input("tick", "n_intervals"), State("beat", "data"),
+    )  # fmt: skip
     def tick(_n: int | None, beat: str) -> Any:
         try:
             mark = core.pulse(ctx.cookies.get(COOKIE, ""))

@@ -5,19 +5,17 @@ Source: Google SRE Workbook, "Alerting on SLOs"; METHODS section 6.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import numpy as np
 import polars as pl
 from dash import html
 
-from dashboards import cards, catalogue, changes, figures, words
+from dashboards import cards, catalogue, figures, words
 from dashboards.cards import Badge, Query
-from dashboards.palette import faint, palette, sequential
+from dashboards.palette import faint, palette
 from dashboards.reader import Reader, Value
 from dashboards.scope import Scope
 from dashboards.states import finding_badge
@@ -117,45 +115,20 @@ def _burn_down(
     first = datetime.fromtimestamp(float(frame["epoch"][0]), UTC)
     room = min(length * 0.12, max(spent_at - view.end, timedelta(minutes=5)) * 1.2) if spent_at else length * 0.02
     colour = p.page if left < 0.1 else p.series[0]
+    even = [figures.millis(first), figures.millis(first + length)]
+    hover = "%{x|%d %b %H:%M} · %{y:.1%} left<extra></extra>"
     data = [
+        figures.line(even, [1, 0], "even spend", p.dim, dash="dash", width=1, hoverinfo="skip"),
         figures.line(
-            [figures.millis(first), figures.millis(first + length)],
-            [1, 0],
-            "even spend",
-            p.dim,
-            dash="dash",
-            width=1,
-            hoverinfo="skip",
+            figures.instants(frame["epoch"]), figures.typed(frame["budget_left"]), "budget left", colour, fill="tozeroy", fillcolor=faint(colour, 0.1), hovertemplate=hover,
         ),
-        figures.line(
-            figures.instants(frame["epoch"]),
-            figures.typed(frame["budget_left"]),
-            "budget left",
-            colour,
-            fill="tozeroy",
-            fillcolor=faint(colour, 0.1),
-            hovertemplate="%{x|%d %b %H:%M} · %{y:.1%} left<extra></extra>",
-        ),
-    ]
+    ]  # fmt: skip
     if spent_at:
-        data.append(
-            figures.line(
-                [figures.millis(view.end), figures.millis(spent_at)],
-                [left, 0],
-                "at the last hour's burn",
-                p.page,
-                dash="dot",
-                hoverinfo="skip",
-            )
-        )
+        ahead = [figures.millis(view.end), figures.millis(spent_at)]
+        data.append(figures.line(ahead, [left, 0], "at the last hour's burn", p.page, dash="dot", hoverinfo="skip"))
     low = min(0.0, float(frame["budget_left"].min() or 0))  # type: ignore[arg-type]
     axis = {**figures.time_axis(first, view.end + room), "fixedrange": True}
     yaxis = {
-        "tickformat": ".0%",
-        "range": [low - 0.02, 1.04],
-        "nticks": 5,
-        "zeroline": True,
-        "zerolinecolor": p.page,
-        "zerolinewidth": 1,
-    }
-    return figures.figure(data, view.theme, xaxis=axis, yaxis=yaxis, margin={"l": 46, "r": 12, "t": 26, "b": 34})
+        "tickformat": ".0%", "range": [low - 0.02, 1.04], "nticks": 5, "zeroline": True, "zerolinecolor": p.page, "zerolinewidth": 1,
+    }  # fmt: skip
+    return figures.figure(data, view.theme, xaxis=axis, yaxis=yaxis, margin=figures.margins(46, 12, 26, 34))

@@ -5,6 +5,7 @@ Source: METHODS sections 6 and 7; Wilson (1927) for the interval of a share.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -62,6 +63,7 @@ THRESHOLDS = {
     "1d": 3.0,
     "3d": 1.0,
 }  # of a 30 d window, SRE Workbook
+TICKS = (0.1, 1, 10, 100)
 SMALLEST_BURN = 0.05  # left end of the log axis
 
 
@@ -194,53 +196,34 @@ def burns_card(read: Reader, view: Scope, slo: Slo, span: int = 5) -> Any:
 def _burns(frame: pl.DataFrame, view: Scope) -> figures.Figure:
     p = palette(view.theme)
     labels = frame["label"].to_list()
-    burn = frame["burn"].clip(SMALLEST_BURN)
-    over = [b >= THRESHOLDS[label] for b, label in zip(frame["burn"], labels, strict=True)]
+    burn, low, high = (frame[name].clip(SMALLEST_BURN) for name in ("burn", "low", "high"))
+    colours = [
+        p.page if b >= THRESHOLDS[label] else p.series[0] for b, label in zip(frame["burn"], labels, strict=True)
+    ]
     error = {
-        "type": "data",
-        "symmetric": False,
-        "array": figures.typed(frame["high"].clip(SMALLEST_BURN) - burn),
-        "arrayminus": figures.typed(burn - frame["low"].clip(SMALLEST_BURN)),
-        "thickness": 2,
-        "width": 0,
-        "color": p.dim,
-    }
-    tiers = {
-        "type": "scatter",
-        "mode": "markers",
-        "x": [THRESHOLDS[label] for label in labels],
-        "y": labels,
-        "marker": {"symbol": "line-ns", "size": 18, "line": {"width": 2, "color": p.ticket}},
-        "name": "threshold",
-        "hovertemplate": "threshold %{x}×<extra></extra>",
-    }
-    dots = {
-        "type": "scatter", "mode": "markers+text", "x": figures.typed(burn), "y": labels, "error_x": error, "name": "burn", "textposition": "top center",
-        "text": [f"{words.number(b, 2)}×" for b in frame["burn"]], "textfont": {"size": 11}, "hoverinfo": "skip", "cliponaxis": False,
-        "marker": {"size": 9, "color": [p.page if o else p.series[0] for o in over]},
+        "type": "data", "symmetric": False, "array": figures.typed(high - burn), "arrayminus": figures.typed(burn - low), "thickness": 2, "width": 0, "color": p.dim,
     }  # fmt: skip
-    ticks = [0.1, 1, 10, 100]
-    top = max(40.0, float(frame["high"].max() or 1) * 1.5)  # type: ignore[arg-type]
+    tiers = {
+        "type": "scatter", "mode": "markers", "x": [THRESHOLDS[label] for label in labels], "y": labels, "hovertemplate": "threshold %{x}×<extra></extra>",
+        "marker": {"symbol": "line-ns", "size": 18, "line": {"width": 2, "color": p.ticket}},
+    }  # fmt: skip
+    dots = {
+        "type": "scatter", "mode": "markers+text", "x": figures.typed(burn), "y": labels, "error_x": error, "textposition": "top center", "textfont": {"size": 11},
+        "text": [f"{words.number(b, 2)}×" for b in frame["burn"]], "hoverinfo": "skip", "cliponaxis": False, "marker": {"size": 9, "color": colours},
+    }  # fmt: skip
+    top = math.log10(max(40.0, float(high.max() or 1) * 1.5))  # type: ignore[arg-type]
     xaxis = {
-        "type": "log",
-        "range": [-1.301, len(f"{top:.0f}") - 1 + 0.35],
-        "tickvals": ticks,
-        "ticktext": [f"{t}×" for t in ticks],
-        "showgrid": True,
+        "type": "log", "range": [math.log10(SMALLEST_BURN), top], "tickvals": TICKS, "ticktext": [f"{t}×" for t in TICKS], "showgrid": True,
+    }  # fmt: skip
+    yaxis = {
+        "type": "category",
+        "autorange": "reversed",
+        "showgrid": False,
+        "categoryarray": labels,
+        "categoryorder": "array",
     }
     return figures.figure(
-        [tiers, dots],
-        view.theme,
-        xaxis=xaxis,
-        yaxis={
-            "type": "category",
-            "autorange": "reversed",
-            "showgrid": False,
-            "categoryarray": labels,
-            "categoryorder": "array",
-        },
-        margin={"l": 36, "r": 12, "t": 16, "b": 26},
-        showlegend=False,
+        [tiers, dots], view.theme, xaxis=xaxis, yaxis=yaxis, margin=figures.margins(36, 12, 16, 26), showlegend=False
     )
 
 

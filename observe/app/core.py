@@ -53,7 +53,7 @@ class Core:
         access = Access(StoredTokens(self.store), config.site.server.auth)
         self.face_key = secrets.token_urlsafe(32)
         self.intake = Intake(self.store, self.clock, self.telemetry, config)
-        self.stages = Stages(config, self.store, self.telemetry)
+        self.stages = Stages(config, self.store, self.clock, self.telemetry)
         self._quick, self._slow = Detecting(), Detecting()
         self.delivering = Delivering(config, self.store, self.clock, self.telemetry)
         self.puller = Puller(pulls(config.site.collectors), self.intake, self.store, self.clock)

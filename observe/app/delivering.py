@@ -62,7 +62,7 @@ class Delivering:
     def once(self) -> None:
         """Send what is due now."""
         now = self._clock.now()
-        rows = self._store.read("select * from alert where state = 'firing' or ends_at > $since", {"since": now - _RESOLVED})
+        rows = self._store.read('''select * from alert where state = 'firing' or "at" > $since''', {"since": now - _RESOLVED})
         messages = alertmanager.messages(nouns(Alert, rows), self._config, now)
         for message in outbox.due(messages, self._log, now):
             self._send(message)

@@ -20,9 +20,22 @@ import polars as pl
 from alerts import policy
 from observe import summaries
 from observe.app.detecting import Detecting
+from observe.clock import Clock
 from observe.errors import ObserveError
 from observe.registry import plugin
-from observe.schema import Alert, Binning, ChangeEvent, Detected, Evidence, Finding, Incident, Json, Monitor, Window
+from observe.schema import (
+    Action,
+    Alert,
+    Binning,
+    ChangeEvent,
+    Detected,
+    Evidence,
+    Finding,
+    Incident,
+    Json,
+    Monitor,
+    Window,
+)
 from observe.schema.exchange import nouns
 from observe.spec.monitors import derive
 from observe.store import Store
@@ -49,8 +62,8 @@ def floor(at: datetime, seconds: int) -> datetime:
 class Stages:
     """Each call runs its stages once over all that has come since; a stage that fails is counted, the others go on."""
 
-    def __init__(self, config: Config, store: Store, telemetry: Telemetry) -> None:
-        self._config, self._store, self._telemetry = config, store, telemetry
+    def __init__(self, config: Config, store: Store, clock: Clock, telemetry: Telemetry) -> None:
+        self._config, self._store, self._clock, self._telemetry = config, store, clock, telemetry
 
     def tick(self, detectors: Sequence[str], detecting: Detecting, now: datetime) -> None:
         """Summarise, ask these detectors, decide."""
@@ -100,7 +113,7 @@ class Stages:
                 spans[Window(start, end)].append(monitor)
         for window, group in sorted(spans.items(), key=lambda item: item[0].start):
             found = detecting.detect(detector, self._evidence(detector, group, window, now))
-            self._commit(detector, group, window, found, now)
+            self._commit(detector, group, window, found)
 
     def _closed(self, monitors: Iterable[Monitor], now: datetime) -> dict[str, datetime]:
         until = summaries.closed_until(self._store)
@@ -169,9 +182,10 @@ class Stages:
             {"collector": pl.String, "every_s": pl.Float64, "last_ts": pl.Datetime("us", "UTC"), "now": pl.Datetime("us", "UTC")},
         )
 
-    def _commit(self, detector: str, monitors: Sequence[Monitor], window: Window, found: Detected, now: datetime) -> None:
-        findings = [replace(f, made_at=now) for f in found.findings]
+    def _commit(self, detector: str, monitors: Sequence[Monitor], window: Window, found: Detected) -> None:
         with self._store.change() as tx:
+            now = self._clock.now()  # read under the writer lock: `decide` goes by it and must miss none
+            findings = [replace(f, made_at=now) for f in found.findings]
             if findings:
                 tx.insert(findings)
             tx.set_states({m.monitor_id: found.state.get(m.monitor_id, {}) for m in monitors}, window.end)
@@ -197,6 +211,7 @@ class Stages:
                 {"t": now - timedelta(days=2)})),
             config=self._config,
             now=now,
+            actions=nouns(Action, self._store.read('select * from action where "at" > $t', {"t": now - timedelta(days=30)})),
         )  # fmt: skip
         with self._store.change() as tx:
             for rows in (decision.alerts, decision.incidents, decision.actions):

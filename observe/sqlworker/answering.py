@@ -20,7 +20,7 @@ import pyarrow as pa
 import pytz  # type: ignore[import-untyped]
 
 from observe.sqlworker import landlock, wire
-from observe.sqlworker.zygote import threads
+from observe.sqlworker.landlock import threads
 
 _READS: Final = frozenset({"SELECT", "EXPLAIN"})
 _LISTS_VIEWS: Final = (

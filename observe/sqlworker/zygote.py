@@ -17,6 +17,8 @@ import signal
 import socket
 from typing import Final
 
+from observe.sqlworker.landlock import threads
+
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 _LOG = logging.getLogger("observe.sqlworker")
 
@@ -68,8 +70,3 @@ def _tell(connection: socket.socket, pid: int) -> None:
             socket.send_fds(connection, [b"p"], [pidfd])
         finally:
             os.close(pidfd)
-
-
-def threads() -> int:
-    """How many threads this process has."""
-    return len(os.listdir("/proc/self/task"))

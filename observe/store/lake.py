@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 import duckdb
 
@@ -83,8 +84,7 @@ class Lake:
         return Sealed({bulk.key: rows}, len(written), sum(s.rows for s in slices) - rows)
 
     def _copy(self, cursor: duckdb.DuckDBPyConnection, bulk: Bulk, piece: _Slice) -> Sheet:
-        name = f"{piece.start:%H%M}-{piece.end:%dT%H%M}-{piece.seq}"
-        path = f"lake/{bulk.folder}/date={piece.start:%Y-%m-%d}/{name}.parquet"
+        path = _path(bulk, piece.start)
         return self._write(cursor, bulk, path, self._rows_sql(cursor, bulk, piece), piece.seq)
 
     def _write(self, cursor: duckdb.DuckDBPyConnection, bulk: Bulk, path: str, rows: str, seq: int) -> Sheet:
@@ -156,7 +156,7 @@ class Lake:
 
     def _merged(self, cursor: duckdb.DuckDBPyConnection, bulk: Bulk, group: Sequence[Sheet]) -> Sheet:
         start, seq = group[0].t_min.astimezone(UTC), max(s.seq for s in group)
-        path = f"lake/{bulk.folder}/date={start:%Y-%m-%d}/{start:%H%M}-merged{len(group)}-{seq}.parquet"
+        path = _path(bulk, start)
         files = parquet_sql([self._manifest.folder / s.path for s in group])
         return self._write(cursor, bulk, path, f"SELECT * FROM {files} ORDER BY {quoted(bulk.table.time)}", seq)
 
@@ -173,6 +173,11 @@ class Lake:
         """Unlink files that left their table longer than the grace before `now`; how many."""
         with self._database.change() as cursor:
             return self._manifest.unlink_dead(cursor, now - GRACE)
+
+
+def _path(bulk: Bulk, start: datetime) -> str:
+    """A name no file ever had: a dead file is unlinked by name long after others took its rows."""
+    return f"lake/{bulk.folder}/date={start:%Y-%m-%d}/{start:%H%M}-{uuid4().hex[:12]}.parquet"
 
 
 def _slices(cursor: duckdb.DuckDBPyConnection, bulk: Bulk, bound: datetime) -> list[_Slice]:

@@ -118,6 +118,20 @@ def test_small_files_are_merged_into_one_an_hour_and_later_one_a_day(store, atte
     assert len(ids(store)) == 24
 
 
+def test_rows_of_one_commit_outlive_their_merges(store, noon, folder) -> None:
+    ended = [noon - DAY + i * 20 * MINUTE for i in range(9)]
+    store.append(Batch("s", "a", {"attempt": pl.DataFrame({"ts": ended, "attempt_id": [f"a{i}" for i in range(9)]})}))
+
+    for i in range(1, 40):
+        store.seal(noon - DAY + i * 10 * MINUTE)
+        store.seal(noon - DAY + i * 10 * MINUTE + 2 * MINUTE)
+    for i in range(4):
+        store.seal(noon + DAY + i * 2 * MINUTE)
+
+    assert len(ids(store)) == 9
+    assert len(list(folder.rglob("lake/**/*.parquet"))) == store.stats()["files"]["attempt"] == 1
+
+
 def test_merged_and_retained_files_are_unlinked_after_a_grace(store, attempts, noon, folder) -> None:
     store.append(attempts("a", ago=DAY))
     store.seal(noon)

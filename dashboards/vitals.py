@@ -1,0 +1,157 @@
+"""The four numbers of the overview: objectives met, features drifting, GPUs busy, cost of tokens.
+
+Source: our own, after UX.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from dashboards import cards, catalogue, figures, slo, states, words
+from dashboards.cards import Badge, Query
+from dashboards.palette import palette
+from dashboards.reader import Reader
+from dashboards.scope import Scope
+
+SLO_TREND = """
+select (floor(epoch(window_end) / $bucket) * $bucket)::DOUBLE as epoch, avg((state <> 'alarm')::INTEGER)::DOUBLE as met
+from finding where detector = 'burn' and window_end > $start::TIMESTAMPTZ and window_end <= $end::TIMESTAMPTZ and state in ('ok', 'alarm')
+group by 1 order by 1
+"""
+DRIFTING = """
+with newest as (
+  select model, subject, state, window_end from finding
+  where kind = 'drift' and window_end > $now::TIMESTAMPTZ - interval 3 hours
+  qualify row_number() over (partition by monitor_id order by window_end desc) = 1
+), f as (
+  select model, subject, bool_or(state = 'alarm') as alarm, bool_or(state in ('ok', 'alarm')) as judged from newest group by 1, 2
+)
+select count(*) filter (alarm) as drifting, count(*) filter (judged) as judged, count(*) as features from f
+"""
+DRIFT_TREND = """
+select (floor(epoch(window_end) / $bucket) * $bucket)::DOUBLE as epoch, (count(distinct model || '/' || subject) filter (state = 'alarm'))::DOUBLE as drifting
+from finding where kind = 'drift' and window_end > $start::TIMESTAMPTZ and window_end <= $end::TIMESTAMPTZ group by 1 order by 1
+"""
+ALARMS = "select severity, declared, period_s, notified, false_marked, spent from alarm_budget order by severity"
+GPUS = """
+select (floor(epoch(ts) / $bucket) * $bucket)::DOUBLE as epoch, sku, (sum(util_mean * devices) / sum(devices))::DOUBLE as busy,
+  (sum(idle_devices) / count(distinct ts))::DOUBLE as idle, (sum(devices) / count(distinct ts))::DOUBLE as devices
+from gpu_5m where ts >= $start::TIMESTAMPTZ and ts < $end::TIMESTAMPTZ and ($cluster = '' or cluster = $cluster)
+group by 1, 2 order by 1
+"""
+COST = """
+select (floor(epoch(ts) / $bucket) * $bucket)::DOUBLE as epoch, sum(cost_usd)::DOUBLE as usd, sum(coalesce(tokens_in, 0) + coalesce(tokens_out, 0))::DOUBLE as tokens
+from request
+where ts >= $start::TIMESTAMPTZ and ts < $end::TIMESTAMPTZ and cost_known and ($cluster = '' or cluster = $cluster) and ($model = '' or model_id = $model)
+group by 1 order by 1
+"""
+
+
+def slos_met(read: Reader, view: Scope, slos: list[slo.Slo]) -> Any:
+    """How many objectives hold, of those that can be judged."""
+    p = palette(view.theme)
+    marks = [s.badge(view.now) for s in slos]
+    judged = [m for m in marks if m.state != "unknown"]
+    trend = read(SLO_TREND, view.params)
+    counts = {w: sum(m.word == w for m in marks) for w in ("page", "ticket", "too few", "stale")}
+    sub = " · ".join(f"{n} {w}" for w, n in counts.items() if n) or (
+        "every objective holds" if slos else "none declared"
+    )
+    mark = states.worst(judged) if judged else Badge("unknown", "too few")
+    line = figures.sparkline(trend["met"].to_list(), p.page if mark.state == "page" else p.series[0], 0.0, 1.0)
+    return cards.stat(
+        "SLOs met",
+        f"{sum(m.state == 'ok' for m in judged)} / {len(judged)}",
+        sub,
+        mark,
+        line,
+        [Query(slo.STATUS, view.params), Query(SLO_TREND, view.params)],
+    )
+
+
+def drifting(read: Reader, view: Scope) -> Any:
+    """How many features drift, and how much of the ticket budget is spent."""
+    p = palette(view.theme)
+    row = read(DRIFTING, view.params).row(0, named=True)
+    trend = read(DRIFT_TREND, view.params)
+    budget = {r["severity"]: r for r in read(ALARMS).iter_rows(named=True)}.get("ticket")
+    sub = f"{row['features'] - row['judged']} still learning" if row["features"] > row["judged"] else "all judged"
+    if budget and budget["declared"]:
+        sub = f"{words.count(budget['notified'])} of {words.count(budget['declared'])} tickets per {words.span(float(budget['period_s']))} used"
+    mark = (
+        Badge("ticket", "ticket")
+        if row["drifting"]
+        else Badge("ok", "ok")
+        if row["judged"]
+        else Badge("unknown", "no data")
+    )
+    history = trend["drifting"].to_list()
+    line = figures.sparkline(history, p.ticket if row["drifting"] else p.series[0], 0.0, max([1.0, *history]))
+    return cards.stat(
+        "Features drifting",
+        f"{row['drifting']} / {row['judged']}",
+        sub,
+        mark,
+        line,
+        [Query(DRIFTING, view.params), Query(ALARMS), Query(DRIFT_TREND, view.params)],
+    )
+
+
+def gpus(read: Reader, view: Scope, known: catalogue.Catalogue) -> Any:
+    """How busy the fleet is, what idles, and what that costs a day."""
+    p = palette(view.theme)
+    frame = read(GPUS, view.params)
+    queries = [Query(GPUS, view.params)]
+    if frame.is_empty():
+        return cards.stat(
+            "GPU busy", words.UNKNOWN, "no GPU samples in this range", Badge("unknown", "no data"), "", queries
+        )
+    by_time = (
+        frame.group_by("epoch").agg((pl.col("busy") * pl.col("devices")).sum() / pl.col("devices").sum()).sort("epoch")
+    )
+    last = frame.filter(pl.col("epoch") == frame["epoch"].max())
+    idle, devices = float(last["idle"].sum()), float(last["devices"].sum())
+    costs = [(known.price(s), i) for s, i in zip(last["sku"], last["idle"], strict=True)]
+    wasted = sum(price * i * 24 for price, i in costs if price is not None)
+    money = f" · ≈ {words.dollars(wasted)} a day" if wasted else ""
+    mark = Badge("ticket", "idle") if idle > 0.15 * devices else Badge("ok", "ok")
+    sub = f"{idle:.0f} idle of {devices:.0f}{money}"
+    return cards.stat(
+        "GPU busy",
+        words.share(float(by_time["busy"][-1])),
+        sub,
+        mark,
+        figures.sparkline(by_time["busy"].to_list(), p.series[0], 0.0, 1.0),
+        queries,
+    )
+
+
+def cost(read: Reader, view: Scope, known: catalogue.Catalogue) -> Any:
+    """What a million tokens costs, against the envelope when one model is chosen."""
+    p = palette(view.theme)
+    frame = read(COST, view.params)
+    queries = [Query(COST, view.params)]
+    tokens = float(frame["tokens"].sum() or 0)
+    if not tokens:
+        return cards.stat(
+            "Cost per 1 M tokens",
+            words.UNKNOWN,
+            "no request with a known price",
+            Badge("unknown", "no data"),
+            "",
+            queries,
+        )
+    value = float(frame["usd"].sum()) / tokens * 1e6
+    limit = (known.models.get(view.model) or {}).get("target_cost_per_1k_tokens_usd") if view.model else None
+    mark = None if not limit else Badge("ok", "in envelope") if value <= limit * 1000 else Badge("ticket", "over")
+    sub = (
+        f"envelope {words.dollars(limit * 1000)}"
+        if limit
+        else f"{words.count(tokens)} tokens, {words.dollars(float(frame['usd'].sum()))}"
+    )
+    line = (frame["usd"] / frame["tokens"] * 1e6).to_list()
+    return cards.stat(
+        "Cost per 1 M tokens", words.dollars(value), sub, mark, figures.sparkline(line, p.series[0], 0.0), queries
+    )
