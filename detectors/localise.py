@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+NO_ROWS: Final = 1e3  # sigma; deviation that a window without rows is given
 KEPT: Final = 200  # windows a start is looked for in
 _PLAUSIBLE: Final = 3.0  # nats
 _Z: Final = 1.96  # 95 %
@@ -76,7 +77,7 @@ def _sums(trail: Trail, rho: float) -> tuple[Floats, Floats]:
     for t in range(count):
         begun = slice(0, t + 1)
         gap = 1.0 - rho * response[begun]
-        if trail.k[t] > 0:
+        if trail.s[t] < NO_ROWS:  # the gain says nothing: it is 0 for a stream without process noise
             m = gap / trail.s[t]
             cross[begun] += m * trail.e[t]
             power[begun] += m * m
