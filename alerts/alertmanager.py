@@ -61,7 +61,7 @@ def messages(alerts: Sequence[Alert], config: Config, now: datetime) -> list[Mes
 def _is_told(alert: Alert, now: datetime) -> bool:
     if alert.severity == "inform":
         return False
-    return alert.state == "firing" or now - alert.at < REPEAT_RESOLVED
+    return alert.state == "firing" or now - alert.changed_at < REPEAT_RESOLVED
 
 
 def _message(address: str, alerts: Sequence[Alert], interval_s: float, now: datetime) -> Message:

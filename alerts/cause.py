@@ -3,7 +3,8 @@
 A signal is a candidate when it began at most 30 min before and 10 min after the incident, and when
 neither its cluster nor its model contradicts the incident's. GPU and queue series are seen in
 five-minute steps, so onsets closer than that are the same moment; of those, the earliest is named:
-a cause does not follow its effect.
+a cause does not follow its effect. Full boards are what a slow model looks like, so saturation is named
+only when nothing else began then.
 
 Source: our own. Assumes: nothing about causation; it is the first thing an engineer would look at.
 """
@@ -85,7 +86,11 @@ def nearest(since: datetime, model: str, clusters: Sequence[str], candidates: Se
         candidates: signals, in any order.
     """
     fitting = [s for s in candidates if -BEFORE <= s.onset - since <= AFTER and _agrees(s, model, clusters)]
-    return min(fitting, key=lambda s: (_gap(s, since), s.onset, ORDER.index(s.kind), s.subject), default=None)
+    return min(fitting, key=lambda s: (_gap(s, since), _is_symptom(s), s.onset, ORDER.index(s.kind), s.subject), default=None)
+
+
+def _is_symptom(signal: Signal) -> bool:
+    return signal.kind == "gpu" and "saturated" in signal.subject
 
 
 def _agrees(signal: Signal, model: str, clusters: Sequence[str]) -> bool:

@@ -1,6 +1,8 @@
 """Alerts that belong together are one incident: what happened, since when, how much, why, what to do.
 
 Alarms of one model within 6 h of each other are one incident (for the site: of one model and kind).
+Capacity that idles elsewhere belongs to the burn it could relieve: an imbalance alarm whose full side
+is a cluster of a burning model joins that incident.
 An incident that ended less than an hour ago is opened again rather than doubled. Its severity only
 rises. Rows are written when something a person would want to know has changed, not for every window.
 
@@ -9,7 +11,7 @@ Source: METHODS section 4 "After an alarm"; hysteresis is our own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -43,21 +45,28 @@ def identity(prefix: str, *parts: str) -> str:
     return f"{prefix}-{sha256(chr(0).join(parts).encode()).hexdigest()[:16]}"
 
 
-def assign(fresh: Sequence[Alert], firing: Sequence[Alert], incidents: Sequence[Incident]) -> dict[str, str]:
+def assign(
+    fresh: Sequence[Alert],
+    firing: Sequence[Alert],
+    incidents: Sequence[Incident],
+    relieves: Callable[[Alert, str], bool] = lambda alert, model: False,
+) -> dict[str, str]:
     """The incident of each fresh alert, by alert id; ids of new incidents follow from their first alert.
 
     Args:
         fresh: alerts that have no incident yet.
         firing: alerts that fire and have one.
         incidents: open and recent incidents.
+        relieves: whether an imbalance alert is about a cluster of this model.
     """
     homes = {i.incident_id: _Home(i.model, i.kind, [i.opened_at], i.resolved_at) for i in incidents}
     for a in firing:
         if a.incident_id in homes:
             homes[a.incident_id].starts.append(a.starts_at)
     chosen: dict[str, str] = {}
-    for a in sorted(fresh, key=lambda a: (a.starts_at, a.alert_id)):
-        fitting = [i for i, home in homes.items() if home.takes(a)]
+    for a in sorted(fresh, key=_leads):
+        fitting = [i for i, h in homes.items() if h.kind == "slo" and a.kind == "imbalance" and h.near(a) and relieves(a, h.model)]
+        fitting = fitting or [i for i, home in homes.items() if home.takes(a)]
         if not fitting:
             fitting = [identity("inc", a.model, a.alert_id)]
             homes[fitting[0]] = _Home(a.model, a.kind, [], None)
@@ -65,6 +74,11 @@ def assign(fresh: Sequence[Alert], firing: Sequence[Alert], incidents: Sequence[
         homes[best].starts.append(a.starts_at)
         chosen[a.alert_id] = best
     return chosen
+
+
+def _leads(alert: Alert) -> tuple[bool, datetime, str]:
+    """Order in which alerts found incidents: an imbalance follows what it could relieve, else by time."""
+    return alert.kind == "imbalance", alert.starts_at, alert.alert_id
 
 
 @dataclass(slots=True)
@@ -79,9 +93,11 @@ class _Home:
     def takes(self, alert: Alert) -> bool:
         if alert.model != self.model or (alert.model == wording.SITE and alert.kind != self.kind):
             return False
-        if any(abs(alert.starts_at - start) <= TOGETHER for start in self.starts):
-            return True
-        return self.resolved_at is not None and abs(alert.starts_at - self.resolved_at) <= REOPEN
+        return self.near(alert) or (self.resolved_at is not None and abs(alert.starts_at - self.resolved_at) <= REOPEN)
+
+    def near(self, alert: Alert) -> bool:
+        """Whether one of its alarms began within six hours of this one."""
+        return any(abs(alert.starts_at - start) <= TOGETHER for start in self.starts)
 
 
 def update(
@@ -111,7 +127,7 @@ def update(
             continue  # an alert whose incident we were not given: nothing to say
         after = _written(before, mine, on, speaking, around)
         if after != before:
-            rows.append(replace(after, at=around.now))
+            rows.append(replace(after, changed_at=around.now))
     return tuple(rows)
 
 
@@ -122,7 +138,7 @@ def _written(
     speaking: Mapping[str, Finding],
     around: Surroundings,
 ) -> Incident:
-    made = before or _opened(min(changed, key=lambda a: (a.starts_at, a.alert_id)), around.now)
+    made = before or _opened(min(changed, key=_leads), around.now)
     made = _with_members(made, changed, firing)
     speakers = firing if firing and before else {a.alert_id: a for a in (*changed, *firing)}.values()
     told = [(a, speaking[a.alert_id]) for a in speakers if a.alert_id in speaking]
@@ -140,7 +156,7 @@ def _written(
 
 
 def _weight(told: tuple[Alert, Finding]) -> tuple[int, float, float]:
-    """Severity, then evidence; of equals the alert that fired first."""
+    """Severity, then evidence (a counted fact has none); of equals the alert that fired first."""
     alert, finding = told
     return RANK[alert.severity], finding.evidence_nats or 0.0, -alert.starts_at.timestamp()
 
@@ -157,7 +173,7 @@ def _opened(first: Alert, now: datetime) -> Incident:
     return Incident(
         incident_id=first.incident_id, kind=first.kind, model=first.model, severity=first.severity, state="open",
         since=first.starts_at, opened_at=first.starts_at, resolved_at=None, summary=first.summary, effect=None, unit=None,
-        ci_low=None, ci_high=None, evidence_nats=None, cause=None, alerts=(), suggestion=None, at=now,
+        ci_low=None, ci_high=None, evidence_nats=None, cause=None, alerts=(), suggestion=None, changed_at=now,
     )  # fmt: skip
 
 

@@ -33,7 +33,7 @@ def next_try(delivery: Delivery) -> datetime | None:
     """When a message is to be tried again; None when it is settled."""
     if delivery.state != "waiting":
         return None
-    return delivery.at + timedelta(seconds=backoff_s(delivery.tries))
+    return delivery.tried_at + timedelta(seconds=backoff_s(delivery.tries))
 
 
 def due(messages: Iterable[Message], log: Mapping[str, Delivery], now: datetime) -> tuple[Message, ...]:
@@ -82,4 +82,4 @@ def is_news(delivery: Delivery, last: Delivery | None) -> bool:
 def settled(log: Mapping[str, Delivery], now: datetime) -> dict[str, Delivery]:
     """The log without what was last tried more than a day and a backoff ago: nobody asks for it again."""
     horizon = now - GIVE_UP - timedelta(seconds=LONGEST_S)
-    return {k: d for k, d in log.items() if d.at > horizon}
+    return {k: d for k, d in log.items() if d.tried_at > horizon}

@@ -10,7 +10,7 @@ Source: our own; ARCHITECTURE section 2 "Alert", METHODS sections 4 and 6.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -91,7 +91,7 @@ class _Desk:
                 self._resolve(alert, finding.window_end, finding.finding_id)
 
     def _is_old(self, finding: Finding, alert: Alert) -> bool:
-        decided_before = alert.alert_id not in self.changed and finding.made_at < alert.at
+        decided_before = alert.alert_id not in self.changed and finding.made_at < alert.changed_at
         return decided_before or finding.window_end < alert.starts_at
 
     def _alarm(self, finding: Finding, alert: Alert | None) -> None:
@@ -114,14 +114,14 @@ class _Desk:
         alert = Alert(
             alert_id=alert_id, key=key, incident_id=incident_id, finding_id=finding.finding_id, model=finding.model,
             kind=finding.kind, subject=finding.subject, severity=finding.severity, state="firing", starts_at=starts_at,
-            ends_at=None, summary="", labels={}, annotations={}, at=self.now,
+            ends_at=None, summary="", labels={}, annotations={}, changed_at=self.now,
         )  # fmt: skip
         self.firing[key] = self.changed[alert_id] = alert
         self.speaking[alert_id] = finding
 
     def _resolve(self, alert: Alert, ended: datetime, finding_id: str) -> None:
         ends_at = max(ended, alert.starts_at)
-        resolved = replace(alert, state="resolved", ends_at=ends_at, finding_id=finding_id, at=self.now)
+        resolved = replace(alert, state="resolved", ends_at=ends_at, finding_id=finding_id, changed_at=self.now)
         self.changed[alert.alert_id] = resolved
         del self.firing[alert.key]
 
@@ -134,10 +134,15 @@ class _Desk:
         """Changed rows and what fires now, every alert with its incident and words."""
         fresh = [a for a in self.changed.values() if not a.labels]
         homeless = [a for a in fresh if not a.incident_id]
-        homes = incidents.assign(homeless, [a for a in self.firing.values() if a.incident_id], incidents_known)
+        homes = incidents.assign(homeless, [a for a in self.firing.values() if a.incident_id], incidents_known, self._relieves)
         done = {a.alert_id: self._worded(a, a.incident_id or homes[a.alert_id]) for a in fresh}
         changed = tuple(done.get(i, a) for i, a in sorted(self.changed.items()))
         return changed, tuple(done.get(a.alert_id, a) for _, a in sorted(self.firing.items()))
+
+    def _relieves(self, alert: Alert, model: str) -> bool:
+        """Whether the full side of an imbalance is a cluster of this model."""
+        busy = self.speaking[alert.alert_id].details.get("busy") if alert.alert_id in self.speaking else None
+        return isinstance(busy, Mapping) and busy.get("cluster") in wording.clusters(model, self.config)
 
     def _worded(self, alert: Alert, incident_id: str) -> Alert:
         told = self.speaking[alert.alert_id]

@@ -68,7 +68,7 @@ def _expired(present: Present, now: datetime) -> Iterator[Action]:
     ended = {i.incident_id for i in present.incidents if i.state == "resolved"}
     for a in present.actions:
         if a.state == "proposed" and (now >= a.expires_at or a.incident_id in ended):
-            yield replace(a, state="expired", at=now)
+            yield replace(a, state="expired", changed_at=now)
 
 
 def _trigger(rule: ActionRule, incident: Incident, firing: Sequence[Alert], now: datetime) -> Alert | None:
@@ -88,9 +88,9 @@ def _matches(rule: ActionRule, alert: Alert) -> bool:
 
 
 def _asked_before(rule: ActionRule, incident: Incident, actions: Sequence[Action], now: datetime) -> bool:
-    same = [a for a in actions if (a.model, a.do, a.target) == (incident.model, rule.do, rule.target)]
+    same = [a for a in actions if (a.model, a.kind, a.target) == (incident.model, rule.do, rule.target)]
     cooldown = timedelta(seconds=rule.cooldown_s)
-    return any(a.incident_id == incident.incident_id or (a.state != "expired" and now - a.at < cooldown) for a in same)
+    return any(a.incident_id == incident.incident_id or (a.state != "expired" and now - a.changed_at < cooldown) for a in same)
 
 
 def _action(rule: ActionRule, incident: Incident, present: Present, config: Config, now: datetime) -> Action | None:
@@ -100,9 +100,9 @@ def _action(rule: ActionRule, incident: Incident, present: Present, config: Conf
     trigger = f"{rule.when}:{rule.do}:{rule.target}"
     return Action(
         action_id=action_id(incident.model, trigger, incident.incident_id), incident_id=incident.incident_id,
-        model=incident.model, do=rule.do, target=rule.target, mode="dry_run", state="proposed",
+        model=incident.model, kind=rule.do, target=rule.target, mode="dry_run", state="proposed",
         reason=f"{rule.when}: {incident.summary}", parameters={**told, "approve": rule.approve},
-        expires_at=now + LIFE[rule.do], at=now,
+        expires_at=now + LIFE[rule.do], changed_at=now,
     )  # fmt: skip
 
 

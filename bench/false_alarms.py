@@ -111,6 +111,7 @@ class Counted(Walk):
     """Judges as the product does and only notes when alarms were raised."""
 
     def watch(self) -> dict[str, list[int]]:
+        """Ends of windows in which alarms were raised, by monitor."""
         self.slots[:] = 0  # all at midnight: one batch of fits a day
         self.raised: dict[str, list[int]] = {m.monitor_id: [] for m in self.monitors}
         self.run()

@@ -6,12 +6,9 @@ Source: ARCHITECTURE section 4; prctl(2).
 from __future__ import annotations
 
 import argparse
-import ctypes
 import logging
 import os
-import signal
 import sys
-import threading
 from collections.abc import Sequence
 
 from starlette.middleware.gzip import GZipMiddleware
@@ -24,7 +21,6 @@ from observe.clock import Clock, WallClock
 from observe.errors import UsageError
 
 KEY = "OBSERVE_FACE_KEY"
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def application(core: CoreClient, clock: Clock) -> ASGIApp:
@@ -50,7 +46,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     key = os.environ.pop(KEY, "")
     if not key:
         raise UsageError(f"{KEY} is not set; the core sets it when it starts this process")
-    _die_with_parent()
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s level=%(levelname)s logger=%(name)s %(message)s"
     )
@@ -74,18 +69,6 @@ def _serve(app: ASGIApp, host: str, port: int) -> None:
         )
     )
     server.run()
-
-
-def _die_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    threading.Thread(target=_watch, name="parent-watch", daemon=True).start()
-
-
-def _watch() -> None:
-    while os.read(0, 1024):
-        pass
-    os._exit(0)
 
 
 if __name__ == "__main__":

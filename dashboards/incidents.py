@@ -46,7 +46,7 @@ with i as (select * from incident where incident_id = $id), near as (
     where c.ts between n.low and n.high and (c.model_id is null or c.model_id = n.model)
   union all select any_value(f.onset), 'signal', any_value(f.note) from finding f, near n
     where f.kind in ('gpu', 'queue') and f.onset between n.low and n.low + interval 40 minutes group by f.monitor_id, f.subject, f.onset
-  union all select "at", 'action', "do" || ' ' || target || ' (' || mode || ', ' || state || ')' from action where incident_id = $id
+  union all select changed_at, 'action', kind || ' ' || target || ' (' || mode || ', ' || state || ')' from action where incident_id = $id
   union all select ts, 'person', verb || ' by ' || actor || coalesce(': ' || reason, '') from command where object = $id
 )
 select ts, kind, words from t order by ts, kind limit 200

@@ -40,7 +40,7 @@ from incident where model = $model and (state = 'open' or resolved_at >= $start:
 order by state, case severity when 'page' then 0 when 'ticket' then 1 else 2 end, opened_at desc limit 10
 """
 ACTIONS = """
-select action_id, incident_id, "do", target, mode, state, reason, parameters::VARCHAR as parameters, "at" from action where model = $model order by "at" desc limit 20
+select action_id, incident_id, kind, target, mode, state, reason, parameters::VARCHAR as parameters, changed_at from action where model = $model order by changed_at desc limit 20
 """
 
 
@@ -230,14 +230,14 @@ def _drift_table(view: Scope, name: str, drifts: Sequence[Mapping[str, Any]]) ->
 def _actions(read: Reader, view: Scope, name: str) -> Any:
     params = {**view.params, "model": name}
     rows = [
-        {**r, "at": r["at"].isoformat(), "parameters": _pairs(r["parameters"])}
+        {**r, "changed_at": r["changed_at"].isoformat(), "parameters": _pairs(r["parameters"])}
         for r in read(ACTIONS, params).iter_rows(named=True)
     ]
     if not rows:
         return None
     columns = [
-        tables.Column("do", "Do", "", 80), tables.Column("target", "Target", "", 160), tables.Column("parameters", "With", "", 140), tables.Column("mode", "Mode", "", 90),
-        tables.Column("state", "State", "", 100), tables.Column("reason", "Because", "", 160), tables.Column("at", "When (UTC)", "clock", 140),
+        tables.Column("kind", "Do", "", 80), tables.Column("target", "Target", "", 160), tables.Column("parameters", "With", "", 140), tables.Column("mode", "Mode", "", 90),
+        tables.Column("state", "State", "", 100), tables.Column("reason", "Because", "", 160), tables.Column("changed_at", "When (UTC)", "clock", 140),
     ]  # fmt: skip
     return cards.card(
         "Actions",

@@ -120,7 +120,7 @@ def _clear(view: Scope, slos: list[slo.Slo]) -> Any:
             [html.H1([html.Span(SIGNS["unknown"], className="sign"), text]), html.P(why, className="sub")],
             className="verdict unknown span-12",
         )
-    newest = max(s.row["at"] for s in slos)
+    newest = max(s.row["judged_at"] for s in slos)
     rest = f", {unsure} cannot be judged" if unsure else ""
     why = f"{len(slos) - unsure} of {len(slos)} objectives are met{rest}. Last judged {words.span(view.now - newest)} ago."
     return html.Section(

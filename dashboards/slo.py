@@ -21,7 +21,7 @@ from dashboards.scope import Scope
 from dashboards.states import finding_badge
 
 STATUS = """
-select slo_id, model, slo, "at", state, severity, objective, window_s, total, bad, sli, budget_left, burn_5m, burn_30m, burn_1h, burn_2h,
+select slo_id, model, slo, judged_at, state, severity, objective, window_s, total, bad, sli, budget_left, burn_5m, burn_30m, burn_1h, burn_2h,
   burn_6h, burn_1d, burn_3d, phi, tier, evidence_nats
 from slo_status where $model = '' or model = $model
 order by case when state = 'alarm' then 0 else 1 end, budget_left nulls last
@@ -63,7 +63,7 @@ class Slo:
 
     def badge(self, now: datetime) -> Badge:
         """Its state at `now`."""
-        return finding_badge(self.row["state"], self.row["severity"], self.row["at"], now)
+        return finding_badge(self.row["state"], self.row["severity"], self.row["judged_at"], now)
 
 
 def budget_card(read: Reader, view: Scope, slo: Slo, span: int = 7) -> Any:

@@ -164,7 +164,7 @@ def burns_card(read: Reader, view: Scope, slo: Slo, span: int = 5) -> Any:
     row = slo.row
     params: dict[str, Value] = {
         "measure": f"{row['model']}/slo/{row['slo']}",
-        "at": row["at"],
+        "at": row["judged_at"],
         "objective": row["objective"],
         "phi": max(1.0, float(row["phi"] or 1.0)),
     }

@@ -89,11 +89,6 @@ def expected(beta: Floats, cov: Floats, row: Floats) -> tuple[Floats, Floats]:
     return beta @ row, np.sqrt(np.maximum(row @ cov @ row, 0.0))
 
 
-def effective(used: Floats, rho: Floats) -> Floats:
-    """How many independent windows a history of `used` windows is worth, shape (S,)."""
-    return used * (1 - rho) / (1 + rho)
-
-
 def _long(n: Floats, epoch: Ints) -> NDArray[np.bool_]:
     """Which streams have 13 days between their first and last window with rows."""
     seen = n > 0
@@ -104,7 +99,8 @@ def _long(n: Floats, epoch: Ints) -> NDArray[np.bool_]:
 
 
 def _at(x: Floats, beta: Floats) -> Floats:
-    return np.einsum("tps,sp->ts", x, beta)
+    found: Floats = np.einsum("tps,sp->ts", x, beta)
+    return found
 
 
 def _first_noise(y: Floats, n: Floats) -> Noise:
@@ -126,7 +122,8 @@ def _gls(x: Floats, y: Floats, n: Floats, noise: Noise) -> tuple[Floats, Floats]
         beta = np.linalg.solve(precision, (weighted * ys[:, :, None]).sum(axis=1)[:, :, None])[:, :, 0]
         e = np.abs(ys - (xs @ beta[:, :, None])[:, :, 0])
         w = np.minimum(1.0, _HUBER / np.maximum(e, 1e-12))
-    return beta, np.linalg.inv(xs.transpose(0, 2, 1) @ xs + _PRIOR * np.eye(x.shape[1]))
+    cov = np.linalg.inv(xs.transpose(0, 2, 1) @ xs + _PRIOR * np.eye(x.shape[1]))
+    return beta, np.asarray(cov, dtype=np.float64)
 
 
 def _freed(noise: Noise, n: Floats) -> Noise:

@@ -29,10 +29,11 @@ def penalty(highest: Floats, used: float) -> Floats:
     >>> penalty(np.array([5.0, 12.0]), 672.0).round(2).tolist()
     [0.0, 3.88]
     """
-    return np.maximum(0.0, highest - log(max(0.25 * used, 1.0)) - 3.0)
+    more: Floats = np.maximum(0.0, highest - log(max(0.25 * used, 1.0)) - 3.0)
+    return more
 
 
-def smallest_found(threshold: Floats, vif: Floats, unit: Floats, se: Floats, windows: float) -> Floats:
+def smallest_found(threshold: float, vif: float, unit: float, se: float, windows: float) -> float:
     """The smallest lasting shift, sigma, that is found within `windows` windows with 90 %.
 
     Args:
@@ -43,7 +44,6 @@ def smallest_found(threshold: Floats, vif: Floats, unit: Floats, se: Floats, win
         windows: judged windows in a day.
     """
     need = vif * (threshold + _MIXTURE)
-    b = _POWER * sqrt(windows) * np.sqrt(vif)
-    mean = (b + np.sqrt(b * b + 2 * windows * need)) / windows
-    found: Floats = mean / np.maximum(unit, 1e-9) + 2 * se
-    return found
+    b = _POWER * sqrt(windows * vif)
+    mean = (b + sqrt(b * b + 2 * windows * need)) / windows
+    return mean / max(unit, 1e-9) + 2 * se

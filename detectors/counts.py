@@ -91,7 +91,7 @@ def learn(x: Floats, n: Floats, at: int) -> Normal | None:
 
 
 def dispersion(x: Floats, m: Floats) -> float:
-    """k of a negative binomial with means m, by a grid of its likelihood; `POISSON` unless it gains more than 2 nats."""
+    """Over-dispersion k of a negative binomial with means m, by a grid of its likelihood; `POISSON` unless it gains more than 2 nats."""
     plain = float(np.sum(x * np.log(m) - m))  # ln x! is common to both
     ks = _KS[:, None]
     rising = gammaln(x + ks) - gammaln(ks)
@@ -107,7 +107,7 @@ def dependence(x: Floats, m: Floats, k: float) -> float:
     g0, g1, g2 = (float(e[lag:] @ e[: e.size - lag]) / e.size for lag in (0, 1, 2))
     if g0 <= 0 or g1 / g0 <= 2 / np.sqrt(e.size):
         return 1.0
-    return 1.0 + 2.0 * (g1 / g0) / (1.0 - min(max(g2 / g1, 0.0), 0.98))
+    return float(1.0 + 2.0 * (g1 / g0) / (1.0 - min(max(g2 / g1, 0.0), 0.98)))
 
 
 def burst_width(x: Floats, n: Floats) -> int:

@@ -2,7 +2,8 @@
 
 Source: METHODS section 4; noise and baseline always come from hourly windows, also for streams judged
 more often ("Cadence"): their memory per window is `rho^(window/hour)`.
-Assumes: windows under alarm are left out of the history (n = 0).
+Assumes: windows under alarm are left out of the history (n = 0). From a history of 13 days on its newest
+two days only move the filter: what has just begun is not learnt as normal.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from detectors import baseline, budget, surprise
 from detectors.evidence import Cusum, Seen
 from detectors.noise import Noise
-from detectors.slots import HOUR_S
+from detectors.slots import HELD_S, HOUR_S
 from observe.schema import Json
 
 Floats = NDArray[np.float64]
@@ -52,7 +53,8 @@ class Fit:
     penalty: tuple[float, float]  # nats, up and down
     suspect: int | None  # when the history itself came close to an alarm, epoch s
     scale: float  # standard deviation of innovations, inflation included
-    used: int  # judged windows with rows in the history
+    used: int  # judged windows with rows that it was learnt from
+    known: int  # judged windows with rows in the history
     unit: float  # mean surprise of a settled shift of one sigma
     se: float  # typical standard error of the baseline, sigma
     x: float  # filter after the last window of the history
@@ -61,7 +63,7 @@ class Fit:
     @property
     def effective(self) -> float:
         """Independent windows the history is worth."""
-        return float(self.used * (1 - self.rho) / (1 + self.rho))
+        return float(self.known * (1 - self.rho) / (1 + self.rho))
 
     def dumped(self) -> Json:
         """As plain JSON, without the filter, which moves on."""
@@ -69,7 +71,7 @@ class Fit:
         return {
             "at": self.at, "beta": _plain(self.beta), "cov": _plain(upper), "phi": self.phi, "rho": self.rho, "tau2": self.tau2,
             "hourly_rho": self.hourly_rho, "knots": _plain(self.knots), "limit": self.limit, "vif": self.vif, "penalty": list(self.penalty),
-            "suspect": self.suspect, "scale": self.scale, "used": self.used, "unit": self.unit, "se": self.se,
+            "suspect": self.suspect, "scale": self.scale, "used": self.used, "known": self.known, "unit": self.unit, "se": self.se,
         }  # fmt: skip
 
     @classmethod
@@ -100,10 +102,16 @@ def fit(hours: History, own: History, delta: Floats, at: int) -> list[Fit | None
     enough = np.flatnonzero((hours.n > 0).sum(axis=0) >= baseline.LEAST)
     result: list[Fit | None] = [None] * hours.n.shape[1]
     if enough.size:
-        learnt = _Learnt(_some(hours, enough), _some(own, enough), delta[enough])
+        learnt = _Learnt(_some(hours, enough), _some(own, enough), delta[enough], at)
         for i, stream in enumerate(enough):
             result[stream] = learnt.fit(i, at)
     return result
+
+
+def held_from(hours: History, at: int) -> Ints:
+    """From when on windows are not learnt from, epoch s, (S,); `at` where the history is shorter than 13 d."""
+    first = hours.epoch[(hours.n > 0).argmax(axis=0)]
+    return np.where(at - HELD_S - first >= baseline.LONG_S, at - HELD_S, at)
 
 
 def _some(history: History, streams: NDArray[np.intp]) -> History:
@@ -113,17 +121,18 @@ def _some(history: History, streams: NDArray[np.intp]) -> History:
 class _Learnt:
     """Everything that is computed for all streams at once."""
 
-    def __init__(self, hours: History, own: History, delta: Floats) -> None:
+    def __init__(self, hours: History, own: History, delta: Floats, at: int) -> None:
         self.own = own
-        self.base = baseline.fit(hours.y, hours.n, hours.epoch)
+        until = held_from(hours, at)
+        self.base = baseline.fit(hours.y, np.where(hours.epoch[:, None] < until, hours.n, 0.0), hours.epoch)
         self.hourly_rho = self.base.noise.rho
         self.noise = _per_window(self.base.noise, own.window_s)
         x = baseline.design(own.epoch)
         self.r = own.y - x @ self.base.beta.T
         self.se = np.sqrt(np.maximum(np.einsum("tp,spq,tq->ts", x, self.base.cov, x, optimize=True), 0.0))
         self.e, self.k, self.s, self.filter = surprise.innovations(self.r, own.n, self.noise)
-        self.seen = own.n > 0
-        self.used = self.seen.sum(axis=0)
+        self.seen = (own.n > 0) & (own.epoch[:, None] < until)
+        self.used, self.known = self.seen.sum(axis=0), (own.n > 0).sum(axis=0)
         self.z = np.zeros_like(self.e)
         streams = range(own.n.shape[1])
         self.knots = np.stack([surprise.knots(self.e[self.seen[:, i], i]) for i in streams])
@@ -155,7 +164,7 @@ class _Learnt:
             at, _rounded(self.base.beta[i]), _rounded(self.base.cov[i]), _short(self.noise.phi[i]), _short(rho),
             _short(self.noise.tau2[i]), _short(self.hourly_rho[i]), _rounded(self.knots[i]), _short(self.limit[i]),
             _short(self.vif[i]), (_short(more[0]), _short(more[1])), int(self.own.epoch[self.when[i]]) if more.max() > 0 else None,
-            max(_short(spread), 0.5), int(self.used[i]), _short(np.median(settled)), _short(np.median(self.se[seen, i])),
+            max(_short(spread), 0.5), int(self.used[i]), int(self.known[i]), _short(np.median(settled)), _short(np.median(self.se[seen, i])),
             float(self.filter.x[i]), float(self.filter.p[i]),
         )  # fmt: skip
 

@@ -26,7 +26,7 @@ from detectors.fitting import Fit, History, fit
 from detectors.memory import Alarm, Memory
 from detectors.noise import inverse
 from detectors.series import Series, epoch, instant
-from detectors.slots import DAY_S, HISTORY_S, HOUR_S, due, slot
+from detectors.slots import DAY_S, HELD_S, HISTORY_S, HOUR_S, due, slot
 from detectors.verdict import Judged, finding
 from observe.schema import Detected, Evidence, Finding, Json, Monitor, Window
 
@@ -41,10 +41,10 @@ _MOST: Final = 2.0  # evidence of an alarm is kept below this multiple of its th
 
 
 def since(monitor: Monitor, state: Json, window: Window) -> datetime:
-    """From when summaries are wanted: 28 d before when a fit is due inside `window`, else from its start."""
+    """From when summaries are wanted: 30 d before when a fit is due inside `window`, else from its start."""
     if not due(monitor, state, window):
         return window.start
-    return instant(epoch(window.start) // HOUR_S * HOUR_S) - timedelta(seconds=HISTORY_S)
+    return instant(epoch(window.start) // HOUR_S * HOUR_S) - timedelta(seconds=HISTORY_S + HELD_S)
 
 
 def detect(evidence: Evidence) -> Detected:
@@ -89,6 +89,7 @@ class Grid:
 
     @classmethod
     def of(cls, measures: Sequence[str], found: Mapping[str, Series], start: int, step: int, end: int) -> Grid:
+        """Sums of each measure's rows in the windows from `start` to `end`."""
         count = max(0, (end - start) // step)
         y, n = np.zeros((count, len(measures))), np.zeros((count, len(measures)))
         tenths = np.zeros((count, len(measures), scores.GROUPS))
@@ -126,7 +127,7 @@ class Walk:
         self.end = epoch(evidence.window.end) // window_s * window_s
         measures = [m.measure for m in monitors]
         wanted = [s.ts[0] for m in measures if (s := found.get(m)) is not None and s.ts.size]
-        earliest = int(max(min(wanted, default=self.first), self.first - HISTORY_S - DAY_S)) // DAY_S * DAY_S
+        earliest = int(max(min(wanted, default=self.first), self.first - HISTORY_S - HELD_S - DAY_S)) // DAY_S * DAY_S
         start = min(earliest, self.first)
         self.own = Grid.of(measures, found, start // window_s * window_s, window_s, self.end)
         self.hours = self.own if window_s == HOUR_S else Grid.of(measures, found, start // HOUR_S * HOUR_S, HOUR_S, self.end)
@@ -154,14 +155,14 @@ class Walk:
         streams = np.flatnonzero(wanted).tolist()
         end = at // HOUR_S * HOUR_S
         for i in streams:
-            mem.masks[i] = [m for m in mem.masks[i] if m[1] > end - HISTORY_S]
+            mem.masks[i] = [m for m in mem.masks[i] if m[1] > end - HISTORY_S - HELD_S]
         keys = {i: (self.monitors[i].measure, self.window_s, end, repr(mem.masks[i])) for i in streams}
         self._learn([i for i in streams if keys[i] not in self.shared], keys, end)
         for i in streams:
             self._take(i, self.shared[keys[i]], at)
 
     def _learn(self, streams: list[int], keys: Mapping[int, tuple[str, int, int, str]], end: int) -> None:
-        first = end - HISTORY_S
+        first = end - HISTORY_S - HELD_S
         hours = self.hours.history(streams, first, end, self.memory.masks)
         own = hours if self.own is self.hours else self.own.history(streams, first, end, self.memory.masks)
         for i, found in zip(streams, fit(hours, own, self.memory.cusum.delta[streams], end), strict=True):

@@ -16,7 +16,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
+from scipy.special import expit, logit
 
 Floats = NDArray[np.float64]
 
@@ -117,7 +117,8 @@ def cost(r: Floats, over_n: Floats, theta: Floats) -> Floats:
         p *= rho2
         p += q
     seen = (over_n < NEVER)[:, None, :]
-    return np.where(seen, np.log(s) + _huber(d * d / s), 0.0).sum(axis=0)
+    found: Floats = np.where(seen, np.log(s) + _huber(d * d / s), 0.0).sum(axis=0)
+    return found
 
 
 def fit(r: Floats, n: Floats, start: Noise | None = None) -> Noise:
@@ -144,7 +145,7 @@ def fit(r: Floats, n: Floats, start: Noise | None = None) -> Noise:
 
 
 def scatter(r: Floats, n: Floats) -> Floats:
-    """phi of streams without memory: the Huber scale of r * sqrt(n); shape (S,)."""
+    """Scale phi of streams without memory: the Huber scale of r * sqrt(n); shape (S,)."""
     seen = n > 0
     count = np.maximum(seen.sum(axis=0), 1)
     z2 = np.where(seen, r * r * n, 0.0)
@@ -152,7 +153,8 @@ def scatter(r: Floats, n: Floats) -> Floats:
     for _ in range(30):
         e2 = z2 / phi
         phi = np.maximum(phi * np.minimum(e2, HUBER * np.sqrt(e2)).sum(axis=0) / count, PHI_MIN)
-    return phi
+    found: Floats = phi
+    return found
 
 
 def _huber(e2: Floats) -> Floats:
@@ -164,19 +166,20 @@ def _noise(theta: Floats) -> Noise:
 
 
 def _logit(rho: Floats) -> Floats:
-    share = np.clip(rho / RHO_MAX, 0.01, 0.99)
-    return np.log(share / (1 - share))
+    found: Floats = logit(np.clip(rho / RHO_MAX, 0.01, 0.99))
+    return found
 
 
-def _level(r: Floats, n: Floats) -> Floats:
+def _level(r: Floats, seen: NDArray[np.bool_]) -> Floats:
     """A robust variance of the residuals, shape (S,)."""
-    values = np.where(n > 0, np.abs(r), np.nan)
+    values = np.where(seen, np.abs(r), np.nan)
     values[0] = np.where(np.isnan(values).all(axis=0), 0.0, values[0])
-    return np.maximum((1.4826 * np.nanmedian(values, axis=0)) ** 2, 1e-10)
+    found: Floats = np.maximum((1.4826 * np.nanmedian(values, axis=0)) ** 2, 1e-10)
+    return found
 
 
 def _theta(start: Noise, r: Floats, n: Floats) -> Floats:
-    tau2 = np.where(start.tau2 > 0, start.tau2, 0.3 * _level(r, n))
+    tau2 = np.where(start.tau2 > 0, start.tau2, 0.3 * _level(r, n > 0))
     rho = np.where(start.tau2 > 0, start.rho, 0.5)
     return np.stack([np.log(start.phi), _logit(rho), np.log(tau2)])
 
@@ -190,7 +193,7 @@ def _grid(r: Floats, over_n: Floats, alone: Floats) -> Floats:
     for rho in _RHOS:
         for share in _SHARES:
             phi = np.clip((1 - share) * level / np.maximum(mean_over_n, 1e-12), PHI_MIN, np.maximum(alone, PHI_MIN))
-            points.append(np.stack([np.log(phi), np.full_like(phi, _logit(np.float64(rho))), np.log(share * level)]))
+            points.append(np.stack([np.log(phi), _logit(np.full_like(phi, rho)), np.log(share * level)]))
     theta = np.stack(points, axis=1)
     best = cost(r, over_n, theta).argmin(axis=0)
     return np.take_along_axis(theta, best[None, None, :], axis=1)[:, 0, :]

@@ -51,7 +51,7 @@ class Trials:
         """Sums in `count` windows of `step` seconds from `start`."""
         at = (self.ts - start) // step
         use = (at >= 0) & (at < count)
-        x, n = (np.bincount(at[use], weights=v[use], minlength=count) for v in (self.x, self.n))
+        x, n = (np.bincount(at[use], weights=v[use], minlength=count).astype(np.float64) for v in (self.x, self.n))
         return x, n
 
 

@@ -37,14 +37,16 @@ def weights(reference: Floats) -> Floats:
     a: Floats = ndtri(np.clip(np.cumsum(p) - p / 2, edge, 1 - edge))
     a = a - p @ a
     scale = float(np.sqrt(p @ a**2))
-    return a / scale if scale > 1e-9 else np.zeros_like(a)
+    found: Floats = a / scale if scale > 1e-9 else np.zeros_like(a)
+    return found
 
 
 def tenths(reference: Floats) -> Floats:
     """Which tenth of the reference each bin belongs to, as a (K, 10) matrix of zeros and ones."""
     p = reference / max(reference.sum(), 1.0)
     group = np.clip(((np.cumsum(p) - p / 2) * GROUPS).astype(np.int64), 0, GROUPS - 1)
-    return np.eye(GROUPS)[group]
+    found: Floats = np.eye(GROUPS)[group]
+    return found
 
 
 def psi(counts: Floats, reference: Floats) -> Floats:

@@ -14,6 +14,7 @@ from observe.schema import Json, Monitor, Window
 DAY_S: Final = 86_400
 HOUR_S: Final = 3_600
 HISTORY_S: Final = 28 * DAY_S
+HELD_S: Final = 2 * DAY_S  # the newest windows of a long history are not learnt from, so that a shift under way is not absorbed
 
 
 def slot(measure: str) -> int:
@@ -29,4 +30,4 @@ def due(monitor: Monitor, state: Json, window: Window) -> bool:
     if alarm:  # learns when it has been calm for a day
         return alarm["calm"] is not None and epoch(window.end) - alarm["calm"] >= DAY_S
     first = slot(monitor.measure)
-    return (epoch(window.end) - monitor.window_s - first) // DAY_S > (made - first) // DAY_S
+    return bool((epoch(window.end) - monitor.window_s - first) // DAY_S > (made - first) // DAY_S)

@@ -104,7 +104,8 @@ def knots(e: Floats) -> Floats:
         upper, lower = ndtr(-z) < share, ndtr(z) < share
         found[upper] = _pareto(e, size, ndtr(-z[upper]) / share)
         found[lower] = -_pareto(-e[::-1], size, ndtr(z[lower]) / share)
-    return np.maximum.accumulate(found) + 1e-6 * np.arange(KNOTS)
+    rising: Floats = np.maximum.accumulate(found) + 1e-6 * np.arange(KNOTS)
+    return rising
 
 
 def _pareto(e: Floats, size: int, share: Floats) -> Floats:
@@ -116,7 +117,7 @@ def _pareto(e: Floats, size: int, share: Floats) -> Floats:
 
 
 def gaussian(e: Floats, knots_: Floats, limit: Floats) -> Floats:
-    """z of innovations by each stream's quantile map, clipped to +-limit.
+    """Surprise z of innovations by each stream's quantile map, clipped to +-limit.
 
     Args:
         e: (S,) innovations.
@@ -127,7 +128,8 @@ def gaussian(e: Floats, knots_: Floats, limit: Floats) -> Floats:
     low = np.take_along_axis(knots_, i[:, None], axis=1)[:, 0]
     high = np.take_along_axis(knots_, i[:, None] + 1, axis=1)[:, 0]
     part = np.clip((e - low) / (high - low), 0.0, 1.0)
-    return limit * (2.0 * (i + part) / (KNOTS - 1) - 1.0)
+    z: Floats = limit * (2.0 * (i + part) / (KNOTS - 1) - 1.0)
+    return z
 
 
 def vif(z: Floats) -> float:

@@ -62,7 +62,7 @@ def finding(
         nats: evidence of the stronger direction, own penalty taken off.
         window: what was seen, and its rows by tenth of the reference.
     """
-    (fit, alarm), (judged, tenths) = known, window
+    (fit, alarm), (judged, _) = known, window
     at = datetime.fromtimestamp(end, UTC)
     state = _state(fit, alarm)
     effect, low, high = _effect(fit, alarm, judged)
@@ -86,7 +86,7 @@ def _state(fit: Fit | None, alarm: Alarm | None) -> str:
 
 
 def _whole(fit: Fit) -> bool:
-    return fit.used >= _FULL * HISTORY_S / HOUR_S
+    return fit.known >= _FULL * HISTORY_S / HOUR_S
 
 
 def _when(alarm: Alarm | None) -> tuple[int, int, int]:
@@ -150,9 +150,8 @@ def _details(monitor: Monitor, binning: Binning | None, known: tuple[Fit | None,
 
 def smallest(monitor: Monitor, fit: Fit) -> float:
     """The smallest lasting shift of this stream that is found within a day with 90 %, sigma."""
-    threshold = np.float64(monitor.threshold_nats + max(fit.penalty))
-    windows = DAY_S / monitor.window_s
-    return float(budget.smallest_found(threshold, np.float64(fit.vif), np.float64(fit.unit), np.float64(fit.se), windows))
+    threshold = monitor.threshold_nats + max(fit.penalty)
+    return budget.smallest_found(threshold, fit.vif, fit.unit, fit.se, DAY_S / monitor.window_s)
 
 
 @lru_cache(maxsize=16_384)

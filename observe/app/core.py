@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from observe.access import Access
 from observe.app.children import Child, Supervisor
+from observe.app.declaring import declared
 from observe.app.delivering import Delivering
 from observe.app.detecting import Detecting
 from observe.app.intake import Intake
@@ -49,7 +50,8 @@ class Core:
         self.clock = clock or WallClock()
         self.telemetry = Telemetry()
         self.store = Store.open(config.site.store.path, self.clock)
-        self.store.set_setting("false_alarms", {k: {"count": r.count, "period_s": r.period_s} for k, r in config.site.false_alarms.items()})
+        for key, value in declared(config).items():
+            self.store.set_setting(key, value)
         access = Access(StoredTokens(self.store), config.site.server.auth)
         self.face_key = secrets.token_urlsafe(32)
         self.intake = Intake(self.store, self.clock, self.telemetry, config)

@@ -29,7 +29,7 @@ _LOG = logging.getLogger("observe.delivering")
 _LOOK_S: Final = 1.0
 _TIMEOUT_S: Final = 5.0
 _RESOLVED: Final = timedelta(minutes=15)  # how long a resolve is repeated
-_RECEIVER = "select * from delivery qualify row_number() over (partition by message_id order by at desc) = 1 and at > $since"
+_RECEIVER = "select * from delivery qualify row_number() over (partition by message_id order by tried_at desc) = 1 and tried_at > $since"
 
 
 class Delivering:
@@ -62,7 +62,7 @@ class Delivering:
     def once(self) -> None:
         """Send what is due now."""
         now = self._clock.now()
-        rows = self._store.read('''select * from alert where state = 'firing' or "at" > $since''', {"since": now - _RESOLVED})
+        rows = self._store.read("select * from alert where state = 'firing' or changed_at > $since", {"since": now - _RESOLVED})
         messages = alertmanager.messages(nouns(Alert, rows), self._config, now)
         for message in outbox.due(messages, self._log, now):
             self._send(message)

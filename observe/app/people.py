@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from observe.access import Access, Asked, Principal, chained
 from observe.clock import Clock
 from observe.errors import UsageError
-from observe.schema import Command
+from observe.schema import Command, Window
 from observe.sqlworker import Answer, Limits, SqlWorker
 from observe.store import Store
 
@@ -70,14 +71,20 @@ class People:
         self._record(who, "token", name, None, {"role": kept.role, "sql": kept.sql})
         return secret
 
-    def read_ipc(self, sql: str, params: Mapping[str, Any]) -> tuple[bytes, str]:
+    def read_ipc(self, sql: str, params: Mapping[str, Any], span: Mapping[str, str] | None) -> tuple[bytes, str]:
         """A query of our own pages as an Arrow stream, and the watermark it holds for.
+
+        Args:
+            sql: one SELECT over the views.
+            params: values of its named parameters.
+            span: `start` and `end` (ISO 8601); bulk tables then hold only rows of that time.
 
         Raises:
             QueryError: DuckDB refuses it.
+            UsageError: `span` is not two instants.
         """
         watermark = self._store.watermark()
-        return self._store.read_ipc(sql, params), watermark.isoformat() if watermark else ""
+        return self._store.read_ipc(sql, params, _window(span)), watermark.isoformat() if watermark else ""
 
     def answer(self, sql: str, fresh: bool) -> tuple[Answer, str]:
         """A person's SQL, answered in the sandbox, and the watermark it holds for.
@@ -115,6 +122,15 @@ class People:
             command = chained(fields, newest[0][0] if newest else "")
             tx.insert([command])
         return command
+
+
+def _window(span: Mapping[str, str] | None) -> Window | None:
+    if not span:
+        return None
+    try:
+        return Window(datetime.fromisoformat(span["start"]), datetime.fromisoformat(span["end"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError('window needs {"start", "end"} as ISO 8601') from error
 
 
 def _opened(secret: str, kept: Credential) -> Mapping[str, str | None]:

@@ -204,14 +204,14 @@ class Stages:
         decision = policy.decide(
             findings=fresh,
             open_alerts=nouns(Alert, self._store.read("select * from alert where state = 'firing'")),
-            open_incidents=nouns(Incident, self._store.read("select * from incident where state = 'open' or \"at\" > $t", {"t": now - timedelta(days=1)})),
+            open_incidents=nouns(Incident, self._store.read("select * from incident where state = 'open' or changed_at > $t", {"t": now - timedelta(days=1)})),
             changes=self._changes(fresh),
             signals=nouns(Finding, self._store.read(
                 "select * from finding where state = 'alarm' and kind in ('gpu', 'queue', 'imbalance') and window_end > $t order by window_end",
                 {"t": now - timedelta(days=2)})),
             config=self._config,
             now=now,
-            actions=nouns(Action, self._store.read('select * from action where "at" > $t', {"t": now - timedelta(days=30)})),
+            actions=nouns(Action, self._store.read('select * from action where changed_at > $t', {"t": now - timedelta(days=30)})),
         )  # fmt: skip
         with self._store.change() as tx:
             for rows in (decision.alerts, decision.incidents, decision.actions):

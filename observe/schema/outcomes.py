@@ -114,7 +114,7 @@ class Finding(Noun):
 class Alert(Noun):
     """A finding that spent budget and must reach someone; one row per state change, the view shows the last."""
 
-    table_name, time, ids = "alert", "at", ("alert_id", "at")
+    table_name, time, ids = "alert", "changed_at", ("alert_id", "changed_at")
     alert_id: Annotated[str, "alr-<hash>: stable over the life of one alarm"]
     key: Annotated[str, "monitor_id: what stays the same between alarms"]
     incident_id: Annotated[str, "incident it belongs to"]
@@ -129,14 +129,14 @@ class Alert(Noun):
     summary: Annotated[str, "one line"]
     labels: Annotated[Json, "for Alertmanager: strings only, no numbers"]
     annotations: Annotated[Json, "for Alertmanager"]
-    at: Annotated[datetime, "when this row was written"]
+    changed_at: Annotated[datetime, "when this row was written"]
 
 
 @dataclass(frozen=True, slots=True)
 class Incident(Noun):
     """Alerts and changes that belong together; one row per change, the view shows the last."""
 
-    table_name, time, ids = "incident", "at", ("incident_id", "at")
+    table_name, time, ids = "incident", "changed_at", ("incident_id", "changed_at")
     incident_id: Annotated[str, "inc-<hash>"]
     kind: Annotated[str, "of its first alert: drift | slo | silence | imbalance"]
     model: Annotated[str, "model, or site"]
@@ -154,25 +154,25 @@ class Incident(Noun):
     cause: Annotated[Json | None, "the signal among xid, gpu, queue, deploy with the nearest onset: kind, subject, onset, note; NULL when none"]
     alerts: Annotated[tuple[str, ...], "alert ids"]
     suggestion: Annotated[str | None, "what to do"]
-    at: Annotated[datetime, "when this row was written"]
+    changed_at: Annotated[datetime, "when this row was written"]
 
 
 @dataclass(frozen=True, slots=True)
 class Action(Noun):
     """A proposed change to a loop; one row per state change, the view shows the last."""
 
-    table_name, time, ids = "action", "at", ("action_id", "at")
+    table_name, time, ids = "action", "changed_at", ("action_id", "changed_at")
     action_id: Annotated[str, "act-<uuid5 of model, trigger, incident>: the idempotency key"]
     incident_id: Annotated[str, "incident that asked for it"]
     model: Annotated[str, "model it concerns"]
-    do: Annotated[str, "scale | retrain | rollback | hold"]
+    kind: Annotated[str, "scale | retrain | rollback | hold"]
     target: Annotated[str, "e.g. keda:vllm-chat"]
     mode: Annotated[str, "dry_run | approval | auto"]
     state: Annotated[str, "proposed | approved | sent | succeeded | failed | expired"]
     reason: Annotated[str, "why, one line"]
     parameters: Annotated[Json, "e.g. replicas from and to"]
     expires_at: Annotated[datetime, "after this it is not done any more"]
-    at: Annotated[datetime, "when this row was written"]
+    changed_at: Annotated[datetime, "when this row was written"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +195,7 @@ class Command(Noun):
 class Delivery(Noun):
     """Where one message to one receiver stands after its newest try; one row per try that changed something."""
 
-    table_name, time, ids = "delivery", "at", ("message_id", "at")
+    table_name, time, ids = "delivery", "tried_at", ("message_id", "tried_at")
     message_id: Annotated[str, "idempotency key: the same thing said to the same receiver"]
     channel: Annotated[str, "entry-point name, e.g. alertmanager"]
     url: Annotated[str, "receiver"]
@@ -204,7 +204,7 @@ class Delivery(Noun):
     status: Annotated[int | None, "HTTP status of the newest try; NULL when nothing answered"]
     error: Annotated[str | None, "why it was not taken"]
     first_at: Annotated[datetime, "when it was first tried"]
-    at: Annotated[datetime, "when it was last tried"]
+    tried_at: Annotated[datetime, "when it was last tried"]
 
 
 @dataclass(frozen=True, slots=True)

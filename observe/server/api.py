@@ -27,7 +27,7 @@ _LISTS = {
     "findings": "select * from finding order by window_end desc, finding_id limit 1000",
     "incidents": "select * from incident order by opened_at desc limit 1000",
     "gpus": "select * from gpu_device order by cluster, node, gpu_index, device_id limit 10000",
-    "actions": "select * from action order by at desc limit 1000",
+    "actions": "select * from action order by changed_at desc limit 1000",
     "budget": "select * from alarm_budget order by severity",
     "models": """
         select model_id, bool_or(declared) as declared, max(last_seen) as last_seen from (
@@ -103,7 +103,7 @@ async def read(call: Call) -> Response:
     if not hmac.compare_digest(key.encode(), call.core.face_key.encode()):
         raise AccessError("only the dashboards may read this way; people use /api/v1/sql")
     body = await _object(call)
-    ipc, watermark = await run_in_threadpool(call.core.people.read_ipc, str(body.get("sql", "")), body.get("params") or {})
+    ipc, watermark = await run_in_threadpool(call.core.people.read_ipc, str(body.get("sql", "")), body.get("params") or {}, body.get("window"))
     return Response(ipc, headers={"X-Observe-Watermark": watermark}, media_type=ARROW)
 
 

@@ -27,7 +27,6 @@ fractions 0-1, units in the name or the meaning. The predictions of each model s
 `predictions."<model>"`: the columns of `prediction` without `model_id`, and one column a feature
 (numbers DOUBLE, truth values BOOLEAN, text VARCHAR; `extra` holds features beyond the 500th as JSON).
 A feature that differs from an earlier column only in case gets a number: `Z` after `z` is `Z_2`.
-`at` is a keyword of DuckDB: write `ORDER BY "at"`.
 """
 _PREDICTION_MODEL = "model that answered"
 

@@ -27,7 +27,7 @@ from observe.store.views import derived, parquet_sql, predictions_sql
 
 GRACE_S: Final = 30.0  # how long a snapshot stays after a newer one was made; longer than any query of the worker
 STALE_S: Final = 10.0  # the oldest snapshot that is given to those who do not need the newest rows
-_PUBLIC_SETTINGS: Final = ("false_alarms",)  # of core.setting; the rest never leaves the service
+_PUBLIC_SETTINGS: Final = ("false_alarms", "prices", "models")  # of core.setting; the rest never leaves the service
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,15 +4,15 @@
 
 -- view: alert
 -- Alerts as they are now: the newest row of each.
-SELECT * FROM core.alert QUALIFY row_number() OVER (PARTITION BY alert_id ORDER BY "at" DESC) = 1
+SELECT * FROM core.alert QUALIFY row_number() OVER (PARTITION BY alert_id ORDER BY changed_at DESC) = 1
 
 -- view: incident
 -- Incidents as they are now: the newest row of each.
-SELECT * FROM core.incident QUALIFY row_number() OVER (PARTITION BY incident_id ORDER BY "at" DESC) = 1
+SELECT * FROM core.incident QUALIFY row_number() OVER (PARTITION BY incident_id ORDER BY changed_at DESC) = 1
 
 -- view: action
 -- Proposed actions as they are now: the newest row of each.
-SELECT * FROM core.action QUALIFY row_number() OVER (PARTITION BY action_id ORDER BY "at" DESC) = 1
+SELECT * FROM core.action QUALIFY row_number() OVER (PARTITION BY action_id ORDER BY changed_at DESC) = 1
 
 -- view: request
 -- One row per request: all attempts of one trace; its outcome is that of the last attempt.
@@ -151,7 +151,7 @@ SELECT
   model || '.' || subject AS slo_id,
   model,
   subject AS slo,
-  window_end AS "at",
+  window_end AS judged_at,
   state,
   severity,
   (details ->> '$.objective')::DOUBLE AS objective,

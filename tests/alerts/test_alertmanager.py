@@ -52,7 +52,7 @@ def test_it_is_said_again_every_interval_and_at_once_when_something_changes(tmp_
 
 
 def test_a_resolved_alert_is_said_with_its_end_for_fifteen_minutes(tmp_path: Path, alert: Alert) -> None:
-    config, resolved = configured(tmp_path), replace(alert, state="resolved", ends_at=at(8), at=at(9))
+    config, resolved = configured(tmp_path), replace(alert, state="resolved", ends_at=at(8), changed_at=at(9))
     early, late = (alertmanager.messages([resolved], config, at(m)) for m in (23.9, 24))
 
     assert [p["endsAt"] for p in body(early[0])] == ["2026-11-20T09:08:00.000Z"]
@@ -153,7 +153,7 @@ class Teller:
 def live(alert: Alert) -> Alert:
     """The alert as if it had fired a minute ago."""
     now = datetime.now(UTC)
-    return replace(alert, starts_at=now - timedelta(minutes=1), at=now)
+    return replace(alert, starts_at=now - timedelta(minutes=1), changed_at=now)
 
 
 @pytest.mark.servers
@@ -167,7 +167,7 @@ def test_an_alert_reaches_the_receiver_and_its_end_too(tmp_path: Path, alert: Al
         assert heard["annotations"] == fired.annotations
 
         ended = datetime.now(UTC)
-        teller.tell(replace(fired, state="resolved", ends_at=ended, at=ended))
+        teller.tell(replace(fired, state="resolved", ends_at=ended, changed_at=ended))
         resolved = hook.next("resolved")
         assert resolved["startsAt"] == heard["startsAt"]
         assert resolved["endsAt"][:21] == ended.isoformat()[:21]

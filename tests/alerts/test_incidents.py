@@ -155,3 +155,15 @@ def test_ids_are_the_same_wherever_the_same_findings_are_decided(tmp_path: Path)
 
     assert first.incidents.keys() == second.incidents.keys()
     assert first.alerts.keys() == second.alerts.keys()
+
+
+def test_idle_capacity_elsewhere_belongs_to_the_burn_it_could_relieve(history: History) -> None:
+    history.decide(0, finding(BURN, 2), finding("site/imbalance/gpu", 0, details={"busy": {"cluster": "eu-west"}}))
+
+    assert (history.incident.kind, history.incident.model, len(history.incident.alerts)) == ("slo", "chat", 2)
+
+
+def test_idle_capacity_beside_another_cluster_is_an_incident_of_its_own(history: History) -> None:
+    history.decide(0, finding(BURN, 2), finding("site/imbalance/gpu", 0, details={"busy": {"cluster": "ap-south"}}))
+
+    assert {i.kind for i in history.incidents.values()} == {"slo", "imbalance"}

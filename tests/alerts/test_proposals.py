@@ -20,7 +20,7 @@ def scaled(replicas: int):  # type: ignore[no-untyped-def]
 def test_a_page_proposes_one_step_up_from_the_last_scale_event(history: History) -> None:
     (action,) = history.decide(0, finding(BURN, 0, note="burns 18x"), changes=[scaled(4)]).actions
 
-    assert (action.do, action.target, action.mode, action.state) == ("scale", "keda:vllm-chat", "dry_run", "proposed")
+    assert (action.kind, action.target, action.mode, action.state) == ("scale", "keda:vllm-chat", "dry_run", "proposed")
     assert action.parameters == {
         "from": 4,
         "to": 6,
@@ -89,7 +89,7 @@ def test_a_drift_confirmed_for_a_day_proposes_a_retraining_once(history: History
 
     assert (early, late) == ((), ())
     (action,) = ripe
-    assert (action.do, action.target, action.mode) == ("retrain", "airflow:retrain_fraud", "dry_run")
+    assert (action.kind, action.target, action.mode) == ("retrain", "airflow:retrain_fraud", "dry_run")
     assert action.parameters["features"] == ["amount"]
     assert action.parameters["since"] == "2026-11-20T08:00:00.000Z"
 

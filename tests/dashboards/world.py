@@ -335,7 +335,7 @@ def _changes() -> pl.DataFrame:
 
 
 def _outcomes() -> dict[str, pl.DataFrame]:
-    burn = {"incident_id": "inc-burn", "kind": "slo", "model": "llama-70b-chat", "severity": "page", "state": "open", "since": DEPLOY, "opened_at": DEPLOY + timedelta(minutes=9), "summary": "ttft burns its budget 18× too fast", "effect": 18.1, "unit": "x budget", "ci_low": 16.8, "ci_high": 19.6, "evidence_nats": 41.0, "cause": {"kind": "gpu", "subject": "eu-west", "onset": (DEPLOY - timedelta(minutes=1)).isoformat(), "note": "2 GPUs in eu-west throttle since 14:01"}, "alerts": ["alr-1"], "suggestion": "scale vllm-chat from 4 to 6; us-east has 6 idle H100", "at": NOW}  # fmt: skip
+    burn = {"incident_id": "inc-burn", "kind": "slo", "model": "llama-70b-chat", "severity": "page", "state": "open", "since": DEPLOY, "opened_at": DEPLOY + timedelta(minutes=9), "summary": "ttft burns its budget 18× too fast", "effect": 18.1, "unit": "x budget", "ci_low": 16.8, "ci_high": 19.6, "evidence_nats": 41.0, "cause": {"kind": "gpu", "subject": "eu-west", "onset": (DEPLOY - timedelta(minutes=1)).isoformat(), "note": "2 GPUs in eu-west throttle since 14:01"}, "alerts": ["alr-1"], "suggestion": "scale vllm-chat from 4 to 6; us-east has 6 idle H100", "changed_at": NOW}  # fmt: skip
     drift = {
         **burn,
         "incident_id": "inc-drift",
@@ -368,20 +368,20 @@ def _outcomes() -> dict[str, pl.DataFrame]:
         "summary": "ttft burns its budget",
         "labels": {},
         "annotations": {},
-        "at": NOW,
+        "changed_at": NOW,
     }
     act = {
         "action_id": "act-1",
         "incident_id": "inc-burn",
         "model": "llama-70b-chat",
-        "do": "scale",
+        "kind": "scale",
         "target": "keda:vllm-chat",
         "mode": "dry_run",
         "state": "proposed",
         "reason": "slo.ttft.page",
         "parameters": {"from": 4, "to": 6},
         "expires_at": NOW + timedelta(hours=1),
-        "at": NOW,
+        "changed_at": NOW,
     }
     return {
         "incident": _rows("incident", [burn, drift]),
@@ -412,7 +412,7 @@ def _outcomes() -> dict[str, pl.DataFrame]:
                     "action_id": "act-2",
                     "incident_id": "inc-drift",
                     "model": "fraud",
-                    "do": "retrain",
+                    "kind": "retrain",
                     "target": "airflow:retrain_fraud",
                     "mode": "approval",
                     "reason": "drift.confirmed",

@@ -127,7 +127,7 @@ def test_an_slo_stands_as_it_was_judged_last(store, noon) -> None:
 def test_an_alert_is_shown_as_it_is_now(store, noon) -> None:
     fired = Alert("a", "k", "i", "f", "m", "drift", "x", "ticket", "firing", noon, None, "moved", {}, {}, noon)
     with store.change() as change:
-        change.insert([fired, replace(fired, state="resolved", ends_at=noon + MINUTE, at=noon + MINUTE)])
+        change.insert([fired, replace(fired, state="resolved", ends_at=noon + MINUTE, changed_at=noon + MINUTE)])
 
     assert store.read("SELECT state, starts_at FROM alert").rows() == [("resolved", noon)]
 

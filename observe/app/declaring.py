@@ -1,0 +1,52 @@
+"""What the configuration declares, as settings the views and pages can read.
+
+Source: our own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from observe.spec import Config, Model, Monitoring
+
+
+def declared(config: Config) -> Mapping[str, Any]:
+    """Plain JSON by setting: `false_alarms`, `prices` and `models`; no secrets among them."""
+    site = config.site
+    return {
+        "false_alarms": {k: {"count": r.count, "period_s": r.period_s} for k, r in site.false_alarms.items()},
+        "prices": dict(site.prices),
+        "models": {name: _model(model) for name, model in config.models.items()},
+    }
+
+
+def _model(model: Model) -> Mapping[str, Any]:
+    said: dict[str, Any] = {"aliases": list(model.aliases), "slos": [], "drift": None}
+    if model.spec is not None:
+        spec = model.spec
+        said |= {
+            "version": spec.version, "labels": dict(spec.labels), "accelerator_type": spec.accelerator_type,
+            "accelerator_count": spec.accelerator_count, "min_replicas": spec.min_replicas, "max_replicas": spec.max_replicas,
+            "target_latency_p95_s": spec.target_latency_p95_s,
+            "target_cost_per_1k_tokens_usd": spec.target_cost_per_1k_tokens_usd,
+        }  # fmt: skip
+    return said if model.monitoring is None else said | _watched(model.monitoring)
+
+
+def _watched(monitoring: Monitoring) -> Mapping[str, Any]:
+    slos = [
+        {"name": s.name, "kind": s.kind, "column": s.column, "threshold_s": s.threshold_s, "good_sql": s.good_sql,
+         "objective": s.objective, "window_s": s.window_s}
+        for s in monitoring.slos
+    ]  # fmt: skip
+    drift = monitoring.drift
+    if drift is None:
+        return {"slos": slos}
+    features = [{"name": f.name, "unit": f.unit, "min_effect": _effect(f.min_effect)} for f in drift.features]
+    return {"slos": slos, "drift": {"source": drift.source, "min_effect": _effect(drift.min_effect), "features": features}}
+
+
+def _effect(effect: Any) -> Mapping[str, Any] | None:
+    return None if effect is None else {"value": effect.value, "unit": effect.unit}
