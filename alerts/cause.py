@@ -86,7 +86,9 @@ def nearest(since: datetime, model: str, clusters: Sequence[str], candidates: Se
         candidates: signals, in any order.
     """
     fitting = [s for s in candidates if -BEFORE <= s.onset - since <= AFTER and _agrees(s, model, clusters)]
-    return min(fitting, key=lambda s: (_gap(s, since), _is_symptom(s), s.onset, ORDER.index(s.kind), s.subject), default=None)
+    return min(
+        fitting, key=lambda s: (_gap(s, since), _is_symptom(s), s.onset, ORDER.index(s.kind), s.subject), default=None
+    )
 
 
 def _is_symptom(signal: Signal) -> bool:

@@ -65,7 +65,11 @@ def assign(
             homes[a.incident_id].starts.append(a.starts_at)
     chosen: dict[str, str] = {}
     for a in sorted(fresh, key=_leads):
-        fitting = [i for i, h in homes.items() if h.kind == "slo" and a.kind == "imbalance" and h.near(a) and relieves(a, h.model)]
+        fitting = [
+            i
+            for i, h in homes.items()
+            if h.kind == "slo" and a.kind == "imbalance" and h.near(a) and relieves(a, h.model)
+        ]
         fitting = fitting or [i for i, home in homes.items() if home.takes(a)]
         if not fitting:
             fitting = [identity("inc", a.model, a.alert_id)]

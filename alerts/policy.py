@@ -134,7 +134,9 @@ class _Desk:
         """Changed rows and what fires now, every alert with its incident and words."""
         fresh = [a for a in self.changed.values() if not a.labels]
         homeless = [a for a in fresh if not a.incident_id]
-        homes = incidents.assign(homeless, [a for a in self.firing.values() if a.incident_id], incidents_known, self._relieves)
+        homes = incidents.assign(
+            homeless, [a for a in self.firing.values() if a.incident_id], incidents_known, self._relieves
+        )
         done = {a.alert_id: self._worded(a, a.incident_id or homes[a.alert_id]) for a in fresh}
         changed = tuple(done.get(i, a) for i, a in sorted(self.changed.items()))
         return changed, tuple(done.get(a.alert_id, a) for _, a in sorted(self.firing.items()))

@@ -90,7 +90,9 @@ def _matches(rule: ActionRule, alert: Alert) -> bool:
 def _asked_before(rule: ActionRule, incident: Incident, actions: Sequence[Action], now: datetime) -> bool:
     same = [a for a in actions if (a.model, a.kind, a.target) == (incident.model, rule.do, rule.target)]
     cooldown = timedelta(seconds=rule.cooldown_s)
-    return any(a.incident_id == incident.incident_id or (a.state != "expired" and now - a.changed_at < cooldown) for a in same)
+    return any(
+        a.incident_id == incident.incident_id or (a.state != "expired" and now - a.changed_at < cooldown) for a in same
+    )
 
 
 def _action(rule: ActionRule, incident: Incident, present: Present, config: Config, now: datetime) -> Action | None:

@@ -20,7 +20,9 @@ def main() -> None:
         for line in done.stdout.splitlines():
             if line.startswith("{"):
                 row = json.loads(line)
-                print(f"| {row['name']} | {row['figure']} {row['unit']} | {row.get('peer', '')} | {row.get('ratio', '')} | `{row['command']}` |")
+                print(
+                    f"| {row['name']} | {row['figure']} {row['unit']} | {row.get('peer', '')} | {row.get('ratio', '')} | `{row['command']}` |"
+                )
 
 
 if __name__ == "__main__":

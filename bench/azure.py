@@ -39,9 +39,18 @@ def main() -> int:
     given = parser.parse_args()
     minute, n = requests_by_minute(given.trace)
     started = datetime.now(UTC)
-    result: dict[str, object] = {"bench": "azure", "requests": int(n.sum()), "minutes": n.size, "variance_to_mean": round(float(n.var() / n.mean()), 1)}
+    result: dict[str, object] = {
+        "bench": "azure",
+        "requests": int(n.sum()),
+        "minutes": n.size,
+        "variance_to_mean": round(float(n.var() / n.mean()), 1),
+    }
     pages = 0
-    for burst, share in ((1, 0.001), (3, 0.001), (3, 0.003)):  # the last one does burn, three times too fast: told, not asserted
+    for burst, share in (
+        (1, 0.001),
+        (3, 0.001),
+        (3, 0.003),
+    ):  # the last one does burn, three times too fast: told, not asserted
         found, bare = 0, 0
         for seed in range(given.seeds):
             bad = errors(minute, burst, seed, share)
@@ -49,7 +58,9 @@ def main() -> int:
             bare += bool(plain(n, bad))
         result[f"share_{share}_bursts_of_{burst}"] = {"replays_with_a_page": found, "plain_rule": bare}
         pages += found if share == 0.001 else 0
-    print(json.dumps({**result, "seeds": given.seeds, "seconds": round((datetime.now(UTC) - started).total_seconds(), 1)}))
+    print(
+        json.dumps({**result, "seeds": given.seeds, "seconds": round((datetime.now(UTC) - started).total_seconds(), 1)})
+    )
     return 1 if pages else 0
 
 

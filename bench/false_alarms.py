@@ -126,13 +126,44 @@ class Counted(Walk):
 def judge(total: Floats, n: NDArray[np.int64], judged_h: int) -> "Counted":
     """A walk over all streams whose last `judged_h` hours are judged."""
     hours, count = total.shape
-    binning = Binning("m/s/f@1", "m", "s", "f", "numeric", 1, (), None, (1000,) * BINS, tuple(float(k) for k in range(101)), None, None, START)
+    binning = Binning(
+        "m/s/f@1",
+        "m",
+        "s",
+        "f",
+        "numeric",
+        1,
+        (),
+        None,
+        (1000,) * BINS,
+        tuple(float(k) for k in range(101)),
+        None,
+        None,
+        START,
+    )
     ts = int(START.timestamp()) + 3600 * np.arange(hours)
     found, monitors = {}, []
     for i in range(count):
         seen = n[:, i] > 0
-        found[f"m/s/f{i}"] = Series(ts[seen], total[seen, i], n[seen, i].astype(float), np.zeros((int(seen.sum()), 10)), binning)
-        monitors.append(Monitor(f"m/level/f{i}/location", "m", "level", f"m/s/f{i}", f"f{i}", "location", 3600, "ticket", THRESHOLD, 1 / (2 * FEATURES), 0.1, "sigma"))
+        found[f"m/s/f{i}"] = Series(
+            ts[seen], total[seen, i], n[seen, i].astype(float), np.zeros((int(seen.sum()), 10)), binning
+        )
+        monitors.append(
+            Monitor(
+                f"m/level/f{i}/location",
+                "m",
+                "level",
+                f"m/s/f{i}",
+                f"f{i}",
+                "location",
+                3600,
+                "ticket",
+                THRESHOLD,
+                1 / (2 * FEATURES),
+                0.1,
+                "sigma",
+            )
+        )
     end = START + timedelta(hours=hours)
     evidence = Evidence(tuple(monitors), Window(end - timedelta(hours=judged_h), end), None, {}, {})  # type: ignore[arg-type]
     return Counted(monitors, evidence, found, 3600, {})
@@ -171,7 +202,9 @@ def work(job: tuple[str, str, int, int]) -> tuple[str, str, list[float]]:
     return name, what, null(name, replicates, seed) if what == "null" else delays(name, replicates, seed, float(what))
 
 
-def jobs(names: list[str], replicates: int, seed: int, at_once: int, whats: list[str]) -> list[tuple[str, str, int, int]]:
+def jobs(
+    names: list[str], replicates: int, seed: int, at_once: int, whats: list[str]
+) -> list[tuple[str, str, int, int]]:
     found = []
     for what in whats:
         many = replicates if what == "null" else max(1, replicates // 4)
@@ -181,13 +214,17 @@ def jobs(names: list[str], replicates: int, seed: int, at_once: int, whats: list
 
 
 def table(results: dict[str, dict[str, list[float]]], replicates: int) -> None:
-    print("| stream | alarms per 30 d | upper 95 % | ≤ 1 | .25 σ median windows (in 24 h) | .5 σ median (in 24 h) | gates |\n|---|---|---|---|---|---|---|")
+    print(
+        "| stream | alarms per 30 d | upper 95 % | ≤ 1 | .25 σ median windows (in 24 h) | .5 σ median (in 24 h) | gates |\n|---|---|---|---|---|---|---|"
+    )
     for name, found in results.items():
         alarms = found.get("null", [])
         upper = float(gammaincinv(sum(alarms) + 1, 0.95)) / max(len(alarms), 1)
         told = [_told(found.get(size, [])) for size in ("0.25", "0.5")]
         gate = GATES.get(name)
-        print(f"| {name} | {np.mean(alarms) if alarms else float('nan'):.3f} | {upper:.3f} | {'yes' if upper <= 1 else 'NO'} | {told[0]} | {told[1]} | {gate or ''} |")
+        print(
+            f"| {name} | {np.mean(alarms) if alarms else float('nan'):.3f} | {upper:.3f} | {'yes' if upper <= 1 else 'NO'} | {told[0]} | {told[1]} | {gate or ''} |"
+        )
 
 
 def _told(found: list[float]) -> str:
@@ -209,11 +246,23 @@ def main() -> None:
     begun = time.perf_counter()
     results: dict[str, dict[str, list[float]]] = {name: {} for name in given.streams}
     with Pool(given.processes) as pool:
-        for name, what, found in pool.imap_unordered(work, jobs(given.streams, given.replicates, given.seed, given.at_once, given.what)):
+        for name, what, found in pool.imap_unordered(
+            work, jobs(given.streams, given.replicates, given.seed, given.at_once, given.what)
+        ):
             results[name].setdefault(what, []).extend(found)
     table(results, given.replicates)
     figure = {name: sum(f.get("null", [])) for name, f in results.items()}
-    print(json.dumps({"name": "false alarms", "figure": figure, "unit": f"alarms in {given.replicates} x 30 d", "seed": given.seed, "seconds": round(time.perf_counter() - begun)}))
+    print(
+        json.dumps(
+            {
+                "name": "false alarms",
+                "figure": figure,
+                "unit": f"alarms in {given.replicates} x 30 d",
+                "seed": given.seed,
+                "seconds": round(time.perf_counter() - begun),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

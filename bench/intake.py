@@ -30,7 +30,13 @@ def body(first: int, spans: int) -> bytes:
     scope = request.resource_spans.add().scope_spans.add()
     end = time_ns()
     for i in range(first, first + spans):
-        span = scope.spans.add(trace_id=i.to_bytes(16, "big"), span_id=i.to_bytes(8, "big"), name="chat", start_time_unix_nano=end - 10**9, end_time_unix_nano=end)
+        span = scope.spans.add(
+            trace_id=i.to_bytes(16, "big"),
+            span_id=i.to_bytes(8, "big"),
+            name="chat",
+            start_time_unix_nano=end - 10**9,
+            end_time_unix_nano=end,
+        )
         span.attributes.extend(attributes({
             "gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "m", "gen_ai.response.model": "m-1",
             "gen_ai.usage.input_tokens": 900, "gen_ai.usage.output_tokens": 100, "gen_ai.response.time_to_first_chunk": 0.31,
@@ -109,11 +115,44 @@ def measure(service: Service) -> None:
     stored = service.sql("select count(*) from attempt").item()
     assert stored == sent, (stored, sent)
     command = "python -m bench.intake"
-    print(json.dumps({"name": "OTLP spans acknowledged = stored = queryable", "command": command, "figure": round(sent / seconds), "unit": "spans/s", "peer": "goal 15,000", "ratio": round(sent / seconds / 15_000, 2)}))
+    print(
+        json.dumps(
+            {
+                "name": "OTLP spans acknowledged = stored = queryable",
+                "command": command,
+                "figure": round(sent / seconds),
+                "unit": "spans/s",
+                "peer": "goal 15,000",
+                "ratio": round(sent / seconds / 15_000, 2),
+            }
+        )
+    )
     p50, p99 = quantiles(asyncio.run(open_loop(service.otlp_port, service.token, "POST /v1/traces", 200, 5)))
     f50, f99 = quantiles(asyncio.run(open_loop(service.port, service.token, "GET /healthz", 200, 0)))
-    print(json.dumps({"name": "acknowledgement p50, 200 bodies/s x 5 spans", "command": command, "figure": round(p50, 1), "unit": "ms", "peer": f"GET /healthz {f50:.1f} ms", "ratio": round(p50 / f50, 1)}))
-    print(json.dumps({"name": "acknowledgement p99, 200 bodies/s x 5 spans", "command": command, "figure": round(p99, 1), "unit": "ms", "peer": f"GET /healthz {f99:.1f} ms", "ratio": round(p99 / f99, 1)}))
+    print(
+        json.dumps(
+            {
+                "name": "acknowledgement p50, 200 bodies/s x 5 spans",
+                "command": command,
+                "figure": round(p50, 1),
+                "unit": "ms",
+                "peer": f"GET /healthz {f50:.1f} ms",
+                "ratio": round(p50 / f50, 1),
+            }
+        )
+    )
+    print(
+        json.dumps(
+            {
+                "name": "acknowledgement p99, 200 bodies/s x 5 spans",
+                "command": command,
+                "figure": round(p99, 1),
+                "unit": "ms",
+                "peer": f"GET /healthz {f99:.1f} ms",
+                "ratio": round(p99 / f99, 1),
+            }
+        )
+    )
 
 
 def main() -> None:

@@ -44,7 +44,16 @@ def measure(demo: Demo) -> None:
     with httpx.Client(base_url=base, trust_env=False, timeout=30, follow_redirects=True) as client:
         client.get(demo.once_link())
         floor = statistics.median(loads(client, "/login"))
-        print(json.dumps({"name": "login page (floor)", "command": "python -m bench.page", "figure": round(floor * 1000, 1), "unit": "ms"}))
+        print(
+            json.dumps(
+                {
+                    "name": "login page (floor)",
+                    "command": "python -m bench.page",
+                    "figure": round(floor * 1000, 1),
+                    "unit": "ms",
+                }
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -33,7 +33,13 @@ def params() -> dict[str, object]:
 
 
 def fired(walk: Walk, severity: str = "page") -> list[int]:
-    return [x.firing.at for m in walk.marks if m.changed for x in m.lanes if x.firing and x.firing.at == m.minute and x.severity == severity]
+    return [
+        x.firing.at
+        for m in walk.marks
+        if m.changed
+        for x in m.lanes
+        if x.firing and x.firing.at == m.minute and x.severity == severity
+    ]
 
 
 def walked(n: np.ndarray, bad: np.ndarray) -> Walk:
@@ -48,7 +54,9 @@ def plain(n: np.ndarray, bad: np.ndarray) -> int:
     holds = np.zeros(ends.size, dtype=bool)
     for tier in TIERS[:2]:
         factor = tier.factor(DAYS * 86_400)
-        holds |= (minutes.burn(ends, tier.long_s // 60, 1 - OBJECTIVE) >= factor) & (minutes.burn(ends, tier.short_s // 60, 1 - OBJECTIVE) >= factor)
+        holds |= (minutes.burn(ends, tier.long_s // 60, 1 - OBJECTIVE) >= factor) & (
+            minutes.burn(ends, tier.short_s // 60, 1 - OBJECTIVE) >= factor
+        )
     return int((holds[1:] & ~holds[:-1]).sum() + holds[0])
 
 
@@ -68,7 +76,11 @@ def incident(rate: float, factor: float, seed: int) -> tuple[float, int, float]:
     n = rng.poisson(rate, share.size)
     walk = walked(n, rng.binomial(n, share))
     pages = [at for at in fired(walk) if at > start]
-    last = [m.minute for m in walk.marks if m.changed and m.minute >= start + length and not any(x.firing for x in m.lanes if x.severity == "page")]
+    last = [
+        m.minute
+        for m in walk.marks
+        if m.changed and m.minute >= start + length and not any(x.firing for x in m.lanes if x.severity == "page")
+    ]
     return (pages[0] - start if pages else np.inf), len(pages), (last[0] - start - length if last else np.nan)
 
 

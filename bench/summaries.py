@@ -45,7 +45,23 @@ def binnings(path: Path, features: int) -> list[Binning]:
     for i in range(features):
         inner = np.unique(np.quantile(sample[f"f{i}"].to_numpy(), np.arange(1, K) / K, method="inverted_cdf"))
         edges = tuple(inner.tolist())
-        result.append(Binning(f"m/predictions/f{i}@1", "m", "predictions", f"f{i}", "numeric", 1, edges, None, (), None, None, None, T0))
+        result.append(
+            Binning(
+                f"m/predictions/f{i}@1",
+                "m",
+                "predictions",
+                f"f{i}",
+                "numeric",
+                1,
+                edges,
+                None,
+                (),
+                None,
+                None,
+                None,
+                T0,
+            )
+        )
     return result
 
 
@@ -81,7 +97,10 @@ def main() -> None:
             """As the service does it: a bounded number of rows at a time out of DuckDB, then counted."""
             sql = f"SELECT ts, {columns} FROM '{path}' WHERE ts >= $from AND ts < $to"
             return [
-                count(db.sql(sql, params={"from": g.start, "to": g.start + timedelta(hours=6)}).pl(), g, bins, threads=2) for g in parts
+                count(
+                    db.sql(sql, params={"from": g.start, "to": g.start + timedelta(hours=6)}).pl(), g, bins, threads=2
+                )
+                for g in parts
             ]
 
         seconds = timed({
@@ -92,7 +111,17 @@ def main() -> None:
             "histogram_sql": lambda: db.sql(f"SELECT time_bucket(INTERVAL 5 MINUTE, ts) AS w, {own} FROM '{path}' GROUP BY 1").pl(),
         }, given.repeat)  # fmt: skip
     ratios = {f"{name}_ratio": round(s / seconds["scan"], 2) for name, s in seconds.items() if name != "scan"}
-    print(json.dumps({"bench": "summaries", "rows": given.rows, "features": given.features, **{k: round(v, 3) for k, v in seconds.items()}, **ratios}))
+    print(
+        json.dumps(
+            {
+                "bench": "summaries",
+                "rows": given.rows,
+                "features": given.features,
+                **{k: round(v, 3) for k, v in seconds.items()},
+                **ratios,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

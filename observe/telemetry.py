@@ -42,17 +42,27 @@ class Telemetry:
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=True)
         r = self.registry
-        self.accepted = Counter("observe_accepted", "Items offered by a source and taken in hand", ["source"], registry=r)
+        self.accepted = Counter(
+            "observe_accepted", "Items offered by a source and taken in hand", ["source"], registry=r
+        )
         self.stored = Counter("observe_stored", "Items durable in the store", ["source"], registry=r)
         self.rejected = Counter("observe_rejected", "Items not stored, by reason", ["source", "reason"], registry=r)
-        self.repaired = Counter("observe_repaired", "Items stored after a repair, by reason", ["source", "reason"], registry=r)
+        self.repaired = Counter(
+            "observe_repaired", "Items stored after a repair, by reason", ["source", "reason"], registry=r
+        )
         self.queued = Gauge("observe_queued", "Items waiting for the committer", ["source"], registry=r)
-        self.refused = Counter("observe_refused_bodies", "Bodies refused whole, by HTTP status", ["path", "status"], registry=r)
+        self.refused = Counter(
+            "observe_refused_bodies", "Bodies refused whole, by HTTP status", ["path", "status"], registry=r
+        )
         self.findings = Counter("observe_findings", "Findings stored", ["detector", "state"], registry=r)
         self.notified = Counter("observe_deliveries", "Messages handed to a channel", ["channel", "result"], registry=r)
         self.children = Counter("observe_child_restarts", "Restarts of a child process", ["child"], registry=r)
-        self.stage_errors = Counter("observe_stage_errors", "A stage that failed and will be tried again", ["stage"], registry=r)
-        self.watermark = Gauge("observe_watermark_timestamp_seconds", "Event time up to which a stage is done", ["stage"], registry=r)
+        self.stage_errors = Counter(
+            "observe_stage_errors", "A stage that failed and will be tried again", ["stage"], registry=r
+        )
+        self.watermark = Gauge(
+            "observe_watermark_timestamp_seconds", "Event time up to which a stage is done", ["stage"], registry=r
+        )
         stages = Histogram("observe_stage_seconds", "Duration of a stage", ["stage"], buckets=_SECONDS, registry=r)
         provider = TracerProvider(resource=Resource.create({"service.name": "observe"}), shutdown_on_exit=False)
         provider.add_span_processor(_StageSeconds(stages))

@@ -35,7 +35,9 @@ def pytest_terminal_summary(terminalreporter, exitstatus: int) -> None:  # type:
     if skipped:
         terminalreporter.section(f"{len(skipped)} TESTS DID NOT RUN", sep="!", red=True)
         for report in skipped:
-            terminalreporter.line(f"{report.nodeid}: {report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr}")
+            terminalreporter.line(
+                f"{report.nodeid}: {report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr}"
+            )
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -22,7 +22,9 @@ def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
 
 
 def test_no_module_is_longer_than_400_lines() -> None:
-    long = {str(p.relative_to(ROOT)): n for p in MODULES if (n := len(p.read_text(encoding="utf-8").splitlines())) > 400}
+    long = {
+        str(p.relative_to(ROOT)): n for p in MODULES if (n := len(p.read_text(encoding="utf-8").splitlines())) > 400
+    }
 
     assert long == {}
 
@@ -42,7 +44,8 @@ def test_every_module_says_what_it_is_for_and_where_it_comes_from() -> None:
     silent = [
         str(p.relative_to(ROOT))
         for p in MODULES
-        if p.name not in {"__init__.py", "__main__.py"} and "Source:" not in (ast.get_docstring(ast.parse(p.read_text(encoding="utf-8"))) or "")
+        if p.name not in {"__init__.py", "__main__.py"}
+        and "Source:" not in (ast.get_docstring(ast.parse(p.read_text(encoding="utf-8"))) or "")
         and p != ROOT / "observe" / "errors.py"
     ]
 
@@ -56,7 +59,9 @@ def test_every_detector_states_what_it_assumes() -> None:
 
 
 def test_imports_keep_to_the_contracts() -> None:
-    done = subprocess.run([str(Path(sys.executable).parent / "lint-imports")], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "lint-imports")], cwd=ROOT, capture_output=True, text=True, check=False
+    )
 
     assert done.returncode == 0, done.stdout[-3000:]
 

@@ -14,7 +14,11 @@ pytestmark = pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_demo_finds_both_planted_incidents() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "observe", "demo", "--once", "--json"], capture_output=True, text=True, timeout=280, check=False
+        [sys.executable, "-m", "observe", "demo", "--once", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
     )
 
     assert done.returncode == 0, done.stderr[-3000:]
@@ -31,7 +35,17 @@ def test_the_demo_finds_both_planted_incidents() -> None:
 
 
 def test_sql_says_the_same_through_the_service_and_on_the_stopped_directory(tmp_path: Path) -> None:
-    query = [sys.executable, "-m", "observe", "sql", "select count(*) as n from collector_run", "-d", str(tmp_path / "data"), "--format", "json"]
+    query = [
+        sys.executable,
+        "-m",
+        "observe",
+        "sql",
+        "select count(*) as n from collector_run",
+        "-d",
+        str(tmp_path / "data"),
+        "--format",
+        "json",
+    ]
     with running(tmp_path):
         through = subprocess.run(query, capture_output=True, text=True, timeout=60, check=False)
     stopped = subprocess.run(query, capture_output=True, text=True, timeout=60, check=False)

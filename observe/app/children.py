@@ -39,7 +39,11 @@ class Child:
         if fds:
             environment["OBSERVE_FD"] = str(fds[0])
         self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
-            [sys.executable, "-m", "observe.lifeline", *self.argv], stdin=subprocess.PIPE, env=environment, pass_fds=fds, start_new_session=True
+            [sys.executable, "-m", "observe.lifeline", *self.argv],
+            stdin=subprocess.PIPE,
+            env=environment,
+            pass_fds=fds,
+            start_new_session=True,
         )
         for fd in fds:
             os.close(fd)

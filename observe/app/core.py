@@ -74,8 +74,12 @@ class Core:
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._beat, args=("stages", TICK_S, self._tick), name="stages", daemon=True),
-            threading.Thread(target=self._beat, args=("stages-slow", TICK_S, self._tick_slow), name="stages-slow", daemon=True),
-            threading.Thread(target=self._beat, args=("seal", SEAL_S, self._housekeeping), name="housekeeping", daemon=True),
+            threading.Thread(
+                target=self._beat, args=("stages-slow", TICK_S, self._tick_slow), name="stages-slow", daemon=True
+            ),
+            threading.Thread(
+                target=self._beat, args=("seal", SEAL_S, self._housekeeping), name="housekeeping", daemon=True
+            ),
         ]
 
     def _first_admin(self, access: Access) -> str | None:
@@ -106,7 +110,12 @@ class Core:
             thread.start()
         self._announce()
         self.ready.set()
-        _LOG.info("event=ready listen=%s ui=%s pid=%s", self.config.site.server.listen, self.config.site.server.ui, os.getpid())
+        _LOG.info(
+            "event=ready listen=%s ui=%s pid=%s",
+            self.config.site.server.listen,
+            self.config.site.server.ui,
+            os.getpid(),
+        )
 
     def _announce(self) -> None:
         """Say where the API is, for `observe sql` on this directory."""

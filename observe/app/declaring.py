@@ -32,7 +32,7 @@ def _model(model: Model) -> Mapping[str, Any]:
             "target_latency_p95_s": spec.target_latency_p95_s,
             "target_cost_per_1k_tokens_usd": spec.target_cost_per_1k_tokens_usd,
         }  # fmt: skip
-    return said if model.monitoring is None else said | _watched(model.monitoring)
+    return said if model.monitoring is None else {**said, **_watched(model.monitoring)}
 
 
 def _watched(monitoring: Monitoring) -> Mapping[str, Any]:
@@ -45,7 +45,10 @@ def _watched(monitoring: Monitoring) -> Mapping[str, Any]:
     if drift is None:
         return {"slos": slos}
     features = [{"name": f.name, "unit": f.unit, "min_effect": _effect(f.min_effect)} for f in drift.features]
-    return {"slos": slos, "drift": {"source": drift.source, "min_effect": _effect(drift.min_effect), "features": features}}
+    return {
+        "slos": slos,
+        "drift": {"source": drift.source, "min_effect": _effect(drift.min_effect), "features": features},
+    }
 
 
 def _effect(effect: Any) -> Mapping[str, Any] | None:

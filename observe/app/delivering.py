@@ -62,7 +62,9 @@ class Delivering:
     def once(self) -> None:
         """Send what is due now."""
         now = self._clock.now()
-        rows = self._store.read("select * from alert where state = 'firing' or changed_at > $since", {"since": now - _RESOLVED})
+        rows = self._store.read(
+            "select * from alert where state = 'firing' or changed_at > $since", {"since": now - _RESOLVED}
+        )
         messages = alertmanager.messages(nouns(Alert, rows), self._config, now)
         for message in outbox.due(messages, self._log, now):
             self._send(message)
@@ -86,4 +88,10 @@ class Delivering:
             with self._store.change() as tx:
                 tx.insert([delivery])
             self._told[message.url] = delivery
-            _LOG.info("event=delivery channel=%s url=%s state=%s tries=%s", message.channel, message.url, delivery.state, delivery.tries)
+            _LOG.info(
+                "event=delivery channel=%s url=%s state=%s tries=%s",
+                message.channel,
+                message.url,
+                delivery.state,
+                delivery.tries,
+            )

@@ -55,7 +55,9 @@ class Taken:
         stored = sum(receipt.stored.values())
         reasons = self.reasons(receipt)
         lag = (at - self.newest).total_seconds() if self.newest else None
-        return CollectorRun(at, collector, target, True, self.rows + sum(self.parsed.rejected.values()), stored, reasons, lag, None)
+        return CollectorRun(
+            at, collector, target, True, self.rows + sum(self.parsed.rejected.values()), stored, reasons, lag, None
+        )
 
 
 def _sum(a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:
@@ -67,7 +69,9 @@ class Intake:
 
     def __init__(self, store: Store, clock: Clock, telemetry: Telemetry, config: Config) -> None:
         self._store, self._clock, self._telemetry = store, clock, telemetry
-        self._aliases = {alias: model.name for model in config.models.values() for alias in (model.name, *model.aliases)}
+        self._aliases = {
+            alias: model.name for model in config.models.values() for alias in (model.name, *model.aliases)
+        }
         self._past = str(config.site.accept.past_s)
         self._lock = threading.Lock()
 
@@ -87,7 +91,9 @@ class Intake:
             Overloaded: the queue is full.
         """
         with self._telemetry.stage("parse", collector=kind):
-            parsed = plugin("observe.collectors", kind).parse(payload, self.now(), self.told({"source": source, **labels}))
+            parsed = plugin("observe.collectors", kind).parse(
+                payload, self.now(), self.told({"source": source, **labels})
+            )
         if not batch_id and any(t.partition(":")[0] in _IDS_OF_THEIR_OWN for t in parsed.tables):
             batch_id = self.content_id(source, payload)
         return self.store_parsed(source, parsed, batch_id)
@@ -144,7 +150,11 @@ class Intake:
 
     def _resolved(self, table: str, frame: pl.DataFrame) -> pl.DataFrame:
         """Model names as the specs know them; unknown names stay as they came."""
-        names = {"attempt": ("model_requested", "model_served", "model_id"), "serving_sample": ("model_id",), "label": ("model_id",)}
+        names = {
+            "attempt": ("model_requested", "model_served", "model_id"),
+            "serving_sample": ("model_id",),
+            "label": ("model_id",),
+        }
         candidates = [c for c in names.get(table, ()) if c in frame.columns]
         if not candidates:
             return frame

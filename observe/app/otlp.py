@@ -35,7 +35,9 @@ def take(intake: Intake, signal: str, wire: bytes, content_type: str, encoding: 
     else:
         parsed = otlp.parse_unstored(wire, signal, content_type, encoding)
         status, kind, body = otlp.unstored_response(parsed, signal, content_type)
-    return intake.store_parsed("otlp", parsed, intake.content_id("otlp", wire)), Answer(status, {"Content-Type": kind}, body)
+    return intake.store_parsed("otlp", parsed, intake.content_id("otlp", wire)), Answer(
+        status, {"Content-Type": kind}, body
+    )
 
 
 def refusal(error: Exception, content_type: str) -> Answer:

@@ -112,7 +112,9 @@ class People:
             raise UsageError("parameters must be a JSON object of at most 8 KiB")
         return self._record(who, verb, target, str(reason)[:2000] if reason else None, parameters)
 
-    def _record(self, who: Principal, verb: str, target: str, reason: str | None, parameters: Mapping[str, Any]) -> Command:
+    def _record(
+        self, who: Principal, verb: str, target: str, reason: str | None, parameters: Mapping[str, Any]
+    ) -> Command:
         with self._store.change() as tx:
             newest = tx.execute("select chain from core.command order by ts desc, command_id desc limit 1")
             fields = {
@@ -136,4 +138,3 @@ def _window(span: Mapping[str, str] | None) -> Window | None:
 def _opened(secret: str, kept: Credential) -> Mapping[str, str | None]:
     expires = kept.expires_at.isoformat() if kept.expires_at else None
     return {"session": secret, "role": kept.role, "name": kept.name, "expires_at": expires}
-

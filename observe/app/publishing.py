@@ -37,7 +37,9 @@ class _Views:
         labels = ["slo_id", "model", "slo"]
         for column, said in _SLO.items():
             yield _family(f"observe_slo_{column}_ratio", said, labels, slos, column)
-        alerts = self._rows("select model, kind, severity, count(*) as n from alert where state = 'firing' group by all")
+        alerts = self._rows(
+            "select model, kind, severity, count(*) as n from alert where state = 'firing' group by all"
+        )
         yield _family("observe_alerts_firing", "Alerts firing now", ["model", "kind", "severity"], alerts, "n")
         levels = self._rows("""
             select model, subject, kind, arg_max(evidence_nats, window_end) as nats, arg_max(threshold_nats, window_end) as asked
@@ -46,14 +48,20 @@ class _Views:
         yield _family("observe_evidence_nats", "Evidence for a change, nats", names, levels, "nats")
         yield _family("observe_evidence_threshold_nats", "Evidence an alarm needs, nats", names, levels, "asked")
         budget = self._rows("select severity, declared, notified from alarm_budget")
-        yield _family("observe_alarm_budget_declared", "False alarms allowed in the period", ["severity"], budget, "declared")
-        yield _family("observe_alarm_budget_notified", "Incidents notified in the last period", ["severity"], budget, "notified")
+        yield _family(
+            "observe_alarm_budget_declared", "False alarms allowed in the period", ["severity"], budget, "declared"
+        )
+        yield _family(
+            "observe_alarm_budget_notified", "Incidents notified in the last period", ["severity"], budget, "notified"
+        )
 
     def _rows(self, sql: str) -> list[Mapping[str, Any]]:
         return list(self._store.read(sql).iter_rows(named=True))
 
 
-def _family(name: str, said: str, labels: list[str], rows: Iterable[Mapping[str, Any]], column: str) -> GaugeMetricFamily:
+def _family(
+    name: str, said: str, labels: list[str], rows: Iterable[Mapping[str, Any]], column: str
+) -> GaugeMetricFamily:
     """One gauge; a value that is not known has no sample."""
     family = GaugeMetricFamily(name, said, labels=labels)
     for row in rows:

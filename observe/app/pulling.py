@@ -127,7 +127,12 @@ class Puller:
         key = f"files/{item.collector}"
         seen = self._store.state([key]).get(key, {})
         for file in pull.tail(item.target, seen):
-            labels = {**item.labels, "model": item.model or "", "content_type": file.content_type, "accept_past_s": "inf"}
+            labels = {
+                **item.labels,
+                "model": item.model or "",
+                "content_type": file.content_type,
+                "accept_past_s": "inf",
+            }
             taken = self._intake.take("predictions", item.collector, file.read(), labels, batch_id=file.batch_id)
             taken.wait()
             seen = {**seen, file.path: file.fingerprint}

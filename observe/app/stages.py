@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -67,21 +68,21 @@ class Stages:
 
     def tick(self, detectors: Sequence[str], detecting: Detecting, now: datetime) -> None:
         """Summarise, ask these detectors, decide."""
-        self._attempt("summarise", lambda: self._summarise(now))
+        self._attempt("summarise", partial(self._summarise, now))
         self.detect(detectors, detecting, now)
-        self._attempt("decide", lambda: self._decide(now))
+        self._attempt("decide", partial(self._decide, now))
 
     def detect(self, detectors: Sequence[str], detecting: Detecting, now: datetime) -> None:
         """Ask these detectors about every window that has closed; may run beside `tick` with others."""
         monitors = self._monitors()
         for detector in detectors:
             group = [m for m in monitors if m.detector == detector]
-            self._attempt(f"detect.{detector}", lambda g=group: self._detect(detecting, g, now))  # type: ignore[misc]
+            self._attempt(f"detect.{detector}", partial(self._detect, detecting, group, now))
 
-    def _attempt(self, stage: str, run: object) -> None:
+    def _attempt(self, stage: str, run: Callable[[], None]) -> None:
         try:
             with self._telemetry.stage(stage):
-                run()  # type: ignore[operator]
+                run()
         except ObserveError as error:
             self._telemetry.stage_errors.labels(stage).inc()
             _LOG.warning("event=stage_failed stage=%s error=%s", stage, error)
@@ -90,7 +91,9 @@ class Stages:
         summaries.close(self._store, self._config, now)
 
     def _monitors(self) -> tuple[Monitor, ...]:
-        rows = self._store.read("select model, feature, arg_max(kind, version) as kind from binning group by all order by all")
+        rows = self._store.read(
+            "select model, feature, arg_max(kind, version) as kind from binning group by all order by all"
+        )
         features: dict[str, dict[str, str]] = defaultdict(dict)
         for model, feature, kind in rows.iter_rows():
             features[model][feature] = kind
@@ -137,7 +140,9 @@ class Stages:
             {"m": sorted({m.measure for m in monitors if m.measure})},
         )
         spans = {measure: times for measure, *times in rows.iter_rows()}
-        return {m.monitor_id: floor(start, m.window_s) for m in monitors if (start := _begin(m, spans.get(m.measure), now))}
+        return {
+            m.monitor_id: floor(start, m.window_s) for m in monitors if (start := _begin(m, spans.get(m.measure), now))
+        }
 
     def _evidence(self, detector: str, monitors: Sequence[Monitor], window: Window, now: datetime) -> Evidence:
         state = self._store.state([m.monitor_id for m in monitors])
@@ -150,7 +155,9 @@ class Stages:
             {"m": measures, "from": since, "to": window.end},
             Window(since, window.end),
         )
-        return Evidence(tuple(monitors), window, rows, self._binnings(rows), state, self._frames(detector, window, since, now))
+        return Evidence(
+            tuple(monitors), window, rows, self._binnings(rows), state, self._frames(detector, window, since, now)
+        )
 
     def _binnings(self, rows: pl.DataFrame) -> Mapping[str, Binning]:
         ids = rows["binning_id"].drop_nulls().unique().to_list()
@@ -165,7 +172,9 @@ class Stages:
         span = {"from": min(since, window.start), "to": window.end}
         return {
             name: self._store.read(
-                f"select * from {name} where ts >= $from and ts < $to order by all", span, Window(span["from"], window.end)
+                f"select * from {name} where ts >= $from and ts < $to order by all",
+                span,
+                Window(span["from"], window.end),
             )
             for name in _FRAMES.get(detector, ())
         }
@@ -178,8 +187,16 @@ class Stages:
         )
         last = dict(rows.iter_rows())
         return pl.DataFrame(
-            [{"collector": n, "every_s": float(e), "last_ts": last.get(n), "now": now} for n, e in sorted(pulled.items())],
-            {"collector": pl.String, "every_s": pl.Float64, "last_ts": pl.Datetime("us", "UTC"), "now": pl.Datetime("us", "UTC")},
+            [
+                {"collector": n, "every_s": float(e), "last_ts": last.get(n), "now": now}
+                for n, e in sorted(pulled.items())
+            ],
+            {
+                "collector": pl.String,
+                "every_s": pl.Float64,
+                "last_ts": pl.Datetime("us", "UTC"),
+                "now": pl.Datetime("us", "UTC"),
+            },
         )
 
     def _commit(self, detector: str, monitors: Sequence[Monitor], window: Window, found: Detected) -> None:
@@ -198,7 +215,12 @@ class Stages:
     def _decide(self, now: datetime) -> None:
         mark: Json = self._store.state(["policy"]).get("policy", {})
         until = datetime.fromisoformat(mark["until"]) if "until" in mark else _EPOCH
-        fresh = nouns(Finding, self._store.read("select * from finding where made_at > $u order by made_at, window_end, finding_id", {"u": until}))
+        fresh = nouns(
+            Finding,
+            self._store.read(
+                "select * from finding where made_at > $u order by made_at, window_end, finding_id", {"u": until}
+            ),
+        )
         if not fresh:
             return
         decision = policy.decide(
@@ -219,7 +241,13 @@ class Stages:
                     tx.insert(list(rows))
             tx.set_state("policy", {"until": max(f.made_at for f in fresh).isoformat()})
         for incident in decision.incidents:
-            _LOG.info("event=incident id=%s state=%s severity=%s summary=%s", incident.incident_id, incident.state, incident.severity, incident.summary)
+            _LOG.info(
+                "event=incident id=%s state=%s severity=%s summary=%s",
+                incident.incident_id,
+                incident.state,
+                incident.severity,
+                incident.summary,
+            )
 
     def _changes(self, findings: Sequence[Finding]) -> list[ChangeEvent]:
         onsets = [f.onset or f.window_start for f in findings if f.state == "alarm"]

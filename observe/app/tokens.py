@@ -26,7 +26,9 @@ class StoredTokens:
         """All that are kept."""
         for key, value in self._store.settings().items():
             if key.startswith(_PREFIX):
-                times = {k: datetime.fromisoformat(value[k]) if value[k] else None for k in ("created_at", "expires_at")}
+                times = {
+                    k: datetime.fromisoformat(value[k]) if value[k] else None for k in ("created_at", "expires_at")
+                }
                 yield Credential(**{**value, **times})
 
     def save(self, credential: Credential) -> None:

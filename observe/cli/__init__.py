@@ -30,7 +30,9 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="End as soon as both planted incidents are found.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False,
     quiet: Quiet = False,
-    seconds: Annotated[float, typer.Option("--seconds", help="With --once: give up after this long.", min=5, max=600)] = 120.0,
+    seconds: Annotated[
+        float, typer.Option("--seconds", help="With --once: give up after this long.", min=5, max=600)
+    ] = 120.0,
 ) -> None:
     """Run an offline AI platform with two planted incidents, and watch it."""
     from observe.cli.demo import run
@@ -64,15 +66,23 @@ def check(
 def sql(
     query: Annotated[str, typer.Argument(help="One SELECT; see docs/schema.md for the views.")],
     config: Site = None,
-    directory: Annotated[Path | None, typer.Option("--directory", "-d", help="A data directory, of a running or stopped service.")] = None,
-    output: Annotated[Literal["table", "csv", "json", "parquet"], typer.Option("--format", "-f", help="How to print.")] = "table",
-    fresh: Annotated[bool, typer.Option("--fresh/--stale", help="Include rows that came within the last seconds.")] = True,
+    directory: Annotated[
+        Path | None, typer.Option("--directory", "-d", help="A data directory, of a running or stopped service.")
+    ] = None,
+    output: Annotated[
+        Literal["table", "csv", "json", "parquet"], typer.Option("--format", "-f", help="How to print.")
+    ] = "table",
+    fresh: Annotated[
+        bool, typer.Option("--fresh/--stale", help="Include rows that came within the last seconds.")
+    ] = True,
     quiet: Quiet = False,
 ) -> None:
     """Ask the data anything, also while the service runs."""
     from observe.cli.sql import run
 
-    raise typer.Exit(run(query, config if directory else _site(config), directory, output=output, fresh=fresh, quiet=quiet))
+    raise typer.Exit(
+        run(query, config if directory else _site(config), directory, output=output, fresh=fresh, quiet=quiet)
+    )
 
 
 @app.command()

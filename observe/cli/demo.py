@@ -70,13 +70,24 @@ class Demo:
         self._run([sys.executable, "-m", "observe", "up", "-c", str(config)], log)
         self._until_ready()
         self.token = (self.folder / "data" / "admin.token").read_text().strip()
-        argv = ["--now", self.plan.now.isoformat(), "--pages", str(self.ports.pages), "--api", self.api, "--otlp", f"http://127.0.0.1:{self.ports.otlp}"]
+        argv = [
+            "--now",
+            self.plan.now.isoformat(),
+            "--pages",
+            str(self.ports.pages),
+            "--api",
+            self.api,
+            "--otlp",
+            f"http://127.0.0.1:{self.ports.otlp}",
+        ]
         self._run([sys.executable, "-m", "observe.demo.platform", *argv], log)
 
     def _run(self, argv: Sequence[str], log: Any) -> None:
         environment = {**os.environ, "OBSERVE_TOKEN": self.token}
         self.parts.append(
-            subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True)  # noqa: S603
+            subprocess.Popen(  # noqa: S603 - our own interpreter and modules
+                argv, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True
+            )
         )
 
     def _until_ready(self) -> None:
@@ -93,13 +104,17 @@ class Demo:
 
     def get(self, path: str) -> Any:
         """A JSON answer of the API."""
-        answer = httpx.get(f"{self.api}{path}", headers={"Authorization": f"Bearer {self.token}"}, timeout=10, trust_env=False)
+        answer = httpx.get(
+            f"{self.api}{path}", headers={"Authorization": f"Bearer {self.token}"}, timeout=10, trust_env=False
+        )
         answer.raise_for_status()
         return answer.json()
 
     def once_link(self) -> str:
         """A link that logs a browser in, once."""
-        answer = httpx.post(f"{self.api}/api/v1/codes", headers={"Authorization": f"Bearer {self.token}"}, timeout=10, trust_env=False)
+        answer = httpx.post(
+            f"{self.api}/api/v1/codes", headers={"Authorization": f"Bearer {self.token}"}, timeout=10, trust_env=False
+        )
         answer.raise_for_status()
         return f"http://127.0.0.1:{self.ports.ui}/login?once={answer.json()['once']}"
 
@@ -175,7 +190,11 @@ def _rows(demo: Demo) -> dict[str, int]:
 
     counts = " union all ".join(f"select '{t}' as t, count(*) as n from {t}" for t in _COUNTED)
     answer = httpx.post(
-        f"{demo.api}/api/v1/sql", json={"sql": counts}, headers={"Authorization": f"Bearer {demo.token}"}, timeout=60, trust_env=False
+        f"{demo.api}/api/v1/sql",
+        json={"sql": counts},
+        headers={"Authorization": f"Bearer {demo.token}"},
+        timeout=60,
+        trust_env=False,
     )
     if answer.status_code != 200:
         raise UsageError(f"counting rows failed: {answer.text[:500]}")
@@ -193,7 +212,9 @@ def _stay(demo: Demo, began: float) -> int:
         for incident in demo.get("/api/v1/incidents"):
             if incident["incident_id"] not in shown:
                 shown.add(incident["incident_id"])
-                demo.say(f"  {_clock(incident['opened_at'])} {incident['severity']:7} {incident['model']}: {incident['summary']}, since {_clock(incident['since'])}")
+                demo.say(
+                    f"  {_clock(incident['opened_at'])} {incident['severity']:7} {incident['model']}: {incident['summary']}, since {_clock(incident['since'])}"
+                )
         sleep(1.0)
     return 4
 

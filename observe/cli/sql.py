@@ -13,6 +13,7 @@ import json
 import os
 import sys
 from decimal import Decimal
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,9 @@ def run(query: str, site: Path | None, directory: Path | None, *, output: str, f
         assert site is not None
         directory = load(site).site.store.path
     if not directory.is_dir():
-        raise UsageError(f"{directory} is not a directory; give a data directory with -d or a site configuration with -c")
+        raise UsageError(
+            f"{directory} is not a directory; give a data directory with -d or a site configuration with -c"
+        )
     try:
         frame, watermark = _stopped(query, directory)
     except StoreLocked:
@@ -65,11 +68,19 @@ def _through(query: str, listen: str, directory: Path, fresh: bool) -> tuple[pl.
 
     headers = {"Authorization": f"Bearer {_token(directory)}"}
     try:
-        answer = httpx.post(f"http://{listen}/api/v1/sql", json={"sql": query, "fresh": fresh}, headers=headers, timeout=60, trust_env=False)
+        answer = httpx.post(
+            f"http://{listen}/api/v1/sql",
+            json={"sql": query, "fresh": fresh},
+            headers=headers,
+            timeout=60,
+            trust_env=False,
+        )
     except httpx.HTTPError as error:
         raise SourceError(f"the service at {listen} did not answer: {error}") from error
     if answer.status_code != 200:
-        message = answer.json().get("error", answer.text) if "json" in answer.headers.get("content-type", "") else answer.text
+        message = (
+            answer.json().get("error", answer.text) if "json" in answer.headers.get("content-type", "") else answer.text
+        )
         raise (QueryError if answer.status_code == 400 else SourceError)(message)
     _warn_if_cut(answer.headers.get("x-observe-truncated") == "true")
     return pl.read_ipc_stream(io.BytesIO(answer.content)), answer.headers.get("x-observe-watermark", "")
@@ -119,7 +130,10 @@ def _json(frame: pl.DataFrame) -> str:
             return int(value) if value == value.to_integral_value() else float(value)
         return value.isoformat().replace("+00:00", "Z") if hasattr(value, "isoformat") else str(value)
 
-    rows = [{k: None if isinstance(v, float) and v != v else v for k, v in row.items()} for row in frame.iter_rows(named=True)]  # noqa: PLR0124
+    rows = [
+        {k: None if isinstance(v, float) and isnan(v) else v for k, v in row.items()}
+        for row in frame.iter_rows(named=True)
+    ]
     return json.dumps(rows, default=plain, ensure_ascii=False) + "\n"
 
 

@@ -108,9 +108,14 @@ def known_ports() -> Ports:
 def lay_out(folder: Path, plan: Plan, ports: Ports) -> Path:
     """Write configuration and the predictions' past into `folder`; returns the site file."""
     pages = f"http://127.0.0.1:{ports.pages}"
-    nodes = {c: ", ".join(f'"{pages}/dcgm/{n}"' for n in sorted({g.node for g in FLEET if g.cluster == c})) for c in ("eu-west", "us-east")}
+    nodes = {
+        c: ", ".join(f'"{pages}/dcgm/{n}"' for n in sorted({g.node for g in FLEET if g.cluster == c}))
+        for c in ("eu-west", "us-east")
+    }
     site = folder / "observe.yaml"
-    site.write_text(_SITE.format(eu=nodes["eu-west"], us=nodes["us-east"], pages=pages, api=ports.api, otlp=ports.otlp, ui=ports.ui))
+    site.write_text(
+        _SITE.format(eu=nodes["eu-west"], us=nodes["us-east"], pages=pages, api=ports.api, otlp=ports.otlp, ui=ports.ui)
+    )
     models = folder / "models"
     models.mkdir(exist_ok=True)
     files: Mapping[str, str] = {"llama-70b-chat": _LLAMA, "mistral-7b": _MISTRAL, "fraud": _FRAUD}

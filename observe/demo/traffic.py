@@ -45,9 +45,15 @@ class Traffic:
                 rows = attempt_rows(llm, t, self._plan, self._rng, f"{self._run}{int(start)}").to_dicts()
                 rows = [r for r in rows if r["ts"].timestamp() <= now + 300]
                 if i == 0:
-                    self._post(f"{self._api}/ingest/litellm?cluster={llm.cluster}", json.dumps([litellm(r) for r in rows]).encode(), "application/json")
+                    self._post(
+                        f"{self._api}/ingest/litellm?cluster={llm.cluster}",
+                        json.dumps([litellm(r) for r in rows]).encode(),
+                        "application/json",
+                    )
                 else:
-                    self._post(f"{self._otlp}/v1/traces", otlp_request(llm, rows).SerializeToString(), "application/x-protobuf")
+                    self._post(
+                        f"{self._otlp}/v1/traces", otlp_request(llm, rows).SerializeToString(), "application/x-protobuf"
+                    )
         t = arrivals(PREDICTIONS_PER_S, start, end, self._rng)
         if t.size:
             rows = prediction_rows(t, self._plan, self._rng, f"{self._run}{int(start)}-").to_dicts()
@@ -79,7 +85,11 @@ def litellm(row: Mapping[str, Any]) -> dict[str, Any]:
         "metadata": {"user_api_key_team_id": row["team_id"]}, "request_tags": [],
     }  # fmt: skip
     if failed:
-        payload["error_information"] = {"error_code": "500", "error_class": "InternalServerError", "llm_provider": row["provider"]}
+        payload["error_information"] = {
+            "error_code": "500",
+            "error_class": "InternalServerError",
+            "llm_provider": row["provider"],
+        }
     return payload
 
 

@@ -25,7 +25,9 @@ class Binning(Noun):
     feature: Annotated[str, "feature or column"]
     kind: Annotated[str, "numeric | categorical"]
     version: Annotated[int, "1, 2, ..."]
-    edges: Annotated[tuple[float, ...] | None, "inner edges e1 < e2 < ...; bin k holds e_k <= x < e_(k+1), K = len + 1 bins"]
+    edges: Annotated[
+        tuple[float, ...] | None, "inner edges e1 < e2 < ...; bin k holds e_k <= x < e_(k+1), K = len + 1 bins"
+    ]
     levels: Annotated[tuple[str, ...] | None, "categorical: one bin a level, then one bin for every other value"]
     reference: Annotated[tuple[int, ...], "counts of the reference, one per bin"]
     quantiles: Annotated[tuple[float, ...] | None, "numeric: 101 reference percentiles 0..100, in user units"]
@@ -151,7 +153,10 @@ class Incident(Noun):
     ci_low: Annotated[float | None, "95 % interval of the effect"]
     ci_high: Annotated[float | None, "95 % interval of the effect"]
     evidence_nats: Annotated[float | None, "strength of the strongest alert"]
-    cause: Annotated[Json | None, "the signal among xid, gpu, queue, deploy with the nearest onset: kind, subject, onset, note; NULL when none"]
+    cause: Annotated[
+        Json | None,
+        "the signal among xid, gpu, queue, deploy with the nearest onset: kind, subject, onset, note; NULL when none",
+    ]
     alerts: Annotated[tuple[str, ...], "alert ids"]
     suggestion: Annotated[str | None, "what to do"]
     changed_at: Annotated[datetime, "when this row was written"]

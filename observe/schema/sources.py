@@ -24,7 +24,9 @@ class GpuSample(Noun):
     namespace: Annotated[str | None, "of the workload, never of the exporter"]
     pod: Annotated[str | None, "of the workload, never of the exporter"]
     container: Annotated[str | None, "of the workload"]
-    util_ratio: Annotated[float | None, "busy fraction; the first of SM active, engine active, GPU_UTIL that is present"]
+    util_ratio: Annotated[
+        float | None, "busy fraction; the first of SM active, engine active, GPU_UTIL that is present"
+    ]
     util_source: Annotated[str | None, "sm_active | gr_engine | gpu_util"]
     sm_active_ratio: Annotated[float | None, "fraction of cycles with a warp on an SM"]
     sm_occupancy_ratio: Annotated[float | None, "resident warps over the maximum"]
@@ -41,7 +43,9 @@ class GpuSample(Noun):
     mem_clock_mhz: Annotated[float | None, "memory clock, MHz"]
     pcie_tx_bps: Annotated[float | None, "bytes per second"]
     pcie_rx_bps: Annotated[float | None, "bytes per second"]
-    nvlink_tx_bps: Annotated[float | None, "bytes per second; both directions summed where only that is known (quality bit)"]
+    nvlink_tx_bps: Annotated[
+        float | None, "bytes per second; both directions summed where only that is known (quality bit)"
+    ]
     nvlink_rx_bps: Annotated[float | None, "bytes per second"]
     throttle_mask: Annotated[int | None, "clock event reasons, NVML bit mask"]
     ecc_sbe_total: Annotated[float | None, "corrected ECC errors, cumulative"]
@@ -50,7 +54,9 @@ class GpuSample(Noun):
     row_remap_failure: Annotated[float | None, "1 when a remap failed"]
     xid_last: Annotated[int | None, "last XID code the driver reported; standing values are not new faults"]
     state: Annotated[str | None, "ok | lost | unsupported"]
-    quality: Annotated[int, "bit flags: 1 a value was out of range, 2 a sentinel was blanked, 4 profiling stuck, 8 nvlink is a sum"]
+    quality: Annotated[
+        int, "bit flags: 1 a value was out of range, 2 a sentinel was blanked, 4 profiling stuck, 8 nvlink is a sum"
+    ]
     source: Annotated[str, "collector that took it"]
     ingested_at: Annotated[datetime, "when it was stored"]
 
@@ -210,7 +216,10 @@ class ChangeEvent(Noun):
     table_name, ids = "change_event", ("event_id",)
     ts: Annotated[datetime, "when it happened"]
     event_id: Annotated[str, "id within its source"]
-    kind: Annotated[str, "deploy | rollback | config | scale | node_add | node_remove | disruption | xid | driver | model_version | prompt | data_pipeline | trained | alert_silence"]
+    kind: Annotated[
+        str,
+        "deploy | rollback | config | scale | node_add | node_remove | disruption | xid | driver | model_version | prompt | data_pipeline | trained | alert_silence",
+    ]
     object_kind: Annotated[str | None, "Deployment | GPU | Dag | ..."]
     object_name: Annotated[str | None, "name, or device_id"]
     namespace: Annotated[str | None, "Kubernetes namespace"]

@@ -6,7 +6,6 @@ the DDL, the Polars schemas of incoming frames and `docs/schema.md`.
 Source: our own.
 """
 
-
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -12,6 +12,7 @@ import hmac
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -103,14 +104,18 @@ async def read(call: Call) -> Response:
     if not hmac.compare_digest(key.encode(), call.core.face_key.encode()):
         raise AccessError("only the dashboards may read this way; people use /api/v1/sql")
     body = await _object(call)
-    ipc, watermark = await run_in_threadpool(call.core.people.read_ipc, str(body.get("sql", "")), body.get("params") or {}, body.get("window"))
+    ipc, watermark = await run_in_threadpool(
+        call.core.people.read_ipc, str(body.get("sql", "")), body.get("params") or {}, body.get("window")
+    )
     return Response(ipc, headers={"X-Observe-Watermark": watermark}, media_type=ARROW)
 
 
 async def sql(call: Call) -> Response:
     """`POST /api/v1/sql`: {"sql", "fresh": bool} -> Arrow stream, with the watermark it answers for."""
     body = await _object(call)
-    answer, watermark = await run_in_threadpool(call.core.people.answer, str(body.get("sql", "")), bool(body.get("fresh", True)))
+    answer, watermark = await run_in_threadpool(
+        call.core.people.answer, str(body.get("sql", "")), bool(body.get("fresh", True))
+    )
     headers = {"X-Observe-Watermark": watermark, "X-Observe-Truncated": str(answer.truncated).lower()}
     return Response(answer.arrow_ipc, headers=headers, media_type=ARROW)
 
@@ -130,14 +135,16 @@ async def _list(call: Call, name: str, params: Mapping[str, Any] | None = None) 
 def _rows(call: Call, query: str, params: Mapping[str, Any]) -> bytes:
     frame = call.core.store.read(query, params)
     texts = {"details", "cause", "labels", "annotations", "parameters", "rejected"} & set(frame.columns)
-    rows = [{k: _plain(json.loads(v) if k in texts and v else v) for k, v in r.items()} for r in frame.iter_rows(named=True)]
+    rows = [
+        {k: _plain(json.loads(v) if k in texts and v else v) for k, v in r.items()} for r in frame.iter_rows(named=True)
+    ]
     return json.dumps(rows, allow_nan=False).replace("<", "\\u003c").encode()
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    return None if isinstance(value, float) and value != value else value  # noqa: PLR0124 - NaN is not JSON
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 async def slos(call: Call) -> Response:

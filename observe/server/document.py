@@ -23,7 +23,9 @@ def describe(routes: Sequence[Served]) -> dict[str, Any]:
         }
         names = [p[1:-1] for p in served.path.split("/") if p.startswith("{")]
         if names:
-            operation["parameters"] = [{"name": n, "in": "path", "required": True, "schema": {"type": "string"}} for n in names]
+            operation["parameters"] = [
+                {"name": n, "in": "path", "required": True, "schema": {"type": "string"}} for n in names
+            ]
         paths.setdefault(served.path, {})[served.method.lower()] = operation
     return {
         "openapi": "3.1.0",

@@ -62,7 +62,10 @@ def serve(config: Config, *, face: bool = True, on_ready: Callable[[Core], None]
 
 async def _run(core: Core, on_ready: Callable[[Core], None] | None) -> None:
     server = core.config.site.server
-    servers = [_listener(application(core, api_routes()), server.listen), _listener(application(core, otlp_routes()), server.otlp)]
+    servers = [
+        _listener(application(core, api_routes()), server.listen),
+        _listener(application(core, otlp_routes()), server.otlp),
+    ]
 
     def end() -> None:
         for s in servers:

@@ -102,4 +102,6 @@ def problem(error: ObserveError) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return JSONResponse({"error": f"{error.detail}: {request.method} {request.url.path}", "kind": "HTTPException"}, error.status_code)
+    return JSONResponse(
+        {"error": f"{error.detail}: {request.method} {request.url.path}", "kind": "HTTPException"}, error.status_code
+    )

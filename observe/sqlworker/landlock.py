@@ -93,6 +93,7 @@ def _checked(result: int) -> int:
         raise OSError(code, os.strerror(code))
     return int(result)
 
+
 def threads() -> int:
     """How many threads this process has."""
     return len(os.listdir("/proc/self/task"))

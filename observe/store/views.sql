@@ -130,7 +130,7 @@ GROUP BY ALL
 -- * state: of the newest finding
 -- * severity: page | ticket | inform
 -- * slo: name of the SLO
--- * at: end of the last judged window
+-- * judged_at: end of the last judged window
 -- * objective: share of good requests that is promised
 -- * window_s: length of the SLO window, s
 -- * total: requests in the SLO window

@@ -114,7 +114,9 @@ def _steps(source: Source, binnings: Sequence[Binning], span: Window) -> Iterato
         start = end
 
 
-def _summaries(store: Rows, source: Source, binnings: Sequence[Binning], span: Window, seen: datetime) -> Iterator[pl.DataFrame]:
+def _summaries(
+    store: Rows, source: Source, binnings: Sequence[Binning], span: Window, seen: datetime
+) -> Iterator[pl.DataFrame]:
     if source.name != "predictions":
         yield rates(store, source, span, seen)
     yield from features.summarise(store, source, binnings, span)

@@ -129,7 +129,9 @@ def _numeric(values: pl.Series, source: Source, column: Column, period: Window, 
     edges = tuple(inner.tolist())
     counts = np.bincount(place(x, edges), minlength=len(edges) + 1)
     percentiles = tuple(np.quantile(sample, np.arange(101) / 100).tolist())
-    return replace(_binning(source, column, period, now), edges=edges, reference=tuple(counts.tolist()), quantiles=percentiles)
+    return replace(
+        _binning(source, column, period, now), edges=edges, reference=tuple(counts.tolist()), quantiles=percentiles
+    )
 
 
 def _categorical(values: pl.Series, source: Source, column: Column, period: Window, now: datetime) -> Binning | None:

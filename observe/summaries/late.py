@@ -49,7 +49,9 @@ def late(store: Rows, source: Source, binnings: Sequence[Binning], mark: Json, n
                 yield delta
 
 
-def _recount(store: Rows, source: Source, binnings: Sequence[Binning], span: Window, now: datetime) -> Iterator[pl.DataFrame]:
+def _recount(
+    store: Rows, source: Source, binnings: Sequence[Binning], span: Window, now: datetime
+) -> Iterator[pl.DataFrame]:
     if source.name != "predictions":
         yield rates(store, source, span, now)
     yield from summarise(store, source, binnings, span)

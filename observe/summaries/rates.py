@@ -50,8 +50,12 @@ def slo_sql(source: Source) -> str:
     """One scan of `request` for all SLOs of a model: ts, measure, n, events, minutes with events only."""
     monitoring = source.model.monitoring
     slos = monitoring.slos if monitoring else ()
-    counts = ", ".join(f"count(*) filter ({_counted(s)}) as n{i}, count(*) filter ({_bad(s)}) as e{i}" for i, s in enumerate(slos))
-    rows = ", ".join(f"{{measure: {_text(f'{source.model.name}/slo/{s.name}')}, n: n{i}, events: e{i}}}" for i, s in enumerate(slos))
+    counts = ", ".join(
+        f"count(*) filter ({_counted(s)}) as n{i}, count(*) filter ({_bad(s)}) as e{i}" for i, s in enumerate(slos)
+    )
+    rows = ", ".join(
+        f"{{measure: {_text(f'{source.model.name}/slo/{s.name}')}, n: n{i}, events: e{i}}}" for i, s in enumerate(slos)
+    )
     return f"""
         select ts, r.measure as measure, r.n as n, r.events as events from (
           select ts, unnest([{rows}]) as r from (

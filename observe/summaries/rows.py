@@ -26,7 +26,11 @@ LATENESS: Final[Mapping[str, timedelta]] = {  # ARCHITECTURE section 3, Time
     "slo": timedelta(seconds=60),
     "predictions": timedelta(minutes=5),
 }
-ATTEMPT_FEATURES: Final[Mapping[str, str]] = {"tokens_in": "numeric", "tokens_out": "numeric", "ttft_s": "numeric"}  # watched unless listed
+ATTEMPT_FEATURES: Final[Mapping[str, str]] = {
+    "tokens_in": "numeric",
+    "tokens_out": "numeric",
+    "ttft_s": "numeric",
+}  # watched unless listed
 
 
 class Transaction(Protocol):

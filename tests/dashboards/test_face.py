@@ -14,7 +14,16 @@ import pytest
 
 
 def start(url: str, port: int, key: str = core.FACE_KEY) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "dashboards.face", "--core", url, "--listen", f"127.0.0.1:{port}"]
+    command = [
+        sys.executable,
+        "-m",
+        "observe.lifeline",
+        "dashboards.face",
+        "--core",
+        url,
+        "--listen",
+        f"127.0.0.1:{port}",
+    ]
     return subprocess.Popen(
         command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "OBSERVE_FACE_KEY": key}
     )
@@ -40,9 +49,13 @@ def test_the_face_serves_and_dies_when_its_input_ends(core_url: str) -> None:
 
 def test_the_face_without_its_key_says_so(core_url: str) -> None:
     process = start(core_url, 1, key="")
-    _, said = process.communicate(timeout=60)
+    code = process.wait(60)
+    assert process.stdin is not None
+    assert process.stderr is not None
+    with process.stdin, process.stderr:
+        said = process.stderr.read()
 
-    assert process.returncode == 1
+    assert code == 1
     assert b"OBSERVE_FACE_KEY is not set" in said
 
 

@@ -13,7 +13,12 @@ pytestmark = pytest.mark.slow
 
 def names(pids: list[int]) -> dict[str, int]:
     lines = {pid: Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode() for pid in pids if alive(pid)}
-    return {module: pid for pid, line in lines.items() for module in ("observe.app.detecting", "dashboards.face", "observe.sqlworker") if module in line}
+    return {
+        module: pid
+        for pid, line in lines.items()
+        for module in ("observe.app.detecting", "dashboards.face", "observe.sqlworker")
+        if module in line
+    }
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
@@ -43,7 +48,13 @@ def test_a_second_service_on_the_same_directory_is_refused_with_the_holder(tmp_p
 
     with running(tmp_path) as service:
         assert service.process is not None
-        done = subprocess.run([sys.executable, "-m", "observe", "up", "-c", str(service.site)], capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            [sys.executable, "-m", "observe", "up", "-c", str(service.site)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
 
         assert done.returncode == 2
         assert str(service.process.pid) in done.stderr

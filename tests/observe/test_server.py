@@ -92,7 +92,10 @@ def test_what_is_acknowledged_can_be_queried_at_once(service: Service) -> None:
 def test_a_body_sent_twice_is_acknowledged_and_stored_once(service: Service) -> None:
     body = json.dumps(payload(2, "twice"))
     with service.client() as client:
-        answers = [client.post("/ingest/litellm", content=body, headers={"Content-Type": "application/json"}).json() for _ in range(2)]
+        answers = [
+            client.post("/ingest/litellm", content=body, headers={"Content-Type": "application/json"}).json()
+            for _ in range(2)
+        ]
 
     assert [a["duplicate"] for a in answers] == [False, True]
     assert service.sql("select count(*) from attempt where attempt_id like 'twice%'").item() == 2
@@ -109,13 +112,23 @@ def test_gzip_is_inflated_and_a_bomb_is_refused(service: Service) -> None:
 
 def test_accepted_is_stored_plus_rejected_plus_queued(service: Service) -> None:
     lines = [json.dumps({"prediction_id": f"a{i}", "ts": datetime.now(UTC).isoformat(), "x": i}) for i in range(20)]
-    lines += ["{broken", json.dumps({"ts": "2026-01-01T00:00:00Z"}), json.dumps({"prediction_id": "old", "ts": "1999-01-01T00:00:00Z"})]
+    lines += [
+        "{broken",
+        json.dumps({"ts": "2026-01-01T00:00:00Z"}),
+        json.dumps({"prediction_id": "old", "ts": "1999-01-01T00:00:00Z"}),
+    ]
     with service.client() as client:
-        answer = client.post("/ingest/predictions/counted", content="\n".join(lines), headers={"Content-Type": "application/x-ndjson"})
+        answer = client.post(
+            "/ingest/predictions/counted", content="\n".join(lines), headers={"Content-Type": "application/x-ndjson"}
+        )
     source = '{source="predictions/counted"}'
 
-    accepted, stored, queued = (service.metric(f"observe_{n}").get(source, 0.0) for n in ("accepted_total", "stored_total", "queued"))
-    rejected = sum(v for k, v in service.metric("observe_rejected_total").items() if 'source="predictions/counted"' in k)
+    accepted, stored, queued = (
+        service.metric(f"observe_{n}").get(source, 0.0) for n in ("accepted_total", "stored_total", "queued")
+    )
+    rejected = sum(
+        v for k, v in service.metric("observe_rejected_total").items() if 'source="predictions/counted"' in k
+    )
     assert answer.status_code == 200
     assert (accepted, stored, rejected, queued) == (23, 20, 3, 0)
     assert service.sql('select count(*) from predictions."counted"').item() == 20
@@ -128,21 +141,36 @@ def test_a_real_otlp_exporter_is_understood(service: Service) -> None:
 
     provider = TracerProvider(shutdown_on_exit=False)
     headers = {"Authorization": f"Bearer {service.token}"}
-    provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(f"http://127.0.0.1:{service.otlp_port}/v1/traces", headers=headers)))
-    attributes = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "otel-model", "gen_ai.usage.input_tokens": 12}
+    provider.add_span_processor(
+        SimpleSpanProcessor(OTLPSpanExporter(f"http://127.0.0.1:{service.otlp_port}/v1/traces", headers=headers))
+    )
+    attributes = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.model": "otel-model",
+        "gen_ai.usage.input_tokens": 12,
+    }
     provider.get_tracer("test").start_span("chat otel-model", attributes=attributes).end()
     provider.shutdown()
 
-    assert service.sql("select tokens_in, operation from attempt where model_requested = 'otel-model'").rows() == [(12, "chat")]
+    assert service.sql("select tokens_in, operation from attempt where model_requested = 'otel-model'").rows() == [
+        (12, "chat")
+    ]
 
 
 @pytest.mark.parametrize(
     ("content_type", "body", "status"),
-    [("application/x-protobuf", b"\xff\xff", 400), ("application/json", b"{", 400), ("text/plain", b"x", 415), ("application/json", b"{}", 200)],
+    [
+        ("application/x-protobuf", b"\xff\xff", 400),
+        ("application/json", b"{", 400),
+        ("text/plain", b"x", 415),
+        ("application/json", b"{}", 200),
+    ],
 )
 def test_otlp_answers_by_the_specification(service: Service, content_type: str, body: bytes, status: int) -> None:
     with service.client() as client:
-        answer = client.post(f"http://127.0.0.1:{service.otlp_port}/v1/traces", content=body, headers={"Content-Type": content_type})
+        answer = client.post(
+            f"http://127.0.0.1:{service.otlp_port}/v1/traces", content=body, headers={"Content-Type": content_type}
+        )
 
     assert answer.status_code == status
 
@@ -167,7 +195,9 @@ def test_a_command_is_recorded_with_its_actor_and_chain(service: Service) -> Non
     with service.client() as admin:
         answer = admin.post("/api/v1/commands", json={"verb": "note", "object": "inc-1", "reason": "looked at it"})
 
-    row = service.sql(f"select actor, verb, object, reason, length(chain) from command where command_id = '{answer.json()['command_id']}'")
+    row = service.sql(
+        f"select actor, verb, object, reason, length(chain) from command where command_id = '{answer.json()['command_id']}'"
+    )
     assert row.rows() == [("admin", "note", "inc-1", "looked at it", 64)]
 
 
@@ -180,7 +210,12 @@ def test_people_cannot_read_files_by_sql(service: Service) -> None:
 
 
 def test_a_change_event_is_stored_and_seen(service: Service) -> None:
-    event = {"ts": (datetime.now(UTC) - timedelta(minutes=1)).isoformat(), "kind": "deploy", "model_id": "chat", "after": "v2"}
+    event = {
+        "ts": (datetime.now(UTC) - timedelta(minutes=1)).isoformat(),
+        "kind": "deploy",
+        "model_id": "chat",
+        "after": "v2",
+    }
     with service.client() as client:
         answer = client.post("/ingest/events", json=event)
 
@@ -195,7 +230,13 @@ def test_an_address_open_to_the_network_without_authentication_is_refused(tmp_pa
         f'server: {{listen: "0.0.0.0:{free_port()}", otlp: "127.0.0.1:{free_port()}", ui: "127.0.0.1:{free_port()}", auth: none}}\n'
     )
 
-    done = subprocess.run([sys.executable, "-m", "observe", "up", "-c", str(site)], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "observe", "up", "-c", str(site)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
     assert done.returncode == 2
     assert "0.0.0.0" in done.stderr

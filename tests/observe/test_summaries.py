@@ -57,7 +57,21 @@ def slo_rows(store: Store) -> dict[tuple[str, datetime, bool], tuple[int, int]]:
 
 def binning(values: np.ndarray, feature: str = "x") -> Binning:
     edges = tuple(np.unique(np.quantile(values, np.arange(1, 256) / 256, method="inverted_cdf")).tolist())
-    return Binning(f"m/predictions/{feature}@1", "m", "predictions", feature, "numeric", 1, edges, None, (0,) * (len(edges) + 1), None, None, None, T0)
+    return Binning(
+        f"m/predictions/{feature}@1",
+        "m",
+        "predictions",
+        feature,
+        "numeric",
+        1,
+        edges,
+        None,
+        (0,) * (len(edges) + 1),
+        None,
+        None,
+        None,
+        T0,
+    )
 
 
 def spread(n: int, minutes: int) -> pl.Series:
@@ -99,7 +113,21 @@ def test_missing_nan_infinite_and_zero_values_are_counted_apart() -> None:
 
 
 def test_levels_beyond_the_binning_are_counted_as_other() -> None:
-    levels = Binning("m/predictions/c@1", "m", "predictions", "c", "categorical", 1, None, ("a", "b"), (5, 3, 0), None, None, None, T0)
+    levels = Binning(
+        "m/predictions/c@1",
+        "m",
+        "predictions",
+        "c",
+        "categorical",
+        1,
+        None,
+        ("a", "b"),
+        (5, 3, 0),
+        None,
+        None,
+        None,
+        T0,
+    )
     rows = pl.DataFrame({"ts": spread(5, 5), "c": ["a", "z", None, "b", "a"]})
 
     [row] = count(rows, Grid(T0, 300, 1), [levels]).to_dicts()
@@ -179,7 +207,9 @@ def test_rows_that_come_late_become_a_delta_that_is_marked(tmp_path: Path) -> No
 
         fine = {key: value for key, value in slo_rows(store).items() if key[0] == "fine"}
         assert fine == {("fine", T0, False): (1, 0), ("fine", T0, True): (2, 1)}
-        error = store.read("select sum(n) as n, sum(events) as e, count(*) filter (late) as late from summary where measure = 'm/attempts/error'")
+        error = store.read(
+            "select sum(n) as n, sum(events) as e, count(*) filter (late) as late from summary where measure = 'm/attempts/error'"
+        )
         assert error.row(0) == (3, 1, 1)
 
 
@@ -192,7 +222,9 @@ def test_older_history_that_is_imported_later_gets_ordinary_summaries(tmp_path: 
         clock.set(T0 + timedelta(days=1, minutes=16))
         summaries.close(store, config(slos=SLOS), clock.now())
 
-        assert store.read("select late, sum(n)::BIGINT as n from summary where measure = 'm/slo/fine' group by all").rows() == [(False, 3)]
+        assert store.read(
+            "select late, sum(n)::BIGINT as n from summary where measure = 'm/slo/fine' group by all"
+        ).rows() == [(False, 3)]
 
 
 def predictions(hours: float, n: int, seed: int = 4) -> pl.DataFrame:
@@ -214,12 +246,21 @@ def test_a_binning_waits_for_a_day_and_ten_thousand_rows(tmp_path: Path) -> None
         clock.set(T0 + timedelta(hours=31))
         summaries.close(store, drift, clock.now())
 
-        made = store.read("select feature, kind, version, len(reference) as k, list_sum(reference)::BIGINT as n from binning order by feature")
+        made = store.read(
+            "select feature, kind, version, len(reference) as k, list_sum(reference)::BIGINT as n from binning order by feature"
+        )
         assert few == 0
-        assert [row[:3] for row in made.rows()] == [("amount", "numeric", 1), ("country", "categorical", 1), ("items", "numeric", 1)]
+        assert [row[:3] for row in made.rows()] == [
+            ("amount", "numeric", 1),
+            ("country", "categorical", 1),
+            ("items", "numeric", 1),
+        ]
         assert made["k"][0] == 256
         assert made["n"].n_unique() == 1
-        assert store.read("select sum(n)::BIGINT as n from summary where measure = 'm/predictions/amount'").item() == 18_000
+        assert (
+            store.read("select sum(n)::BIGINT as n from summary where measure = 'm/predictions/amount'").item()
+            == 18_000
+        )
 
 
 def test_equal_mass_bins_hold_equal_shares_of_the_reference(tmp_path: Path) -> None:
@@ -239,5 +280,7 @@ def test_only_listed_features_are_counted_and_unknown_ones_left_out(tmp_path: Pa
         store.append(Batch("t", "1", {"prediction:m": predictions(30, 12_000)}))
         summaries.close(store, drift, clock.now())
 
-        assert store.read("select distinct measure, binning_id from summary").rows() == [("m/predictions/items", "m/predictions/items@1")]
+        assert store.read("select distinct measure, binning_id from summary").rows() == [
+            ("m/predictions/items", "m/predictions/items@1")
+        ]
         assert store.read("select kind from binning").item() == "categorical"

@@ -46,10 +46,14 @@ def until(condition, seconds: float = 30.0, every: float = 0.05):  # type: ignor
 
 
 class Service:
-    def __init__(self, folder: Path, collectors: str = "", more: str = "", models: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, collectors: str = "", more: str = "", models: dict[str, str] | None = None
+    ) -> None:
         self.folder, self.port, self.otlp_port, self.ui_port = folder, free_port(), free_port(), free_port()
         self.site = folder / "observe.yaml"
-        self.site.write_text(SITE.format(collectors=collectors, more=more, api=self.port, otlp=self.otlp_port, ui=self.ui_port))
+        self.site.write_text(
+            SITE.format(collectors=collectors, more=more, api=self.port, otlp=self.otlp_port, ui=self.ui_port)
+        )
         (folder / "models").mkdir(exist_ok=True)
         for name, text in (models or {}).items():
             (folder / "models" / f"{name}.yaml").write_text(text)
@@ -58,7 +62,9 @@ class Service:
     def start(self) -> None:
         argv = [sys.executable, "-m", "observe", "up", "-c", str(self.site)]
         with (self.folder / "service.log").open("ab") as log:
-            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+            self.process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
         until(self.ready, 60)
 
     def ready(self) -> bool:
@@ -91,7 +97,11 @@ class Service:
         """Values of a metric by its label text."""
         with self.client() as client:
             lines = client.get("/metrics").text.splitlines()
-        return {line.rpartition(" ")[0].removeprefix(name): float(line.rpartition(" ")[2]) for line in lines if line.startswith((name + "{", name + " "))}
+        return {
+            line.rpartition(" ")[0].removeprefix(name): float(line.rpartition(" ")[2])
+            for line in lines
+            if line.startswith((name + "{", name + " "))
+        }
 
     def children(self) -> list[int]:
         assert self.process is not None
