@@ -86,7 +86,32 @@ def upper(noise: Noise, used: Floats | Ints) -> Noise:
 
 def expected(beta: Floats, cov: Floats, row: Floats) -> tuple[Floats, Floats]:
     """Baseline and its standard error for one window; (S,) each, in sigma."""
-    return beta @ row, np.sqrt(np.maximum(row @ cov @ row, 0.0))
+    return combined(row[None], beta)[0], deviation(row[None], cov)[0]
+
+
+def combined(x: Floats, beta: Floats) -> Floats:
+    """Baselines at the rows of x; column by column, so that a stream's answer never depends on its neighbours.
+
+    Args:
+        x: design, (T, 10).
+        beta: coefficients, (S, 10).
+
+    Returns:
+        (T, S), in sigma.
+    """
+    total = np.zeros((len(x), len(beta)))
+    for p in range(x.shape[1]):
+        total += x[:, p, None] * beta[None, :, p]
+    return total
+
+
+def deviation(x: Floats, cov: Floats) -> Floats:
+    """Standard errors of the baselines at the rows of x (T, 10), by covariance (S, 10, 10); (T, S), in sigma."""
+    total = np.zeros((len(x), len(cov)))
+    for p in range(x.shape[1]):
+        for q in range(p, x.shape[1]):
+            total += (x[:, p] * x[:, q])[:, None] * cov[None, :, p, q] * (1.0 if p == q else 2.0)
+    return np.sqrt(np.maximum(total, 0.0))
 
 
 def _long(n: Floats, epoch: Ints) -> NDArray[np.bool_]:
@@ -99,8 +124,10 @@ def _long(n: Floats, epoch: Ints) -> NDArray[np.bool_]:
 
 
 def _at(x: Floats, beta: Floats) -> Floats:
-    found: Floats = np.einsum("tps,sp->ts", x, beta)
-    return found
+    total = np.zeros((x.shape[0], x.shape[2]))
+    for p in range(x.shape[1]):
+        total += x[:, p] * beta[None, :, p]
+    return total
 
 
 def _first_noise(y: Floats, n: Floats) -> Noise:

@@ -96,7 +96,3 @@ class Cusum:
         total = np.exp(high - top[:, :, None, None]).sum(axis=(2, 3))
         found: Floats = top + np.log(total / (2 * used.sum(axis=(2, 3))))
         return found
-
-    def limit(self, most: Floats) -> None:
-        """Evidence beyond `most` nats, (S,), is forgotten, so that an alarm can end in reasonable time."""
-        self.z = np.minimum(self.z, most[:, None, None, None])

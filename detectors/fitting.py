@@ -128,8 +128,8 @@ class _Learnt:
         self.hourly_rho = self.base.noise.rho
         self.noise = _per_window(self.base.noise, own.window_s)
         x = baseline.design(own.epoch)
-        self.r = own.y - x @ self.base.beta.T
-        self.se = np.sqrt(np.maximum(np.einsum("tp,spq,tq->ts", x, self.base.cov, x, optimize=True), 0.0))
+        self.r = own.y - baseline.combined(x, self.base.beta)
+        self.se = baseline.deviation(x, self.base.cov)
         self.e, self.k, self.s, self.filter = surprise.innovations(self.r, own.n, self.noise)
         self.seen = (own.n > 0) & (own.epoch[:, None] < until)
         self.used, self.known = self.seen.sum(axis=0), (own.n > 0).sum(axis=0)
@@ -165,7 +165,7 @@ class _Learnt:
             _short(self.noise.tau2[i]), _short(self.hourly_rho[i]), _rounded(self.knots[i]), _short(self.limit[i]),
             _short(self.vif[i]), (_short(more[0]), _short(more[1])), int(self.own.epoch[self.when[i]]) if more.max() > 0 else None,
             max(_short(spread), 0.5), int(self.used[i]), int(self.known[i]), _short(np.median(settled)), _short(np.median(self.se[seen, i])),
-            float(self.filter.x[i]), float(self.filter.p[i]),
+            _short(self.filter.x[i]), _short(self.filter.p[i]),
         )  # fmt: skip
 
 

@@ -37,7 +37,7 @@ Bools = NDArray[np.bool_]
 _CALM_NATS: Final = 1.0
 _CALM_S: Final = DAY_S  # an alarm ends when evidence stayed below 1 nat this long
 _REFINED: Final = 48  # windows after an alarm in which onset and effect are still refined
-_MOST: Final = 2.0  # evidence of an alarm is kept below this multiple of its threshold
+_MOST: Final = 5.0  # nats above its threshold that the evidence of an alarm may reach, so that it can end
 
 
 def since(monitor: Monitor, state: Json, window: Window) -> datetime:
@@ -122,7 +122,7 @@ class Walk:
         least = [scores.in_sigma(_quantiles(found, m), m.min_effect or 0.0, m.unit) for m in monitors]
         self.memory = Memory(least, [evidence.state.get(m.monitor_id, {}) for m in monitors], window_s)
         self.threshold = np.array([m.threshold_nats for m in monitors])
-        self.slots = np.array([slot(m.measure) for m in monitors], dtype=np.int64)
+        self.slots = np.array([slot(m.model) for m in monitors], dtype=np.int64)
         self.first = epoch(evidence.window.start) // window_s * window_s
         self.end = epoch(evidence.window.end) // window_s * window_s
         measures = [m.measure for m in monitors]
@@ -221,7 +221,7 @@ class Walk:
     def _calm(self, i: int, alarm: Alarm, end: int, nats: Floats) -> None:
         mem = self.memory
         top = mem.cusum.z[i]
-        np.minimum(top, _MOST * (self.threshold[i] + mem.penalty[i].max()), out=top)
+        np.minimum(top, _MOST + self.threshold[i] + mem.penalty[i].max(), out=top)
         if (nats + mem.penalty[i]).max() >= _CALM_NATS:
             alarm.calm = None
         elif alarm.calm is None:

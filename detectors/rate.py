@@ -32,7 +32,7 @@ Ints = NDArray[np.int64]
 VERSION: Final = 1
 _LEAST_EFFECTIVE: Final = 30.0
 _CALM_NATS: Final = 1.0
-_MOST: Final = 2.0  # evidence of an alarm is kept below this multiple of its threshold
+_MOST: Final = 5.0  # nats above its threshold that the evidence of an alarm may reach, so that it can end
 _REFINED: Final = 288  # windows after an alarm in which onset and effect are still refined
 _PLAUSIBLE: Final = 3.0  # nats
 _Z: Final = 1.96
@@ -100,7 +100,7 @@ class _Walk:
         self.monitors, self.window_s = monitors, window_s
         self.trials = [trials.get(m.monitor_id, _EMPTY) for m in monitors]
         self.threshold = np.array([m.threshold_nats for m in monitors])
-        self.slots = [slot(m.measure) for m in monitors]
+        self.slots = [slot(m.model) for m in monitors]
         self.first = epoch(evidence.window.start) // window_s * window_s
         self.end = epoch(evidence.window.end) // window_s * window_s
         windows = max(0, (self.end - self.first) // window_s)
@@ -195,7 +195,7 @@ class _Walk:
             alarm = self.alarms[i] = Alarm(end, 1, end, end, end, 1.0, 1.0, 1.0)
         if end - alarm.at <= _REFINED * self.window_s:
             self._locate(alarm, self.trails[i], normal, end)
-        np.minimum(self.z[i], _MOST * self.threshold[i], out=self.z[i])
+        np.minimum(self.z[i], _MOST + self.threshold[i], out=self.z[i])
         if nats >= _CALM_NATS:
             alarm.calm = None
         elif alarm.calm is None:

@@ -1,4 +1,4 @@
-"""When a stream learns anew: once a day, each measure at its own hour, so that fits spread over the day.
+"""When a stream learns anew: once a day, each model at its own hour, so that fits spread over the day.
 
 Source: our own; METHODS section 4, Cost.
 """
@@ -17,9 +17,9 @@ HISTORY_S: Final = 28 * DAY_S
 HELD_S: Final = 2 * DAY_S  # the newest windows of a long history are not learnt from, so that a shift under way is not absorbed
 
 
-def slot(measure: str) -> int:
-    """Second of the day at which a measure is fitted anew."""
-    return int.from_bytes(hashlib.sha256(measure.encode()).digest()[:4], "big") % 24 * HOUR_S
+def slot(model: str) -> int:
+    """Second of the day at which the streams of a model are fitted anew, together."""
+    return int.from_bytes(hashlib.sha256(model.encode()).digest()[:4], "big") % 24 * HOUR_S
 
 
 def due(monitor: Monitor, state: Json, window: Window) -> bool:
@@ -29,5 +29,5 @@ def due(monitor: Monitor, state: Json, window: Window) -> bool:
         return True
     if alarm:  # learns when it has been calm for a day
         return alarm["calm"] is not None and epoch(window.end) - alarm["calm"] >= DAY_S
-    first = slot(monitor.measure)
+    first = slot(monitor.model)
     return bool((epoch(window.end) - monitor.window_s - first) // DAY_S > (made - first) // DAY_S)

@@ -67,7 +67,7 @@ class Demo:
     def start(self, config: Path) -> None:
         """Start the service, wait until it is ready, then start the platform."""
         log = (self.folder / "service.log").open("wb")
-        self._run([sys.executable, "-m", "observe", "up", "-c", str(config)], log)
+        self._run(["observe", "up", "-c", str(config)], log)
         self._until_ready()
         self.token = (self.folder / "data" / "admin.token").read_text().strip()
         argv = [
@@ -80,13 +80,19 @@ class Demo:
             "--otlp",
             f"http://127.0.0.1:{self.ports.otlp}",
         ]
-        self._run([sys.executable, "-m", "observe.demo.platform", *argv], log)
+        self._run(["observe.demo.platform", *argv], log)
 
     def _run(self, argv: Sequence[str], log: Any) -> None:
+        """Start a module of ours that ends when we do, however we end."""
         environment = {**os.environ, "OBSERVE_TOKEN": self.token}
         self.parts.append(
             subprocess.Popen(  # noqa: S603 - our own interpreter and modules
-                argv, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True
+                [sys.executable, "-m", "observe.lifeline", *argv],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
             )
         )
 
@@ -134,6 +140,8 @@ class Demo:
 def run(*, once: bool, as_json: bool, quiet: bool, seconds: float) -> int:
     """Run the demo; with `once`, 0 when both planted incidents were found and 1 otherwise."""
     began = monotonic()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started us with it ignored
     ports = site.free_ports() if once else site.known_ports()
     with tempfile.TemporaryDirectory(prefix="observe-demo-") as folder:
         demo = Demo(Path(folder), ports, Plan(WallClock().now()), quiet or as_json)
@@ -141,7 +149,8 @@ def run(*, once: bool, as_json: bool, quiet: bool, seconds: float) -> int:
             demo.start(demo.prepare())
             return _once(demo, began, seconds, as_json) if once else _stay(demo, began)
         except KeyboardInterrupt:
-            return 0 if not once else 130
+            demo.say("\nended")
+            return 130 if once else 0
         finally:
             demo.stop()
 

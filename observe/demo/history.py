@@ -72,7 +72,8 @@ def prediction_rows(t: Floats, plan: Plan, rng: np.random.Generator, prefix: str
 def attempt_rows(llm: Llm, t: Floats, plan: Plan, rng: np.random.Generator, prefix: str) -> pl.DataFrame:
     """Attempts at `llm` that begin at `t`: tokens, times, failures, cost."""
     n = t.size
-    first = ttft(llm, t, plan, rng)
+    replica = rng.integers(0, 2, n)
+    first = ttft(llm, t, replica, plan, rng)
     tokens_in = np.maximum(1, np.exp(6.2 + 0.9 * rng.standard_normal(n))).astype(np.int64)
     tokens_out = np.maximum(1, np.exp(4.6 + 0.7 * rng.standard_normal(n))).astype(np.int64)
     tpot = 0.018 * np.exp(0.2 * rng.standard_normal(n))
@@ -84,7 +85,7 @@ def attempt_rows(llm: Llm, t: Floats, plan: Plan, rng: np.random.Generator, pref
     frame = pl.DataFrame({
         "ts": _times(t + duration), "ts_start": _times(t), "attempt_id": ids, "trace_id": ids,
         "model_id": [llm.name] * n, "model_requested": [llm.name] * n, "model_served": [llm.name] * n,
-        "provider": [llm.provider] * n, "deployment_id": rng.choice([f"{llm.name}-0", f"{llm.name}-1"], n),
+        "provider": [llm.provider] * n, "deployment_id": [f"{llm.name}-{i}" for i in replica],
         "operation": ["chat"] * n, "cluster": [llm.cluster] * n, "duration_s": duration, "stream": [True] * n,
         "status": np.where(failed, "error", "ok"), "http_status": np.where(failed, 500, 200),
         "team_id": rng.choice(teams, n, p=weights), "attempt_no": [0] * n, "cost_known": ~failed,

@@ -111,11 +111,11 @@ def arrivals(rate_per_s: float, start: float, end: float, rng: np.random.Generat
     return np.sort(t[keep])
 
 
-def ttft(llm: Llm, t: Floats, plan: Plan, rng: np.random.Generator) -> Floats:
-    """Time to first token, s; a third of llama's requests wait for the hot GPUs since the burn."""
+def ttft(llm: Llm, t: Floats, replica: NDArray[np.int64], plan: Plan, rng: np.random.Generator) -> Floats:
+    """Time to first token, s; since the burn two thirds of what llama's replica 1 serves waits for its hot GPUs."""
     seconds = llm.ttft_median_s * np.exp(0.45 * rng.standard_normal(t.size))
     if llm.cluster == "eu-west":
-        slow = (t >= plan.burn_at.timestamp()) & (rng.uniform(size=t.size) < 0.34)
+        slow = (t >= plan.burn_at.timestamp()) & (replica == 1) & (rng.uniform(size=t.size) < 0.68)
         seconds = np.where(slow, 1.5 * np.exp(0.35 * rng.standard_normal(t.size)), seconds)
     return seconds
 

@@ -1,0 +1,131 @@
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+from streams import START, evidence, raised, rate_monitor, rates
+
+from detectors import counts, rate
+from observe.schema import Window
+
+DAY, STEP = 86_400, 300
+HISTORY = 14 * DAY
+H = HISTORY // STEP
+
+
+def windows_to_alarm(events: np.ndarray, trials: np.ndarray, at: int) -> float:
+    found = raised(rate.detect(evidence([rate_monitor()], rates(events, trials), HISTORY, len(events) * STEP)))
+    return (found[0].window_end - START) / timedelta(seconds=STEP) - at if found else np.inf
+
+
+def test_a_new_category_is_found_in_six_windows_after_a_history_of_zeros() -> None:
+    rng, n = np.random.default_rng(1), np.full(H + 30, 1000)
+    events = np.where(np.arange(H + 30) >= H + 5, rng.poisson(2.0, H + 30), 0)
+
+    assert windows_to_alarm(events, n, H + 5) <= 6
+
+
+def test_ten_times_the_errors_are_found_within_three_windows() -> None:
+    delays = []
+    for seed in range(5):
+        share = np.where(np.arange(H + 20) >= H + 5, 0.01, 0.001)
+        delays.append(windows_to_alarm(np.random.default_rng(seed).binomial(1000, share), np.full(H + 20, 1000), H + 5))
+
+    assert np.median(delays) <= 3
+
+
+def test_an_alarm_says_from_which_share_to_which_and_since_when() -> None:
+    share = np.where(np.arange(H + 40) >= H + 10, 0.02, 0.002)
+    events = np.random.default_rng(3).binomial(1000, share)
+
+    found = rate.detect(evidence([rate_monitor()], rates(events, np.full(H + 40, 1000)), HISTORY, (H + 40) * STEP)).findings[-1]
+
+    assert found.state == "alarm"
+    assert found.note.startswith("errors rose to 2.0")
+    assert (found.ci_low or 99) < 10 < (found.ci_high or 0)
+    assert found.onset_low is not None
+    assert found.onset_low <= START + timedelta(seconds=STEP * (H + 10)) <= (found.onset_high or START)
+
+
+def test_missing_values_are_judged_among_all_rows() -> None:
+    missing = np.where(np.arange(H + 30) >= H + 5, 80, 10)
+    rows = rates(np.zeros(H + 30, dtype=int), 1000 - missing, measure="m/predictions/f0").with_columns(missing=pl.Series(missing))
+    monitor = replace(rate_monitor("missing", "m/predictions/f0"), feature="f0")
+
+    found = raised(rate.detect(evidence([monitor], rows, HISTORY, (H + 30) * STEP)))
+
+    assert [f.note.split(" rose")[0] for f in found] == ["f0 missing"]
+
+
+def test_windows_judged_one_at_a_time_give_what_one_call_gives() -> None:
+    share = np.where(np.arange(H + 36) >= H + 10, 0.02, 0.002)
+    rows = rates(np.random.default_rng(5).binomial(500, share), np.full(H + 36, 500))
+    monitor = rate_monitor()
+    whole = rate.detect(evidence([monitor], rows, HISTORY, (H + 36) * STEP))
+
+    state, found = {}, []
+    for k in range(H, H + 36):
+        window = Window(START + timedelta(seconds=k * STEP), START + timedelta(seconds=(k + 1) * STEP))
+        since = rate.since(monitor, state.get(monitor.monitor_id, {}), window)
+        some = rows.filter((pl.col("ts") >= since) & (pl.col("ts") < window.end))
+        step = rate.detect(replace(evidence([monitor], some, 0, 0, state), window=window))
+        state = json.loads(json.dumps(step.state))
+        found += step.findings
+
+    assert tuple(found) == whole.findings
+    assert state == json.loads(json.dumps(whole.state))
+
+
+def test_the_order_of_rows_is_no_matter() -> None:
+    rows = rates(np.random.default_rng(6).binomial(500, 0.01, H + 12), np.full(H + 12, 500))
+
+    one = rate.detect(evidence([rate_monitor()], rows, HISTORY, (H + 12) * STEP))
+    other = rate.detect(evidence([rate_monitor()], rows.sample(fraction=1.0, shuffle=True, seed=1), HISTORY, (H + 12) * STEP))
+
+    assert one == other
+
+
+def test_without_monitors_nothing_is_found() -> None:
+    assert rate.detect(evidence((), rates(np.zeros(3, dtype=int), np.ones(3, dtype=int)), 0, 900)).findings == ()
+
+
+def test_before_there_is_history_a_stream_is_learning() -> None:
+    found = rate.detect(evidence([rate_monitor()], rates(np.full(20, 50), np.full(20, 100)), 0, 20 * STEP)).findings
+
+    assert {f.state for f in found} == {"learning"}
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, 0.5])
+def test_shares_at_the_ends_are_judged_without_a_crash(share: float) -> None:
+    n = np.full(H + 12, 100)
+
+    found = rate.detect(evidence([rate_monitor()], rates((n * share).astype(int), n), HISTORY, (H + 12) * STEP)).findings
+
+    assert {f.state for f in found} == {"ok"}
+
+
+def test_over_dispersion_and_dependence_are_learnt() -> None:
+    rng = np.random.default_rng(7)
+    n = np.full(4000, 1000.0)
+    burstless = counts.learn(rng.poisson(5.0, 4000).astype(float), n, 0)
+    wild = counts.learn(rng.poisson(5.0 * rng.gamma(2.0, 0.5, 4000)).astype(float), n, 0)
+    assert burstless is not None
+    assert wild is not None
+
+    assert burstless.k == counts.POISSON
+    assert 1.5 < wild.k < 2.7
+    assert burstless.vif < 1.2
+
+
+def test_a_history_of_natural_bursts_is_judged_by_its_trailing_minimum() -> None:
+    rng = np.random.default_rng(8)
+    rate_ = np.full(4000, 1.0)
+    for start in range(100, 4000, 400):
+        rate_[start : start + 3] = 40.0
+
+    found = counts.learn(rng.poisson(rate_).astype(float), np.full(4000, 1000.0), 0)
+
+    assert found is not None
+    assert 5 <= found.width <= 8
