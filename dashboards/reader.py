@@ -149,7 +149,9 @@ class CoreClient:
         name = hashlib.sha256(json.dumps([sql, bound, str(mark)], sort_keys=True).encode()).hexdigest()
         held = self._results.get(name)
         if held is None:
+            _t0 = time.perf_counter()
             held = self._post("/api/v1/read", {"sql": sql, "params": bound, **window(params)}, session).content
+            open("/tmp/reads.log", "a").write(f"{_t0:.3f} {(time.perf_counter()-_t0)*1000:.1f} {len(held)} {' '.join(sql.split())[:90]}\n")
             self._results.put(name, held)
         return pl.read_ipc_stream(BytesIO(held))
 

@@ -146,7 +146,11 @@ def nats(x: Floats, n: Floats, upper: Floats, k: Floats) -> Floats:
     m0 = (n * upper)[:, None]
     m1 = np.minimum(m0 * RATIOS, np.maximum(n[:, None], m0))
     x, k = x[:, None], k[:, None]
-    found: Floats = np.where(m0 > 0, x * np.log(np.maximum(m1, 1e-300) / np.maximum(m0, 1e-300)) + (x + k) * np.log1p((m0 - m1) / (m1 + k)), 0.0)
+    found: Floats = np.where(
+        m0 > 0,
+        x * np.log(np.maximum(m1, 1e-300) / np.maximum(m0, 1e-300)) + (x + k) * np.log1p((m0 - m1) / (m1 + k)),
+        0.0,
+    )
     return found
 
 

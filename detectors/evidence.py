@@ -67,7 +67,9 @@ class Cusum:
     def new(cls, delta: Floats, at: int) -> Cusum:
         """No evidence yet."""
         count = len(delta)
-        return cls(delta, np.zeros((count, 2, 5, 2)), np.zeros((count, 2, 5)), np.full((count, 2, 5, 2), at, dtype=np.int64))
+        return cls(
+            delta, np.zeros((count, 2, 5, 2)), np.zeros((count, 2, 5)), np.full((count, 2, 5, 2), at, dtype=np.int64)
+        )
 
     def step(self, window: Seen, end: int) -> None:
         """Add one window that ends at `end`, epoch s; streams without rows in it keep what they have."""

@@ -99,7 +99,9 @@ class Grid:
                 y[:, i] = total / np.maximum(n[:, i], 1.0)
         return cls(start, step, y, n, tenths)
 
-    def history(self, streams: Sequence[int], first: int, end: int, masks: Sequence[Sequence[Sequence[int]]]) -> History:
+    def history(
+        self, streams: Sequence[int], first: int, end: int, masks: Sequence[Sequence[Sequence[int]]]
+    ) -> History:
         """Windows inside [first, end) of some streams; those inside a mask count no rows."""
         begin, stop = max(0, -(-(first - self.start) // self.step)), max(0, (end - self.start) // self.step)
         at = self.start + self.step * np.arange(begin, stop)
@@ -130,7 +132,9 @@ class Walk:
         earliest = int(max(min(wanted, default=self.first), self.first - HISTORY_S - HELD_S - DAY_S)) // DAY_S * DAY_S
         start = min(earliest, self.first)
         self.own = Grid.of(measures, found, start // window_s * window_s, window_s, self.end)
-        self.hours = self.own if window_s == HOUR_S else Grid.of(measures, found, start // HOUR_S * HOUR_S, HOUR_S, self.end)
+        self.hours = (
+            self.own if window_s == HOUR_S else Grid.of(measures, found, start // HOUR_S * HOUR_S, HOUR_S, self.end)
+        )
         self.findings: dict[str, list[Finding]] = {m.monitor_id: [] for m in monitors}
 
     def run(self) -> None:
@@ -187,7 +191,10 @@ class Walk:
         active = active & mem.fitted
         before = (mem.filter.x.copy(), mem.filter.p.copy())
         e, k, s = mem.filter.step(y - expected, inverse(n), mem.noise)
-        mem.filter.x, mem.filter.p = np.where(active, mem.filter.x, before[0]), np.where(active, mem.filter.p, before[1])
+        mem.filter.x, mem.filter.p = (
+            np.where(active, mem.filter.x, before[0]),
+            np.where(active, mem.filter.p, before[1]),
+        )
         z = surprise.gaussian(e, mem.knots, mem.limit)
         mem.cusum.step(Seen(z, k, s, se, mem.noise.rho, mem.vif, (n > 0) & active), end)
         root = np.sqrt(np.minimum(s, 1e6))
@@ -196,7 +203,9 @@ class Walk:
         for i in np.flatnonzero(self.memory.until < end):
             if mem.fits[i] is not None:
                 self._settle(int(i), end, nats[i], float(se[i]))
-            self._tell(int(i), end, nats[i], Judged(float(y[i]), float(n[i]), float(expected[i]), float(se[i]), float(root[i])))
+            self._tell(
+                int(i), end, nats[i], Judged(float(y[i]), float(n[i]), float(expected[i]), float(se[i]), float(root[i]))
+            )
 
     def _settle(self, i: int, end: int, nats: Floats, se: float) -> None:
         """Raise, refine or end the alarm of one stream."""
@@ -214,6 +223,9 @@ class Walk:
     def _locate(self, i: int, alarm: Alarm, end: int, se: float, found: Fit) -> None:
         trail = self.memory.recent(i)
         shift = localise.shift(trail, found.rho, se, found.scale, alarm.sign)
+        if shift.nats < alarm.nats:  # the shift has gone: what it was is kept
+            return
+        alarm.nats = shift.nats
         first = end - trail.e.size * self.window_s
         alarm.onset, alarm.low, alarm.high = (first + j * self.window_s for j in (shift.start, shift.low, shift.high))
         alarm.effect, alarm.ci_low, alarm.ci_high = shift.effect, shift.ci_low, shift.ci_high
@@ -222,7 +234,7 @@ class Walk:
         mem = self.memory
         top = mem.cusum.z[i]
         np.minimum(top, _MOST + self.threshold[i] + mem.penalty[i].max(), out=top)
-        if (nats + mem.penalty[i]).max() >= _CALM_NATS:
+        if (nats + mem.penalty[i])[0 if alarm.sign > 0 else 1] >= _CALM_NATS:
             alarm.calm = None
         elif alarm.calm is None:
             alarm.calm = end
@@ -238,7 +250,14 @@ class Walk:
             binning = self.found[monitor.measure].binning
         t = (end - self.own.start) // self.window_s - 1
         self.findings[monitor.monitor_id].append(
-            finding(monitor, binning, (self.memory.fits[i], self.memory.alarms[i]), end, float(nats.max()), (judged, self.own.tenths[t, i]))
+            finding(
+                monitor,
+                binning,
+                (self.memory.fits[i], self.memory.alarms[i]),
+                end,
+                float(nats.max()),
+                (judged, self.own.tenths[t, i]),
+            )
         )
 
 

@@ -35,6 +35,7 @@ class Shift:
     effect: float
     ci_low: float
     ci_high: float
+    nats: float  # how much better the shift explains the trail than none
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ def shift(trail: Trail, rho: float, se: float, scale: float, sign: int) -> Shift
     return Shift(
         best, int(plausible[0]), int(plausible[-1]), float(effect[best]),
         float((effect - half)[plausible].min()), float((effect + half)[plausible].max()),
+        float(ratio[best]),
     )  # fmt: skip
 
 

@@ -40,6 +40,7 @@ class Alarm:
     effect: float
     ci_low: float
     ci_high: float
+    nats: float = 0.0  # how well the shift explains what was seen, at its best
     calm: int | None = None  # since when evidence is below 1 nat
 
 
@@ -105,7 +106,12 @@ class Memory:
     def dumped(self, i: int) -> Json:
         """The state of one stream as plain JSON."""
         fit, alarm, used = self.fits[i], self.alarms[i], ~np.isnan(self.cusum.delta[i])
-        state: dict[str, Any] = {"v": VERSION, "until": int(self.until[i]), "tried": int(self.tried[i]), "masks": self.masks[i]}
+        state: dict[str, Any] = {
+            "v": VERSION,
+            "until": int(self.until[i]),
+            "tried": int(self.tried[i]),
+            "masks": self.masks[i],
+        }
         if fit is None:
             return state
         e, s, k = self.trail[:, i, localise.KEPT - int(self.kept[i]) :].tolist()

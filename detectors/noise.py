@@ -232,7 +232,10 @@ def _round(r: Floats, over_n: Floats, simplex: Floats, value: Floats, alive: NDA
     points[:, 3] = np.take_along_axis(trial, pick[None, None], axis=1)[:, 0]
     f[3] = found
     if shrink.any():
-        small = points[:, :1, shrink] + (np.concatenate([points[:, 1:3, shrink], worst[:, None, shrink]], axis=1) - points[:, :1, shrink]) / 2
+        small = (
+            points[:, :1, shrink]
+            + (np.concatenate([points[:, 1:3, shrink], worst[:, None, shrink]], axis=1) - points[:, :1, shrink]) / 2
+        )
         points[:, 1:, shrink] = small
         f[1:, shrink] = cost(r[:, shrink], over_n[:, shrink], small)
     simplex[:, :, alive], value[:, alive] = points, f

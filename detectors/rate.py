@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors import counts, series
+from detectors import counts, rise, series
 from detectors.counts import Normal
 from detectors.memory import Alarm
 from detectors.series import epoch, instant
@@ -30,12 +30,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 VERSION: Final = 1
-_LEAST_EFFECTIVE: Final = 30.0
 _CALM_NATS: Final = 1.0
 _MOST: Final = 5.0  # nats above its threshold that the evidence of an alarm may reach, so that it can end
 _REFINED: Final = 288  # windows after an alarm in which onset and effect are still refined
-_PLAUSIBLE: Final = 3.0  # nats
-_Z: Final = 1.96
 _RETRY_S: Final = 3_600  # between attempts to learn from too short a history
 
 
@@ -71,7 +68,9 @@ def detect(evidence: Evidence) -> Detected:
     Returns:
         One finding per monitor and judged window, by monitor and time, and the state of each monitor.
     """
-    by_score = {score: series.rates(evidence.summaries, score) for score in sorted({m.score for m in evidence.monitors})}
+    by_score = {
+        score: series.rates(evidence.summaries, score) for score in sorted({m.score for m in evidence.monitors})
+    }
     trials = {m.monitor_id: Trials(*found) for m in evidence.monitors if (found := by_score[m.score].get(m.measure))}
     return judge(evidence, evidence.monitors, trials)
 
@@ -95,7 +94,9 @@ _EMPTY: Final = Trials(np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0))
 class _Walk:
     """Goes through the windows of all monitors of one cadence."""
 
-    def __init__(self, monitors: Sequence[Monitor], evidence: Evidence, trials: Mapping[str, Trials], window_s: int) -> None:
+    def __init__(
+        self, monitors: Sequence[Monitor], evidence: Evidence, trials: Mapping[str, Trials], window_s: int
+    ) -> None:
         count = len(monitors)
         self.monitors, self.window_s = monitors, window_s
         self.trials = [trials.get(m.monitor_id, _EMPTY) for m in monitors]
@@ -111,7 +112,12 @@ class _Walk:
         self.normals: list[Normal | None] = [None] * count
         self.alarms: list[Alarm | None] = [None] * count
         self.masks: list[list[list[int]]] = [[] for _ in monitors]
-        self.upper, self.k, self.vif, self.cap = np.full(count, 0.5), np.full(count, counts.POISSON), np.ones(count), np.ones(count)
+        self.upper, self.k, self.vif, self.cap = (
+            np.full(count, 0.5),
+            np.full(count, counts.POISSON),
+            np.ones(count),
+            np.ones(count),
+        )
         self.z = np.zeros((count, counts.RATIOS.size))
         self.trails: list[list[list[float]]] = [[[], []] for _ in monitors]
         for i, m in enumerate(monitors):
@@ -146,7 +152,7 @@ class _Walk:
         found = counts.learn(x, n, at)
         if found is not None:
             self._take(i, found)
-            if normal is None or normal.effective < _LEAST_EFFECTIVE:
+            if normal is None or normal.effective < rise.LEAST_EFFECTIVE:
                 self.z[i] = 0.0
 
     def _take(self, i: int, normal: Normal) -> None:
@@ -190,11 +196,11 @@ class _Walk:
         normal, alarm = self.normals[i], self.alarms[i]
         assert normal is not None
         if alarm is None:
-            if nats < self.threshold[i] or normal.effective < _LEAST_EFFECTIVE:
+            if nats < self.threshold[i] or normal.effective < rise.LEAST_EFFECTIVE:
                 return
             alarm = self.alarms[i] = Alarm(end, 1, end, end, end, 1.0, 1.0, 1.0)
         if end - alarm.at <= _REFINED * self.window_s:
-            self._locate(alarm, self.trails[i], normal, end)
+            rise.locate(alarm, self.trails[i], normal, end, self.window_s)
         np.minimum(self.z[i], _MOST + self.threshold[i], out=self.z[i])
         if nats >= _CALM_NATS:
             alarm.calm = None
@@ -205,32 +211,17 @@ class _Walk:
             self.masks[i].append([alarm.low, end])
             self.z[i] = 0.0
 
-    def _locate(self, alarm: Alarm, trail: Sequence[Sequence[float]], normal: Normal, end: int) -> None:
-        """Start and ratio by the likelihood of every start among the remembered windows."""
-        x, n = (np.cumsum(np.array(v)[::-1])[::-1] for v in trail)
-        base = (normal.events + 1) / normal.trials
-        m = n * base
-        gain = np.where(x > m, x * np.log(np.maximum(x, 1e-12) / m) - x + m, 0.0) / normal.spread
-        best = int(gain.argmax())
-        plausible = np.flatnonzero(gain >= max(gain[best] - _PLAUSIBLE, 0.0))
-        ratio = np.maximum(x, 0.5) / m
-        half = np.exp(_Z * np.sqrt(normal.spread * (1 / np.maximum(x, 0.5) + 1 / (normal.events + 1))))
-        first = end - len(trail[0]) * self.window_s
-        alarm.onset, alarm.low, alarm.high = (first + int(j) * self.window_s for j in (best, plausible[0], plausible[-1]))
-        alarm.effect = float(ratio[best])
-        alarm.ci_low, alarm.ci_high = float((ratio / half)[plausible].min()), float((ratio * half)[plausible].max())
-
     # --- telling --------------------------------------------------------------------------------
 
     def _tell(self, i: int, t: int, end: int, nats: float) -> None:
         m, normal, alarm = self.monitors[i], self.normals[i], self.alarms[i]
         x, n, at = float(self.x[t, i]), float(self.n[t, i]), instant(end)
         when = [instant(s) if alarm else None for s in ((alarm.onset, alarm.low, alarm.high) if alarm else (0, 0, 0))]
-        effect = [_few(v) for v in (alarm.effect, alarm.ci_low, alarm.ci_high)] if alarm else [None, None, None]
+        effect = [rise.few(v) for v in (alarm.effect, alarm.ci_low, alarm.ci_high)] if alarm else [None, None, None]
         self.findings[m.monitor_id].append(Finding(
             finding_id(m.monitor_id, at), m.monitor_id, m.detector, m.model, "drift", m.feature, instant(end - m.window_s), at,
-            _state(normal, alarm), m.severity, round(nats, 4) if normal else None, m.threshold_nats, effect[0], "ratio",
-            effect[1], effect[2], when[0], when[1], when[2], int(n), _note(m, normal, alarm, (x, n)), _details(m, normal, alarm, (x, n)), at,
+            rise.state(normal, alarm), m.severity, round(nats, 4) if normal else None, m.threshold_nats, effect[0], "ratio",
+            effect[1], effect[2], when[0], when[1], when[2], int(n), rise.note(m, normal, alarm, (x, n)), rise.details(m, normal, alarm, (x, n)), at,
         ))  # fmt: skip
 
     # --- state ----------------------------------------------------------------------------------
@@ -255,45 +246,3 @@ class _Walk:
             self._take(i, Normal(**state["fit"]))
         if state["alarm"]:
             self.alarms[i] = Alarm(**state["alarm"])
-
-
-def _state(normal: Normal | None, alarm: Alarm | None) -> str:
-    if alarm is not None:
-        return "alarm"
-    return "ok" if normal is not None and normal.effective >= _LEAST_EFFECTIVE else "learning"
-
-
-def _note(monitor: Monitor, normal: Normal | None, alarm: Alarm | None, seen: tuple[float, float]) -> str:
-    what = _what(monitor)
-    if normal is None:
-        return f"{what}: learning"
-    if alarm is not None:
-        share = min(alarm.effect * (normal.events + 1) / normal.trials, 1.0)
-        return f"{what} rose to {share:.2%} of events (was {normal.share:.2%})"
-    if seen[1] <= 0:
-        return f"{what}: no events"
-    return f"{what}: {seen[0] / seen[1]:.2%} of events, {normal.share:.2%} is normal"
-
-
-def _what(monitor: Monitor) -> str:
-    if monitor.score == "missing":
-        return f"{monitor.feature} missing"
-    if monitor.score == "location":
-        return f"{monitor.feature} off its constant"
-    return "errors" if monitor.feature == "error" else f"{monitor.feature} {monitor.score}"
-
-
-def _details(monitor: Monitor, normal: Normal | None, alarm: Alarm | None, seen: tuple[float, float]) -> Json:
-    found: dict[str, Any] = {"events": seen[0]}
-    if seen[1] > 0:
-        found["share"] = _few(seen[0] / seen[1])
-    if normal is not None:
-        found |= {"share_from": normal.share, "upper": normal.upper, "k": None if normal.k >= counts.POISSON else normal.k, "vif": normal.vif}
-    if normal is not None and alarm is not None:
-        found["share_to"] = _few(min(alarm.effect * (normal.events + 1) / normal.trials, 1.0))
-        found["min_detectable_24h"] = counts.smallest_found(normal, monitor.threshold_nats, DAY_S / monitor.window_s)
-    return found
-
-
-def _few(value: float) -> float:
-    return float(f"{value:.6g}")

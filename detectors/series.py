@@ -52,7 +52,9 @@ class Series:
         at = (self.ts - start) // step
         use = (at >= 0) & (at < count)
         at = at[use]
-        sums: list[Floats] = [np.bincount(at, weights=w[use], minlength=count).astype(np.float64) for w in (self.total, self.n)]
+        sums: list[Floats] = [
+            np.bincount(at, weights=w[use], minlength=count).astype(np.float64) for w in (self.total, self.n)
+        ]
         tenths = np.zeros((count, scores.GROUPS))
         np.add.at(tenths, at, self.tenths[use])
         return sums[0], sums[1], tenths

@@ -14,7 +14,9 @@ from observe.schema import Json, Monitor, Window
 DAY_S: Final = 86_400
 HOUR_S: Final = 3_600
 HISTORY_S: Final = 28 * DAY_S
-HELD_S: Final = 2 * DAY_S  # the newest windows of a long history are not learnt from, so that a shift under way is not absorbed
+HELD_S: Final = (
+    2 * DAY_S
+)  # the newest windows of a long history are not learnt from, so that a shift under way is not absorbed
 
 
 def slot(model: str) -> int:

@@ -130,7 +130,9 @@ def _medians(monitor: Monitor, binning: Binning | None, alarm: Alarm) -> str:
     return f" (median {before:.3g} → {after:.3g}{' ' + unit if unit else ''})"
 
 
-def _details(monitor: Monitor, binning: Binning | None, known: tuple[Fit | None, Alarm | None], window: tuple[Judged, Floats]) -> Json:
+def _details(
+    monitor: Monitor, binning: Binning | None, known: tuple[Fit | None, Alarm | None], window: tuple[Judged, Floats]
+) -> Json:
     (fit, alarm), (judged, tenths) = known, window
     found: dict[str, Any] = {}
     if judged.n > 0:
@@ -141,7 +143,12 @@ def _details(monitor: Monitor, binning: Binning | None, known: tuple[Fit | None,
         return found
     if judged.n > 0:
         found["delta_sigma"] = _few(judged.moved)
-    found |= {"rho": _few(fit.rho), "tau": _few(fit.tau2**0.5), "phi": _few(fit.phi), "min_detectable_24h": _few(smallest(monitor, fit))}
+    found |= {
+        "rho": _few(fit.rho),
+        "tau": _few(fit.tau2**0.5),
+        "phi": _few(fit.phi),
+        "min_detectable_24h": _few(smallest(monitor, fit)),
+    }
     if alarm is not None and binning is not None and binning.quantiles is not None:
         before, after = scores.at_sigma(binning.quantiles, 0.0), scores.at_sigma(binning.quantiles, alarm.effect)
         found |= {"median_from": _few(before), "median_to": _few(after), "unit_effect": _few(after - before)}

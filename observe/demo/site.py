@@ -75,7 +75,6 @@ drift:
     - {name: items}
     - {name: account_age_d, unit: d}
     - {name: device_trust}
-    - {name: score}
 actions:
   - {when: drift.confirmed, for: 24h, do: retrain, target: "airflow:retrain_fraud", approve: human}
 """

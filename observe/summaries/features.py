@@ -29,6 +29,7 @@ _SAMPLE: Final = 400_000  # rows quantiles are taken from at most
 _CHUNK_ROWS: Final = 262_144  # rows read at a time
 _MANY: Final = 50_000  # rows from which a second thread pays
 _CHUNK_CELLS: Final = 4_000_000  # bins of all windows and features of one read, at most
+_ANSWERS: Final = {"score": "numeric", "latency_s": "numeric", "prediction": "categorical"}  # watched when listed
 _OK: Final = {"attempts": " and status = 'ok'", "predictions": ""}  # what failed has no tokens and no answer
 
 
@@ -50,6 +51,8 @@ def columns(store: Rows, source: Source) -> tuple[Column, ...]:
     if not drift.features:
         listed = ATTEMPT_FEATURES if source.name == "attempts" else known
         return tuple(known[f] for f in listed if f in known)
+    if source.name == "predictions":
+        known = {**{name: Column(name, name, kind) for name, kind in _ANSWERS.items()}, **known}
     found = [(f, known[f.name]) for f in drift.features if f.name in known]
     return tuple(Column(c.feature, c.column, f.kind or c.kind) for f, c in found)
 

@@ -34,7 +34,9 @@ def null(kind: str) -> pl.DataFrame:
 
 @pytest.mark.parametrize("kind", ["season", "heavy tails", "gaps", "low traffic"])
 def test_level_streams_in_which_nothing_changes_keep_their_budget(kind: str) -> None:
-    found = level.detect(evidence(level_monitors(FEATURES), null(kind), HISTORY_H * 3600, HISTORY_H * 3600 + DAYS * DAY))
+    found = level.detect(
+        evidence(level_monitors(FEATURES), null(kind), HISTORY_H * 3600, HISTORY_H * 3600 + DAYS * DAY)
+    )
 
     assert len(raised(found)) <= ALLOWED
 
@@ -47,7 +49,9 @@ def test_rate_streams_in_which_nothing_changes_keep_their_budget(kind: str) -> N
         n = rng.poisson(400 * (1 + 0.95 * np.cos(2 * np.pi * np.arange(windows * 24)[:, None] / windows)), n.shape)
     share = 0.005 * (rng.gamma(3.0, 1 / 3, n.shape) if kind == "over-dispersed" else 1.0)
     x = rng.poisson(n * share)
-    monitors: list[Monitor] = [rate_monitor(f"s{i}", f"m/attempts/e{i}", float(np.log(30 * 288 * count))) for i in range(count)]
+    monitors: list[Monitor] = [
+        rate_monitor(f"s{i}", f"m/attempts/e{i}", float(np.log(30 * 288 * count))) for i in range(count)
+    ]
     rows = pl.concat([rates(x[:, i], n[:, i], measure=f"m/attempts/e{i}") for i in range(count)])
 
     found = rate.detect(evidence(monitors, rows, 14 * DAY, 24 * DAY))

@@ -6,7 +6,9 @@ from detectors.noise import Noise, inverse
 from detectors.surprise import Filter
 
 
-def trail(shift: float, at: int, seed: int, hours: int = 120, rho: float = 0.5, tau: float = 0.1, n: float = 1000.0) -> localise.Trail:
+def trail(
+    shift: float, at: int, seed: int, hours: int = 120, rho: float = 0.5, tau: float = 0.1, n: float = 1000.0
+) -> localise.Trail:
     rng = np.random.default_rng(seed)
     noise = Noise(np.ones(1), np.array([rho]), np.array([tau**2]))
     filter_, w, rows = Filter.at_rest(noise), tau * rng.standard_normal(), []
@@ -38,7 +40,9 @@ def test_evidence_for_a_lasting_shift_grows_in_its_direction_only() -> None:
     seen, cusum = trail(-0.4, 60, 2), Cusum.new(deltas(0.1)[None], 0)
     one = np.ones(1)
     for t in range(120):
-        cusum.step(Seen(seen.e[t : t + 1], seen.k[t : t + 1], seen.s[t : t + 1] ** 2, 0.01 * one, 0.5 * one, one, one > 0), t)
+        cusum.step(
+            Seen(seen.e[t : t + 1], seen.k[t : t + 1], seen.s[t : t + 1] ** 2, 0.01 * one, 0.5 * one, one, one > 0), t
+        )
 
     up, down = cusum.nats()[0]
     assert down > 11.4
@@ -47,3 +51,10 @@ def test_evidence_for_a_lasting_shift_grows_in_its_direction_only() -> None:
 
 def test_sizes_below_twice_the_smallest_effect_are_not_looked_for() -> None:
     assert deltas(0.3)[~np.isnan(deltas(0.3))].tolist() == [0.8, 1.6]
+
+
+def test_a_stream_without_memory_is_localised_too() -> None:
+    found = localise.shift(trail(0.3, 90, 5, rho=0.0, tau=0.0), 0.0, 0.0, 1.0, 1)
+
+    assert found.start == 90
+    assert found.ci_low <= 0.3 <= found.ci_high

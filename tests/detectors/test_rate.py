@@ -40,7 +40,9 @@ def test_an_alarm_says_from_which_share_to_which_and_since_when() -> None:
     share = np.where(np.arange(H + 40) >= H + 10, 0.02, 0.002)
     events = np.random.default_rng(3).binomial(1000, share)
 
-    found = rate.detect(evidence([rate_monitor()], rates(events, np.full(H + 40, 1000)), HISTORY, (H + 40) * STEP)).findings[-1]
+    found = rate.detect(
+        evidence([rate_monitor()], rates(events, np.full(H + 40, 1000)), HISTORY, (H + 40) * STEP)
+    ).findings[-1]
 
     assert found.state == "alarm"
     assert found.note.startswith("errors rose to 2.0")
@@ -51,7 +53,9 @@ def test_an_alarm_says_from_which_share_to_which_and_since_when() -> None:
 
 def test_missing_values_are_judged_among_all_rows() -> None:
     missing = np.where(np.arange(H + 30) >= H + 5, 80, 10)
-    rows = rates(np.zeros(H + 30, dtype=int), 1000 - missing, measure="m/predictions/f0").with_columns(missing=pl.Series(missing))
+    rows = rates(np.zeros(H + 30, dtype=int), 1000 - missing, measure="m/predictions/f0").with_columns(
+        missing=pl.Series(missing)
+    )
     monitor = replace(rate_monitor("missing", "m/predictions/f0"), feature="f0")
 
     found = raised(rate.detect(evidence([monitor], rows, HISTORY, (H + 30) * STEP)))
@@ -82,7 +86,9 @@ def test_the_order_of_rows_is_no_matter() -> None:
     rows = rates(np.random.default_rng(6).binomial(500, 0.01, H + 12), np.full(H + 12, 500))
 
     one = rate.detect(evidence([rate_monitor()], rows, HISTORY, (H + 12) * STEP))
-    other = rate.detect(evidence([rate_monitor()], rows.sample(fraction=1.0, shuffle=True, seed=1), HISTORY, (H + 12) * STEP))
+    other = rate.detect(
+        evidence([rate_monitor()], rows.sample(fraction=1.0, shuffle=True, seed=1), HISTORY, (H + 12) * STEP)
+    )
 
     assert one == other
 
@@ -101,7 +107,9 @@ def test_before_there_is_history_a_stream_is_learning() -> None:
 def test_shares_at_the_ends_are_judged_without_a_crash(share: float) -> None:
     n = np.full(H + 12, 100)
 
-    found = rate.detect(evidence([rate_monitor()], rates((n * share).astype(int), n), HISTORY, (H + 12) * STEP)).findings
+    found = rate.detect(
+        evidence([rate_monitor()], rates((n * share).astype(int), n), HISTORY, (H + 12) * STEP)
+    ).findings
 
     assert {f.state for f in found} == {"ok"}
 

@@ -39,7 +39,7 @@ def test_a_child_that_falls_is_restarted_and_intake_never_notices(tmp_path: Path
 
         until(lambda: names(service.children()).get("observe.app.detecting", detecting) != detecting)
         assert httpx.get(f"{service.url}/healthz", trust_env=False).status_code == 200
-        assert service.metric("observe_child_restarts_total") == {'{child="detect"}': 1.0}
+        assert sum(service.metric("observe_child_restarts_total").values()) == 1
 
 
 def test_a_second_service_on_the_same_directory_is_refused_with_the_holder(tmp_path: Path) -> None:

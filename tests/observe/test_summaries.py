@@ -284,3 +284,14 @@ def test_only_listed_features_are_counted_and_unknown_ones_left_out(tmp_path: Pa
             ("m/predictions/items", "m/predictions/items@1")
         ]
         assert store.read("select kind from binning").item() == "categorical"
+
+
+def test_the_score_is_watched_when_it_is_listed(tmp_path: Path) -> None:
+    drift = config(drift={"source": "predictions", "features": ["score"]})
+    with opened(tmp_path, T0 + timedelta(hours=31)) as (store, clock):
+        store.append(Batch("t", "1", {"prediction:m": predictions(30, 12_000).with_columns(score=pl.lit(0.5))}))
+        summaries.close(store, drift, clock.now())
+
+        assert store.read("select measure, sum(n) as n from summary group by all").rows() == [
+            ("m/predictions/score", 12_000)
+        ]
