@@ -50,6 +50,7 @@ test: setup ci-deps  ## everything, with real servers and a browser
 verify-samples: setup  ## parse a folder of recorded pages and bodies: make verify-samples SAMPLES=DIR
 	@test -n "$(SAMPLES)" || { echo "verify-samples: say where, e.g. make verify-samples SAMPLES=../recorded"; exit 2; }
 	$(BIN)/python -m collectors.verify "$(SAMPLES)"
+	@for trace in "$(SAMPLES)"/azure-llm-2023/*.csv; do [ ! -f "$$trace" ] || $(BIN)/python -m bench.replay "$$trace"; done
 
 bench: setup  ## measure; results go into bench/RESULTS.md by hand, with date and command
 	$(BIN)/python -m bench

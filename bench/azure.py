@@ -1,6 +1,6 @@
 """The Azure code trace as gateway traffic at a 99.9 % objective: no page, with chance errors and with bursts of 3.
 
-    python bench/azure.py FOLDER/AzureLLMInferenceTrace_code.csv
+    python -m bench.azure FOLDER/AzureLLMInferenceTrace_code.csv
 
 Source: Azure Public Dataset, LLM inference traces 2023 (CC-BY-4.0; Splitwise, ISCA 2024).
 """
@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from slo_gate import fired, plain, walked
+
+from bench.slo_gate import fired, plain, walked
 
 
 def requests_by_minute(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -29,11 +29,11 @@ from observe.schema import Binning, Evidence, Monitor, Window
 
 Floats = NDArray[np.float64]
 
-FEATURES, HISTORY_D, NULL_D, SHIFT_D = 60, 28, 30, 4
+FEATURES, HISTORY_D, NULL_D, SHIFT_D = 60, 28, 30, 6
 BINS = 64
 START = datetime(2026, 1, 5, tzinfo=UTC)  # a Monday
 THRESHOLD = log(24 * NULL_D * 2 * FEATURES)  # W N / B: 1 alarm per 30 d
-GIVEN_UP_H = 72
+GIVEN_UP_H = 120
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def null(name: str, replicates: int, seed: int) -> list[int]:
 
 
 def delays(name: str, replicates: int, seed: int, size: float) -> list[float]:
-    """Windows from a shift of `size` sigma to its alarm, infinite when not found in 72 h; streams that alarmed before are left out."""
+    """Windows from a shift of `size` sigma to its alarm, infinite when not found in 120 h; streams that alarmed before are left out."""
     kind, rng = STREAMS[name], np.random.default_rng([seed, list(STREAMS).index(name), int(1000 * size)])
     judged = 24 * (1 + SHIFT_D)
     hours, count = 24 * HISTORY_D + judged, FEATURES * replicates
@@ -219,11 +219,11 @@ def table(results: dict[str, dict[str, list[float]]], replicates: int) -> None:
     )
     for name, found in results.items():
         alarms = found.get("null", [])
-        upper = float(gammaincinv(sum(alarms) + 1, 0.95)) / max(len(alarms), 1)
+        upper = float(gammaincinv(sum(alarms) + 1, 0.95)) / len(alarms) if alarms else np.nan
         told = [_told(found.get(size, [])) for size in ("0.25", "0.5")]
         gate = GATES.get(name)
         print(
-            f"| {name} | {np.mean(alarms) if alarms else float('nan'):.3f} | {upper:.3f} | {'yes' if upper <= 1 else 'NO'} | {told[0]} | {told[1]} | {gate or ''} |"
+            f"| {name} | {np.mean(alarms) if alarms else float('nan'):.3f} | {upper:.3f} | {'–' if not alarms else 'yes' if upper <= 1 else 'NO'} | {told[0]} | {told[1]} | {gate or ''} |"
         )
 
 

@@ -26,6 +26,7 @@ Children = Any
 HIDDEN: dict[str, Any] = {"aria-hidden": "true"}  # said already by the word beside it
 _log = logging.getLogger(__name__)
 _workers = ThreadPoolExecutor(8, thread_name_prefix="card")
+_askers = ThreadPoolExecutor(4, thread_name_prefix="ask")  # its own threads: a card may ask, never wait for a card
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,11 @@ def skeleton(heights: Sequence[tuple[int, int]]) -> Component:
     """Grey boxes of the coming cards' true size: (columns of twelve, height in px) each."""
     boxes = [html.Div(dmc.Skeleton(height=h, radius=8), className=f"span-{s}") for s, h in heights]
     return html.Div(boxes, className="grid", **aria("Loading"))
+
+
+def together(*asks: Callable[[], Any]) -> list[Any]:
+    """What each of `asks` answers, asked at the same time; the first error is raised."""
+    return [waiting.result() for waiting in [_askers.submit(ask) for ask in asks]]
 
 
 def gather(*makers: Callable[[], Component], spans: Sequence[int] = ()) -> list[Component]:

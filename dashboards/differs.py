@@ -23,7 +23,7 @@ with r as (
     case when tokens_in is null then '–' when tokens_in < 1000 then '< 1k' when tokens_in < 4000 then '1k – 4k'
       when tokens_in < 8000 then '4k – 8k' else '≥ 8k' end as tokens_in
   from request
-  where model_id = $model and ts >= $start::TIMESTAMPTZ and ts < $end::TIMESTAMPTZ and status <> 'cancelled' and {bad} is not null
+  where model_id = $model and ts >= $from::TIMESTAMPTZ and ts < $end::TIMESTAMPTZ and status <> 'cancelled' and {bad} is not null
     and ($cluster = '' or cluster = $cluster)
 ), t as (
   select count(*) filter (bad)::DOUBLE as all_bad, count(*) filter (not bad)::DOUBLE as all_good from r
@@ -43,14 +43,19 @@ DIMENSIONS = {"team": "team", "model_served": "served by", "tokens_in": "prompt 
 
 
 def differs_card(read: Reader, view: Scope, slo: Slo, span: int = 7) -> Any:
-    """The values that are clearly more common among bad requests, the ones that explain most first."""
-    title, sub = "What differs in the bad requests?", f"{slo.name} · share among bad against share among good"
+    """The values that are clearly more common among bad requests, the ones that explain most first.
+
+    While the objective's incident is open, only requests since its onset count: what was bad before has its own causes.
+    """
+    since = slo.since if slo.since and view.start < slo.since < view.end else None
+    when = f" · since {words.clock(since, view.now)} UTC" if since else ""
+    title, sub = "What differs in the bad requests?", f"{slo.name} · share among bad against share among good{when}"
     if slo.bad is None:
         none = cards.empty(
             "This objective's definition is not published", "It is read from the model's Monitoring.", 180
         )
         return cards.card(title, none, sub=sub, span=span)
-    params = {**view.params, "model": slo.row["model"]}
+    params = {**view.params, "model": slo.row["model"], "from": since or view.start}
     sql = DIFFERS.replace("{bad}", f"({slo.bad})")
     frame = read(sql, params)
     query = [Query(sql, params)]

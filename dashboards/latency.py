@@ -12,39 +12,29 @@ import numpy as np
 import polars as pl
 
 from dashboards import cards, changes, figures, words
-from dashboards.cards import Query
 from dashboards.palette import palette, sequential
 from dashboards.reader import Reader
+from dashboards.requests import PER_DECADE, column_of, requests
 from dashboards.scope import Scope
 from dashboards.slo import Slo
 
-LATENCY = """
-select (floor(epoch(ts) / $bucket) * $bucket)::DOUBLE as epoch, floor(log10({column}) * 12)::INTEGER as bin, count(*)::DOUBLE as n
-from request
-where model_id = $model and ts >= $start::TIMESTAMPTZ and ts < $end::TIMESTAMPTZ and {column} > 0 and ($cluster = '' or cluster = $cluster)
-group by 1, 2
-"""
 TICKS_S = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60, 300)
-PER_DECADE = 12  # bins of the query
 TITLES = {"ttft_s": "Time to first token", "tpot_s": "Time per output token", "duration_s": "Request duration"}
 FEWEST_BINS = 8  # of the axis, above and below, when all requests are alike
 
 
 def latency_card(read: Reader, view: Scope, slo: Slo, span: int = 5) -> Any:
     """The heat map of the latency that the objective is about, time to first token when it is about none."""
-    asked = str(slo.declared.get("column"))
-    column = asked if asked in TITLES else "ttft_s"
-    model = str(slo.row["model"])
-    params = {**view.params, "model": model}
-    sql = LATENCY.replace("{column}", column)
-    frame = read(sql, params)
-    title, sub, query = TITLES[column], f"{model} · did everybody slow down, or some?", [Query(sql, params)]
+    column, model = column_of(slo), str(slo.row["model"])
+    asked = requests(read, view, model, column)
+    frame, query = asked.by_latency, [asked.query]
+    title, sub = TITLES[column], f"{model} · did everybody slow down, or some?"
     if frame.is_empty():
         hint = "Time to first token is known only for streamed requests."
         return cards.card(
             title, cards.empty("No streamed requests in this range", hint, 236), sub=sub, sql=query, span=span
         )
-    threshold = slo.declared.get("threshold_s") if asked == column else None
+    threshold = slo.declared.get("threshold_s") if slo.declared.get("column") == column else None
     figure = _heat(frame, view, threshold, changes.read_changes(read, view, model))
     chart = cards.graph(figure, 276, f"{title} of {model} by time", brush=f"latency-{slo.row['slo_id']}")
     return cards.card(title, chart, sub=sub, sql=query, span=span)

@@ -47,12 +47,16 @@ select action_id, incident_id, kind, target, mode, state, reason, parameters::VA
 def page(read: Reader, params: Mapping[str, str]) -> Any:
     """One model's page."""
     view, name = scope(params), params["name"]
-    asked = {**view.params, "model": name}
-    declared = catalogue.catalogue(read)
+    wanted = {**view.params, "model": name}
+    declared, status, found = cards.together(
+        lambda: catalogue.catalogue(read), lambda: read(slo.STATUS, wanted), lambda: read(feature.NEWEST, wanted)
+    )
     facts = declared.models.get(name, {})
-    slos = [slo.Slo(r, declared.slo(name, r["slo"])) for r in read(slo.STATUS, asked).iter_rows(named=True)]
-    drifts = read(feature.NEWEST, asked).to_dicts()
-    stats = traffic.totals(read, view, name, facts)
+    slos = [slo.Slo(r, declared.slo(name, r["slo"])) for r in status.iter_rows(named=True)]
+    drifts = found.to_dicts()
+    chosen = next((s for s in slos if s.row["slo"] == view.query.get("slo")), slos[0] if slos else None)
+    asked = requests(read, view, name, column_of(chosen))
+    stats = traffic.totals(read, view, name, asked, facts)
     watched = _watched(view, name, drifts) if drifts and len(stats) < 4 else []
     if not (facts or slos or drifts or stats):
         return cards.grid([_hero(name, facts, []), _nothing(name)])

@@ -2,7 +2,8 @@
 
 The face process holds no data. Every query goes to the core's read door over loopback as the
 person's own session, and comes back as an Arrow IPC stream. A small cache keyed by query,
-parameters and watermark makes twenty open pages cost little more than one.
+parameters and watermark makes twenty open pages cost little more than one, and the cards of one
+page that ask the same question at the same time share one answer.
 
 Source: our own; the split of processes is measured in ARCHITECTURE section 4.
 """
@@ -15,7 +16,8 @@ import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from contextlib import suppress
 from datetime import datetime, timedelta
 from io import BytesIO
@@ -24,7 +26,7 @@ from typing import Protocol
 import httpx
 import polars as pl
 
-from observe.errors import AccessError, QueryError, SourceError
+from observe.errors import AccessError, ObserveError, QueryError, SourceError
 
 Value = str | int | float | datetime | None
 _NAME = re.compile(r"\$([a-z_][a-z0-9_]*)")
@@ -97,6 +99,7 @@ class CoreClient:
         self._http = httpx.Client(base_url=url, headers={"X-Observe-Face": key}, timeout=timeout_s, trust_env=False)
         self._results = _Results(CACHE_BYTES)
         self._pulses: dict[str, tuple[float, str]] = {}
+        self._asked: dict[tuple[str, str], Future[bytes]] = {}
         self._lock = threading.Lock()
 
     def session(self, credentials: Mapping[str, str]) -> str:
@@ -149,11 +152,29 @@ class CoreClient:
         name = hashlib.sha256(json.dumps([sql, bound, str(mark)], sort_keys=True).encode()).hexdigest()
         held = self._results.get(name)
         if held is None:
-            _t0 = time.perf_counter()
-            held = self._post("/api/v1/read", {"sql": sql, "params": bound, **window(params)}, session).content
-            open("/tmp/reads.log", "a").write(f"{_t0:.3f} {(time.perf_counter()-_t0)*1000:.1f} {len(held)} {' '.join(sql.split())[:90]}\n")
-            self._results.put(name, held)
+            body = {"sql": sql, "params": bound, **window(params)}
+            held = self._once(name, session, lambda: self._post("/api/v1/read", body, session).content)
         return pl.read_ipc_stream(BytesIO(held))
+
+    def _once(self, name: str, session: str, ask: Callable[[], bytes]) -> bytes:
+        """The answer of `ask`; cards of one page that ask the same at the same time share one query."""
+        mine: Future[bytes] = Future()
+        with self._lock:
+            first = self._asked.setdefault((session, name), mine)
+        if first is not mine:
+            return first.result()
+        try:
+            held = ask()
+            self._results.put(name, held)
+            mine.set_result(held)
+        except ObserveError as error:
+            mine.set_exception(error)
+            raise
+        finally:
+            with self._lock:
+                self._asked.pop((session, name), None)
+            mine.cancel()  # whoever waits must not wait for ever, whatever happened
+        return held
 
     def close(self) -> None:
         """Let go of the connections."""

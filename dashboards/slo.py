@@ -21,9 +21,10 @@ from dashboards.scope import Scope
 from dashboards.states import finding_badge
 
 STATUS = """
-select slo_id, model, slo, judged_at, state, severity, objective, window_s, total, bad, sli, budget_left, burn_5m, burn_30m, burn_1h, burn_2h,
-  burn_6h, burn_1d, burn_3d, phi, tier, evidence_nats
-from slo_status where $model = '' or model = $model
+select slo_id, model, slo, judged_at, s.state, s.severity, objective, window_s, total, bad, sli, budget_left, burn_1h, phi,
+  (select min(i.since) from alert a join incident i using (incident_id)
+    where a.model = s.model and a.subject = s.slo and a.kind = 'slo' and a.state = 'firing' and i.state = 'open') as since
+from slo_status s where $model = '' or model = $model
 order by case when state = 'alarm' then 0 else 1 end, budget_left nulls last
 """
 BUDGET = """
@@ -60,6 +61,11 @@ class Slo:
     def bad(self) -> str | None:
         """SQL that is true for its bad requests."""
         return catalogue.bad_request(self.declared)
+
+    @property
+    def since(self) -> datetime | None:
+        """The most likely start of its open incident, None without one."""
+        return self.row["since"] if self.row["state"] == "alarm" else None
 
     def badge(self, now: datetime) -> Badge:
         """Its state at `now`."""

@@ -15,30 +15,15 @@ from dashboards import cards, changes, figures, words
 from dashboards.cards import Badge, Query
 from dashboards.palette import faint, palette
 from dashboards.reader import Reader, Value
+from dashboards.requests import Requests
 from dashboards.scope import Scope
 from dashboards.slo import Slo
 
-TOTALS = """
-select count(*)::DOUBLE as n, count(*) filter (status = 'error')::DOUBLE as errors, count(*) filter (status = 'cancelled')::DOUBLE as cancelled,
-  quantile_cont(ttft_s, 0.5)::DOUBLE as ttft_p50, quantile_cont(ttft_s, 0.95)::DOUBLE as ttft_p95, count(ttft_s)::DOUBLE as streamed,
-  sum(cost_usd) filter (cost_known)::DOUBLE as usd, sum(coalesce(tokens_in, 0) + coalesce(tokens_out, 0)) filter (cost_known)::DOUBLE as tokens
-from request
-where model_id = $model and ts >= $start::TIMESTAMPTZ and ts < $end::TIMESTAMPTZ and ($cluster = '' or cluster = $cluster)
-"""
 PREDICTIONS = """
 select coalesce(sum(m), 0)::DOUBLE as n, count(*)::DOUBLE as windows from (
   select ts, max(n + missing) as m from summary
   where model = $model and starts_with(measure, $model || '/predictions/') and ts >= $start::TIMESTAMPTZ and ts < $end::TIMESTAMPTZ group by 1
 )
-"""
-OVER_TIME = """
-select (floor(epoch(ts) / $bucket) * $bucket)::DOUBLE as epoch, (count(*) * 60.0 / $bucket)::DOUBLE as per_minute,
-  (count(*) filter (status = 'error') * 60.0 / $bucket)::DOUBLE as errors, sum(attempts - 1)::DOUBLE * 60.0 / $bucket as retries,
-  quantile_cont(ttft_s, 0.5)::DOUBLE as p50, quantile_cont(ttft_s, 0.95)::DOUBLE as p95,
-  (sum(cost_usd) filter (cost_known) / nullif(sum(coalesce(tokens_in, 0) + coalesce(tokens_out, 0)) filter (cost_known), 0) * 1e6)::DOUBLE as usd_per_million
-from request
-where model_id = $model and ts >= $start::TIMESTAMPTZ and ts < $end::TIMESTAMPTZ and ($cluster = '' or cluster = $cluster)
-group by 1 order by 1
 """
 BURNS = """
 with w(label, seconds) as (values ('5m', 300), ('30m', 1800), ('1h', 3600), ('2h', 7200), ('6h', 21600), ('1d', 86400), ('3d', 259200)),
@@ -67,13 +52,11 @@ TICKS = (0.1, 1, 10, 100)
 SMALLEST_BURN = 0.05  # left end of the log axis
 
 
-def totals(read: Reader, view: Scope, model: str, declared: Mapping[str, Any]) -> list[Any]:
+def totals(read: Reader, view: Scope, model: str, asked: Requests, declared: Mapping[str, Any]) -> list[Any]:
     """Four numbers of a model that answers through a gateway, or one that logs predictions."""
-    params: dict[str, Value] = {**view.params, "model": model}
-    row = read(TOTALS, params).row(0, named=True)
-    query = [Query(TOTALS, params)]
+    row, query = asked.total, [asked.query]
     if not row["n"]:
-        return _predictions(read, params)
+        return _predictions(read, {**view.params, "model": model})
     minutes = (view.end - view.start).total_seconds() / 60
     limit = declared.get("target_cost_per_1k_tokens_usd")
     cost = row["usd"] / row["tokens"] * 1e6 if row["tokens"] else None
@@ -105,24 +88,17 @@ def _predictions(read: Reader, params: Mapping[str, Value]) -> list[Any]:
     return [cards.stat("Predictions", words.count(row["n"]), _pace(per_minute), None, "", [Query(PREDICTIONS, params)])]
 
 
-def over_time_card(read: Reader, view: Scope, model: str, span: int = 7) -> Any:
+def over_time_card(read: Reader, view: Scope, model: str, asked: Requests, span: int = 7) -> Any:
     """Requests and failures above, time to first token below, on one time axis with every change."""
-    params: dict[str, Value] = {**view.params, "model": model}
-    frame = read(OVER_TIME, params)
-    title, sub, query = (
-        "Traffic and latency",
-        "requests and failures a minute; time to first token",
-        Query(OVER_TIME, params),
-    )
+    frame, query = asked.over_time, asked.query
+    title, sub = "Traffic and latency", "requests and failures a minute; time to first token"
     if frame.height < 2:
-        return cards.card(
-            title,
-            cards.empty("No requests in this range", "Choose a longer range, or check the gateway's exporter.", 260),
-            sub=sub,
-            sql=[query],
-            span=span,
-        )
-    frame = figures.dense(frame, view.start, view.end, view.bucket_s, ("per_minute", "errors", "retries"))
+        none = cards.empty("No requests in this range", "Choose a longer range, or check the gateway's exporter.", 260)
+        return cards.card(title, none, sub=sub, sql=[query], span=span)
+    per_minute = 60.0 / view.bucket_s
+    frame = figures.dense(frame, view.start, view.end, view.bucket_s, ("n", "errors")).with_columns(
+        pl.col("n") * per_minute, pl.col("errors") * per_minute
+    )
     figure = _over_time(frame, view, changes.read_changes(read, view, model))
     return cards.card(
         title,
@@ -139,7 +115,7 @@ def _over_time(frame: pl.DataFrame, view: Scope, marked: pl.DataFrame) -> figure
     data = [
         figures.line(
             x,
-            figures.typed(frame["per_minute"]),
+            figures.typed(frame["n"]),
             "requests",
             p.series[0],
             fill="tozeroy",
@@ -147,8 +123,8 @@ def _over_time(frame: pl.DataFrame, view: Scope, marked: pl.DataFrame) -> figure
             hovertemplate="%{y:.3s}/min",
         ),
         figures.line(x, figures.typed(frame["errors"]), "failed", p.page, hovertemplate="%{y:.3s}/min"),
-        figures.line(x, figures.typed(frame["p50"]), "TTFT p50", p.series[2], yaxis="y2", hovertemplate="%{y:.3s}s"),
-        figures.line(x, figures.typed(frame["p95"]), "TTFT p95", p.series[1], yaxis="y2", hovertemplate="%{y:.3s}s"),
+        figures.line(x, figures.typed(frame["ttft_p50"]), "TTFT p50", p.series[2], yaxis="y2", hovertemplate="%{y:.3s}s"),
+        figures.line(x, figures.typed(frame["ttft_p95"]), "TTFT p95", p.series[1], yaxis="y2", hovertemplate="%{y:.3s}s"),
     ]
     shapes, notes = figures.marks(marked, p, view.start, view.end)
     axis = {**figures.time_axis(view.start, view.end), "anchor": "y2"}
@@ -227,28 +203,22 @@ def _burns(frame: pl.DataFrame, view: Scope) -> figures.Figure:
     )
 
 
-def cost_card(read: Reader, view: Scope, model: str, declared: Mapping[str, Any], span: int = 5) -> Any:
+def cost_card(view: Scope, model: str, asked: Requests, declared: Mapping[str, Any], span: int = 5) -> Any:
     """USD per million tokens over time against the envelope of the ModelSpec."""
-    params: dict[str, Value] = {**view.params, "model": model}
-    frame = read(OVER_TIME, params).filter(pl.col("usd_per_million").is_not_null())
-    title, query = "Cost per 1 M tokens", Query(OVER_TIME, params)
+    frame = asked.over_time.filter(pl.col("tokens") > 0).with_columns(dollars=pl.col("usd") / pl.col("tokens") * 1e6)
+    title, query = "Cost per 1 M tokens", asked.query
     limit = declared.get("target_cost_per_1k_tokens_usd")
     sub = f"envelope {words.dollars(limit * 1000)}" if limit else "no envelope declared in the ModelSpec"
     if frame.height < 2:
-        return cards.card(
-            title,
-            cards.empty("No request with a known price", "Prices come from the gateway.", 260),
-            sub=sub,
-            sql=[query],
-            span=span,
-        )
+        none = cards.empty("No request with a known price", "Prices come from the gateway.", 260)
+        return cards.card(title, none, sub=sub, sql=[query], span=span)
     p = palette(view.theme)
     frame = figures.dense(frame, view.start, view.end, view.bucket_s)
     x = figures.instants(frame["epoch"] + view.bucket_s / 2)
     data = [
         figures.line(
             x,
-            figures.typed(frame["usd_per_million"]),
+            figures.typed(frame["dollars"]),
             "USD per 1 M tokens",
             p.series[0],
             hovertemplate="$%{y:.2f} at %{x|%H:%M}<extra></extra>",

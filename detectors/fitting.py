@@ -23,6 +23,7 @@ from observe.schema import Json
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+_UPPER: Final = np.triu_indices(baseline.COLUMNS)
 _DIGITS: Final = 9  # significant digits that are kept
 
 
@@ -67,7 +68,7 @@ class Fit:
 
     def dumped(self) -> Json:
         """As plain JSON, without the filter, which moves on."""
-        upper = self.cov[np.triu_indices(len(self.cov))]
+        upper = self.cov[_UPPER]
         return {
             "at": self.at, "beta": _plain(self.beta), "cov": _plain(upper), "phi": self.phi, "rho": self.rho, "tau2": self.tau2,
             "hourly_rho": self.hourly_rho, "knots": _plain(self.knots), "limit": self.limit, "vif": self.vif, "penalty": list(self.penalty),
@@ -77,11 +78,10 @@ class Fit:
     @classmethod
     def loaded(cls, found: Json) -> Fit:
         """The inverse of `dumped`."""
-        size = baseline.COLUMNS
-        cov = np.zeros((size, size))
-        cov[np.triu_indices(size)] = found["cov"]
+        cov = np.zeros((baseline.COLUMNS, baseline.COLUMNS))
+        cov[_UPPER] = found["cov"]
         given: dict[str, Any] = {
-            **found, "beta": np.array(found["beta"]), "cov": cov + np.triu(cov, 1).T, "knots": np.array(found["knots"]),
+            **found, "beta": np.array(found["beta"]), "cov": cov + cov.T - np.diag(np.diagonal(cov)), "knots": np.array(found["knots"]),
             "penalty": tuple(found["penalty"]), "x": 0.0, "p": 0.0,
         }  # fmt: skip
         return cls(**given)

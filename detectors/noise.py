@@ -27,8 +27,9 @@ PHI_MIN: Final = 0.02  # the score's variance is 1 for unrelated rows; a constan
 NEVER: Final = 1e12  # 1/n of a window without rows
 _RHOS: Final = (0.1, 0.5, 0.8, 0.95)
 _SHARES: Final = (0.2, 0.5, 0.85)
+_ROUNDS: Final = 60
 _STEPS: Final = (0.4, 0.8, 0.8)  # first simplex: log phi, logit rho, log tau2
-_TOLERANCE: Final = 0.02  # nats
+_TOLERANCES: Final = (0.5, 0.03)  # twice the nats left on the table: of a first answer, of a refined one
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,7 @@ def fit(r: Floats, n: Floats, start: Noise | None = None) -> Noise:
     r = np.where(n > 0, r, 0.0)
     alone = scatter(r, n)
     theta = _grid(r, over_n, alone) if start is None else _theta(start, r, n)
-    theta, with_memory = _descend(r, over_n, theta, 60 if start is None else 30)
+    theta, with_memory = _descend(r, over_n, theta, start is not None)
     s = alone * over_n
     without = np.where(over_n < NEVER, np.log(s) + _huber(r * r / s), 0.0).sum(axis=0)
     worth = (without - with_memory) / 2 > GAIN
@@ -199,16 +200,16 @@ def _grid(r: Floats, over_n: Floats, alone: Floats) -> Floats:
     return np.take_along_axis(theta, best[None, None, :], axis=1)[:, 0, :]
 
 
-def _descend(r: Floats, over_n: Floats, theta: Floats, rounds: int) -> tuple[Floats, Floats]:
+def _descend(r: Floats, over_n: Floats, theta: Floats, refined: bool) -> tuple[Floats, Floats]:
     """Nelder-Mead on every stream at once; all four trial points of a round are evaluated together."""
     simplex = np.repeat(theta[:, None, :], 4, axis=1)  # (3, 4, S)
     for i, step in enumerate(_STEPS):
         simplex[i, i + 1] += step
     value = cost(r, over_n, simplex)
     alive = np.arange(theta.shape[1])
-    for _ in range(rounds):
+    for _ in range(_ROUNDS):
         _round(r[:, alive], over_n[:, alive], simplex, value, alive)
-        alive = np.flatnonzero(value.max(axis=0) - value.min(axis=0) > _TOLERANCE)
+        alive = np.flatnonzero(value.max(axis=0) - value.min(axis=0) > _TOLERANCES[refined])
         if not alive.size:
             break
     best = value.argmin(axis=0)

@@ -73,10 +73,17 @@ def levels(summaries: pl.DataFrame, binnings: Mapping[str, Binning]) -> dict[str
     import polars as pl
 
     known = summaries.filter(pl.col("binning_id").is_in(list(binnings)) & pl.col("counts").is_not_null())
+    known = known.select("measure", "binning_id", "ts", "counts").sort("measure", "binning_id", "ts")
+    if known.is_empty():
+        return {}
+    ts, flat = seconds(known["ts"]), known["counts"].explode().to_numpy()
+    cells = np.concatenate([[0], np.cumsum(known["counts"].list.len().to_numpy().astype(np.int64))])
     parts: dict[str, list[Series]] = {}
-    for part in known.sort("measure", "binning_id", "ts").partition_by("measure", "binning_id", maintain_order=True):
-        binning = binnings[part["binning_id"][0]]
-        parts.setdefault(part["measure"][0], []).append(_scored(part, binning))
+    row = 0
+    for measure, binning_id, size in known.group_by("measure", "binning_id", maintain_order=True).len().iter_rows():
+        counts = flat[cells[row] : cells[row + size]].reshape(size, -1)
+        parts.setdefault(measure, []).append(_scored(ts[row : row + size], counts, binnings[binning_id]))
+        row += size
     return {measure: _joined(found) for measure, found in parts.items()}
 
 
@@ -107,9 +114,7 @@ def seconds(ts: pl.Series) -> Ints:
     return found
 
 
-def _scored(part: pl.DataFrame, binning: Binning) -> Series:
-    ts = seconds(part["ts"])
-    counts = part["counts"].explode().to_numpy().reshape(ts.size, -1)
+def _scored(ts: Ints, counts: Ints, binning: Binning) -> Series:
     if np.any(ts[1:] == ts[:-1]):  # late deltas: added as whole numbers, so their order is no matter
         distinct, where = np.unique(ts, return_inverse=True)
         summed = np.zeros((distinct.size, counts.shape[1]), dtype=np.int64)

@@ -1,12 +1,14 @@
 """What a person does with the product, from the command to what they see."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
-from running import running
+from running import alive, descendants, running, until
 
 pytestmark = pytest.mark.slow
 
@@ -51,3 +53,21 @@ def test_sql_says_the_same_through_the_service_and_on_the_stopped_directory(tmp_
     stopped = subprocess.run(query, capture_output=True, text=True, timeout=60, check=False)
 
     assert json.loads(through.stdout) == json.loads(stopped.stdout) == [{"n": 0}], through.stderr + stopped.stderr
+
+
+def test_control_c_ends_the_demo_cleanly_and_leaves_nothing_running() -> None:
+    argv = [sys.executable, "-m", "observe", "demo"]
+    with subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as demo:
+        assert demo.stderr is not None
+        said = [next(line for line in demo.stderr if "login?once=" in line)]
+        family = descendants(demo.pid)
+        link = said[0].split()[1]
+        page = httpx.get(link, trust_env=False, follow_redirects=True)
+        demo.send_signal(signal.SIGINT)
+        _, rest = demo.communicate(timeout=30)
+
+    assert page.status_code == 200
+    assert demo.returncode == 0, rest
+    until(lambda: not any(alive(pid) for pid in family), 2.0)

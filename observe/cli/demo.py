@@ -97,16 +97,23 @@ class Demo:
         )
 
     def _until_ready(self) -> None:
+        self._until(f"{self.api}/readyz")
+
+    def until_pages(self) -> None:
+        """Wait until the dashboards answer, so that a link that is printed works."""
+        self._until(f"http://127.0.0.1:{self.ports.ui}/login")
+
+    def _until(self, url: str) -> None:
         for _ in range(600):
             if self.parts[0].poll() is not None:
                 raise SourceError(f"the service ended at start:\n{(self.folder / 'service.log').read_text()[-2000:]}")
             try:
-                if httpx.get(f"{self.api}/readyz", timeout=2, trust_env=False).status_code == 200:
+                if httpx.get(url, timeout=2, trust_env=False).status_code == 200:
                     return
             except httpx.HTTPError:
                 pass
             sleep(0.1)
-        raise SourceError("the service did not become ready within 60 s")
+        raise SourceError(f"{url} did not answer within 60 s")
 
     def get(self, path: str) -> Any:
         """A JSON answer of the API."""
@@ -211,6 +218,7 @@ def _rows(demo: Demo) -> dict[str, int]:
 
 
 def _stay(demo: Demo, began: float) -> int:
+    demo.until_pages()
     demo.say(f"ready after {monotonic() - began:.1f} s")
     demo.say(f"  dashboards  {demo.once_link()}   (this link logs you in, once)")
     demo.say(f"  API         {demo.api}   token: {demo.folder / 'data' / 'admin.token'}")

@@ -100,8 +100,22 @@ def free_ports() -> Ports:
 
 
 def known_ports() -> Ports:
-    """The documented ports, and a free one for the exporters."""
-    return Ports(8080, 4318, 8050, free_ports().pages)
+    """The documented ports where they are free, others where they are taken; a free one for the exporters."""
+    free = free_ports()
+    api, otlp, ui = (
+        known if _is_free(known) else other for known, other in ((8080, free.api), (4318, free.otlp), (8050, free.ui))
+    )
+    return Ports(api, otlp, ui, free.pages)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def lay_out(folder: Path, plan: Plan, ports: Ports) -> Path:

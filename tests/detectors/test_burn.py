@@ -28,10 +28,26 @@ def monitor(objective: float = 0.999, alpha: float = FALSE_PAGES, **params: Any)
          "gate_nats": t.gate_nats(alpha / sum(o.severity == t.severity for o in tiers))} for t in tiers
     ]  # fmt: skip
     given = {"objective": objective, "window_s": 30 * 86_400, "tiers": rows, **params}
-    return Monitor("m/burn/slo", "m", "burn", "m/slo/slo", "slo", "slo", 60, "page", rows[0]["gate_nats"], 0.5, None, "x budget", given)
+    return Monitor(
+        "m/burn/slo",
+        "m",
+        "burn",
+        "m/slo/slo",
+        "slo",
+        "slo",
+        60,
+        "page",
+        rows[0]["gate_nats"],
+        0.5,
+        None,
+        "x budget",
+        given,
+    )
 
 
-def evidence(n: np.ndarray, bad: np.ndarray, asked: Monitor, start: int = 0, end: int | None = None, state: Json | None = None) -> Evidence:
+def evidence(
+    n: np.ndarray, bad: np.ndarray, asked: Monitor, start: int = 0, end: int | None = None, state: Json | None = None
+) -> Evidence:
     end = n.size if end is None else end
     rows = pl.DataFrame({
         "ts": pl.Series([T0 + timedelta(minutes=i) for i in range(end)], dtype=pl.Datetime("us", "UTC")),
@@ -188,7 +204,9 @@ def test_the_note_says_how_fast_and_what() -> None:
     bad[30:] = 126
     found = judged(n, bad, monitor(0.99, threshold_s=0.8, column="ttft_s"))
 
-    assert alarms(found)[-1].note == snapshot("slo burns its budget 21× too fast (21 % of requests over 800 ms; 1 % allowed)")
+    assert alarms(found)[-1].note == snapshot(
+        "slo burns its budget 21× too fast (21 % of requests over 800 ms; 1 % allowed)"
+    )
     assert alarms(found)[-1].onset == T0 + timedelta(minutes=30)
 
 
@@ -227,6 +245,9 @@ def test_burning_exactly_at_the_budget_pages_at_most_as_often_as_declared(swing:
         n = rng.poisson(rate)
         walk = Walk(monitor().params, Minutes.of(0, n, rng.binomial(n, 0.001)), 0, {})
         walk.to(days * DAY)
-        pages += sum(m.changed and any(x.firing and x.firing.at == m.minute and x.severity == "page" for x in m.lanes) for m in walk.marks)
+        pages += sum(
+            m.changed and any(x.firing and x.firing.at == m.minute and x.severity == "page" for x in m.lanes)
+            for m in walk.marks
+        )
 
     assert pages <= poisson.ppf(0.999, FALSE_PAGES * replicates * days / 360)

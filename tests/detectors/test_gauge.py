@@ -13,13 +13,20 @@ from observe.schema import Detected, Evidence, Json, Monitor, Window
 T0 = datetime(2026, 3, 2, tzinfo=UTC)
 STEP = timedelta(minutes=5)
 GPU = Monitor("site/gauge/gpu", "site", "gauge", "", "gpu", "gauge", 300, "inform", 0.0, 0.0, params={"kind": "gpu"})
-QUEUE = Monitor("chat/gauge/queue", "chat", "gauge", "", "queue", "gauge", 300, "inform", 0.0, 0.0, params={"kind": "queue"})
+QUEUE = Monitor(
+    "chat/gauge/queue", "chat", "gauge", "", "queue", "gauge", 300, "inform", 0.0, 0.0, params={"kind": "queue"}
+)
 N, CHANGED = 120, 90  # windows, and the first that is changed
 
 
 def gpus(**changed: Any) -> pl.DataFrame:
     rng = np.random.default_rng(1)
-    rows = {"throttled_devices": np.zeros(N), "sm_clock_mean": 1980 + rng.normal(0, 5, N), "saturated_devices": np.full(N, 4.0), **changed}
+    rows = {
+        "throttled_devices": np.zeros(N),
+        "sm_clock_mean": 1980 + rng.normal(0, 5, N),
+        "saturated_devices": np.full(N, 4.0),
+        **changed,
+    }
     return pl.DataFrame({
         "ts": pl.Series([T0 + i * STEP for i in range(N)], dtype=pl.Datetime("us", "UTC")), "cluster": ["eu"] * N, "sku": ["H100"] * N,
         "devices": [16] * N, **rows,

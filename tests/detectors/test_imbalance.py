@@ -15,7 +15,9 @@ COLUMNS = {"ts": pl.Datetime("us", "UTC"), "cluster": pl.String, "sku": pl.Strin
            "idle_devices": pl.Int64, "saturated_devices": pl.Int64}  # fmt: skip
 
 
-def group(window: int, cluster: str, util: float, idle: int, saturated: int, sku: str = "H100", devices: int = 64) -> dict[str, object]:
+def group(
+    window: int, cluster: str, util: float, idle: int, saturated: int, sku: str = "H100", devices: int = 64
+) -> dict[str, object]:
     return {"ts": T0 + window * STEP, "cluster": cluster, "sku": sku, "devices": devices, "util_mean": util,
             "idle_devices": idle, "saturated_devices": saturated}  # fmt: skip
 
@@ -30,7 +32,9 @@ def busy(window: int, sku: str = "H100") -> dict[str, object]:
 
 def judge(rows: list[dict[str, object]], windows: int, state: Json | None = None, start: int = 0) -> Detected:
     span = Window(T0 + start * STEP, T0 + windows * STEP)
-    return imbalance.detect(Evidence((MONITOR,), span, pl.DataFrame(), {}, state or {}, {"gpu_5m": pl.DataFrame(rows, COLUMNS)}))
+    return imbalance.detect(
+        Evidence((MONITOR,), span, pl.DataFrame(), {}, state or {}, {"gpu_5m": pl.DataFrame(rows, COLUMNS)})
+    )
 
 
 def states(found: Detected) -> list[str]:

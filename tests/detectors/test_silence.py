@@ -12,9 +12,16 @@ MONITOR = Monitor("site/silence/gpus", "site", "silence", "", "gpus", "silence",
 
 
 def ask(now: datetime, last: datetime | None, state: Json, every: float = 15.0) -> Detected:
-    kinds = {"collector": pl.String, "every_s": pl.Float64, "last_ts": pl.Datetime("us", "UTC"), "now": pl.Datetime("us", "UTC")}
+    kinds = {
+        "collector": pl.String,
+        "every_s": pl.Float64,
+        "last_ts": pl.Datetime("us", "UTC"),
+        "now": pl.Datetime("us", "UTC"),
+    }
     seen = pl.DataFrame([{"collector": "gpus", "every_s": every, "last_ts": last, "now": now}], kinds)
-    return silence.detect(Evidence((MONITOR,), Window(now - timedelta(minutes=1), now), pl.DataFrame(), {}, state, {"last_seen": seen}))
+    return silence.detect(
+        Evidence((MONITOR,), Window(now - timedelta(minutes=1), now), pl.DataFrame(), {}, state, {"last_seen": seen})
+    )
 
 
 def learned(hours: int, age: float) -> Json:

@@ -1,0 +1,112 @@
+"""One suite over everything that is plugged in: collectors, detectors and channels keep their promises."""
+
+import inspect
+import json
+import pickle
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from observe.errors import PayloadError
+from observe.registry import names, plugin
+from observe.schema import TABLES, Evidence, Monitor, Summary, Window
+from observe.schema.exchange import frame_schema
+from observe.spec import load
+from observe.spec.monitors import derive
+
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+LABELS = {"source": "test", "model": "fraud", "target": "http://127.0.0.1/", "content_type": "application/json"}
+COLLECTORS = names("observe.collectors")
+DETECTORS = names("observe.detectors")
+GOLDEN = Path(__file__).parent / "golden"
+SAMPLES = {
+    "prometheus": "dcgm_h100.prom", "otlp": "otlp_genai.json", "litellm": "litellm.ndjson",
+    "predictions": "predictions.ndjson", "events": "event_flux.json",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COLLECTORS)
+@settings(max_examples=60, deadline=None)
+@given(payload=st.one_of(st.binary(max_size=400), st.text(max_size=300).map(str.encode), st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(max_size=8), lambda c: st.lists(c, max_size=4) | st.dictionaries(st.text(max_size=8), c, max_size=4),
+    max_leaves=12).map(lambda v: json.dumps(v).encode())))  # fmt: skip
+def test_a_collector_counts_what_it_cannot_use_and_never_crashes(name: str, payload: bytes) -> None:
+    try:
+        parsed = plugin("observe.collectors", name).parse(payload, NOW, LABELS)
+    except PayloadError:
+        return
+
+    assert parsed.offered == parsed.items + sum(parsed.rejected.values())
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLES))
+def test_a_collector_makes_frames_of_known_tables_and_types(name: str) -> None:
+    payload = (GOLDEN / SAMPLES[name]).read_bytes()
+    parsed = plugin("observe.collectors", name).parse(
+        payload, NOW, {**LABELS, "accept_past_s": "inf", "accept_future_s": "inf"}
+    )
+
+    assert parsed.tables
+    for key, frame in parsed.tables.items():
+        schema = frame_schema(TABLES[key.partition(":")[0]])
+        assert {c: t for c, t in frame.schema.items() if c in schema} == {
+            c: schema[c] for c in frame.columns if c in schema
+        }
+
+
+def nothing(monitors: tuple[Monitor, ...]) -> Evidence:
+    empty = pl.DataFrame(schema=dict(frame_schema(Summary.table())))
+    frames = {
+        "gpu_5m": pl.DataFrame(schema={"ts": pl.Datetime("us", "UTC"), "cluster": pl.String, "sku": pl.String, "devices": pl.Int64, "util_mean": pl.Float64, "idle_devices": pl.Int64, "saturated_devices": pl.Int64, "throttled_devices": pl.Int64, "sm_clock_mean": pl.Float64, "temp_max": pl.Float64, "power_w_sum": pl.Float64}),
+        "queue_5m": pl.DataFrame(schema={"ts": pl.Datetime("us", "UTC"), "model_id": pl.String, "cluster": pl.String, "queue_mean": pl.Float64, "queue_max": pl.Float64, "running_mean": pl.Float64, "kv_mean": pl.Float64, "samples": pl.Int64}),
+        "last_seen": pl.DataFrame(schema={"collector": pl.String, "every_s": pl.Float64, "last_ts": pl.Datetime("us", "UTC"), "now": pl.Datetime("us", "UTC")}),
+    }  # fmt: skip
+    return Evidence(monitors, Window(NOW - timedelta(hours=2), NOW), empty, {}, {}, frames)
+
+
+@pytest.fixture(scope="module")
+def monitors(project: Path) -> tuple[Monitor, ...]:
+    return derive(load(project / "examples" / "observe.yaml"), {})
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_a_detector_without_monitors_finds_nothing(name: str) -> None:
+    found = plugin("observe.detectors", name).detect(nothing(()))
+
+    assert (found.findings, dict(found.state)) == ((), {})
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_a_detector_without_rows_alarms_nobody_and_calls_nothing_fine(name: str, monitors: tuple[Monitor, ...]) -> None:
+    mine = tuple(m for m in monitors if m.detector == name)
+    found = plugin("observe.detectors", name).detect(nothing(mine))
+
+    assert mine
+    assert {f.state for f in found.findings} <= {"learning", "unknown", "too_few", "not_identifiable"}
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_a_detector_is_deterministic_and_its_state_is_plain_json(name: str, monitors: tuple[Monitor, ...]) -> None:
+    evidence = nothing(tuple(m for m in monitors if m.detector == name))
+    detect = plugin("observe.detectors", name).detect
+    first, second = detect(evidence), detect(pickle.loads(pickle.dumps(evidence)))
+
+    assert first == second
+    assert json.loads(json.dumps(first.state, allow_nan=False)) == first.state
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_a_detector_says_from_when_it_wants_summaries(name: str, monitors: tuple[Monitor, ...]) -> None:
+    window = Window(NOW - timedelta(hours=2), NOW)
+    since = [plugin("observe.detectors", name).since(m, {}, window) for m in monitors if m.detector == name]
+
+    assert all(s <= window.end for s in since)
+
+
+@pytest.mark.parametrize("name", names("observe.channels"))
+def test_a_channel_sends_a_message_within_a_time(name: str) -> None:
+    assert list(inspect.signature(plugin("observe.channels", name).send).parameters) == ["message", "timeout_s"]

@@ -1,0 +1,48 @@
+"""What the documents promise is true."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/alerts.md", "docs/schema.md")
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_links_between_documents_lead_somewhere(project: Path, name: str) -> None:
+    text = (project / name).read_text(encoding="utf-8")
+    targets = [t.partition("#")[0] for t in re.findall(r"\]\(([^)]+)\)", text) if "://" not in t]
+
+    assert [t for t in targets if t and not ((project / name).parent / t).exists()] == []
+
+
+def test_the_files_of_the_readme_check_cleanly(project: Path, tmp_path: Path) -> None:
+    site, model = re.findall(r"```yaml\n(.*?)```", (project / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "observe.yaml").write_text(site)
+    (tmp_path / "models" / "chat.yaml").write_text(model)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "observe", "check", "-c", str(tmp_path / "observe.yaml")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_make_targets_of_the_readme_exist(project: Path) -> None:
+    makefile = (project / "Makefile").read_text()
+    asked = set(re.findall(r"make ([a-z-]+)", (project / "README.md").read_text()))
+
+    assert [t for t in asked if not re.search(rf"^{t}:", makefile, re.MULTILINE)] == []
+
+
+def test_the_house_in_the_readme_is_the_one_that_stands(project: Path) -> None:
+    named = re.findall(r"^\| `([a-z/]+)`", (project / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert [n for n in named if not ((project / n).is_dir() or (project / f"{n}.py").is_file())] == []
