@@ -12,6 +12,7 @@ Seeds from 20261121 on are for reporting; tuning used 1..999.
 
 import argparse
 import json
+import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -205,11 +206,11 @@ def work(job: tuple[str, str, int, int]) -> tuple[str, str, list[float]]:
 def jobs(
     names: list[str], replicates: int, seed: int, at_once: int, whats: list[str]
 ) -> list[tuple[str, str, int, int]]:
+    """Pieces of work: stream, null or size of the shift, replicates, seed; streams take turns."""
     found = []
     for what in whats:
         many = replicates if what == "null" else max(1, replicates // 4)
-        for name in names:
-            found += [(name, what, min(at_once, many - k), seed + k) for k in range(0, many, at_once)]
+        found += [(name, what, min(at_once, many - k), seed + k) for k in range(0, many, at_once) for name in names]
     return found
 
 
@@ -241,7 +242,7 @@ def main() -> None:
     parser.add_argument("--streams", nargs="*", default=list(STREAMS))
     parser.add_argument("--what", nargs="*", default=["null", "0.25", "0.5"])
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--at-once", type=int, default=10)
+    parser.add_argument("--at-once", type=int, default=3)
     given = parser.parse_args()
     begun = time.perf_counter()
     results: dict[str, dict[str, list[float]]] = {name: {} for name in given.streams}
@@ -250,6 +251,8 @@ def main() -> None:
             work, jobs(given.streams, given.replicates, given.seed, given.at_once, given.what)
         ):
             results[name].setdefault(what, []).extend(found)
+            if what == "null":
+                print(f"{name}: {sum(found):g} alarms in {len(found)} x {NULL_D} d", file=sys.stderr, flush=True)
     table(results, given.replicates)
     figure = {name: sum(f.get("null", [])) for name, f in results.items()}
     print(

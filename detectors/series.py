@@ -122,7 +122,7 @@ def _scored(ts: Ints, counts: Ints, binning: Binning) -> Series:
         ts, counts = distinct, summed
     a, groups = _columns(binning.reference)
     rows = counts.astype(np.float64)
-    return Series(ts, rows @ a, rows.sum(axis=1), rows @ groups, binning)
+    return Series(ts, (rows * a).sum(axis=1), rows.sum(axis=1), rows @ groups, binning)
 
 
 @lru_cache(maxsize=16_384)
