@@ -124,14 +124,14 @@ class Core:
         (self.config.site.store.path / "service.json").write_text(json.dumps(said))
 
     def stop(self) -> None:
-        """Stop in the order of the data: pulls, stages, delivery, children, store."""
+        """Stop children first, so that nothing waits for them, then in the order of the data: pulls, stages, delivery, store."""
         self._stop.set()
+        self.supervisor.stop()  # a detector under way is asked again after the next start
         self.puller.stop()
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(timeout=20)
         self.delivering.stop()
-        self.supervisor.stop()
         self.sql.stop()
         (self.config.site.store.path / "service.json").unlink(missing_ok=True)
         self.store.close()

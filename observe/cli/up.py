@@ -8,6 +8,10 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from observe.spec import Config
 
 
 def run(site: Path, *, quiet: bool, verbose: bool) -> int:
@@ -24,5 +28,16 @@ def run(site: Path, *, quiet: bool, verbose: bool) -> int:
     config = load(site)
     for warning in config.warnings:
         sys.stderr.write(f"warning: {warning}\n")
-    serve(config)
+    serve(config, on_ready=lambda core: _welcome(core.config, core.new_admin_token))
     return 0
+
+
+def _welcome(config: Config, token: str | None) -> None:
+    """Where to look; a token made at first start is shown this once."""
+    server, path = config.site.server, config.site.store.path / "admin.token"
+    sys.stderr.write(
+        f"dashboards  http://{server.ui}\nAPI         http://{server.listen}\nOTLP        http://{server.otlp}\n"
+    )
+    if token:
+        sys.stderr.write(f"admin token {token}   (shown once; also in {path}, readable by you alone)\n")
+    sys.stderr.flush()

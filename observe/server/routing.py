@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from observe.errors import AccessError, ObserveError, Overloaded, PayloadTooLarge
+from observe.spec.site import is_loopback
 
 if TYPE_CHECKING:
     from observe.access import Principal
@@ -67,6 +68,18 @@ def bearer(request: Request) -> str | None:
     return token.strip() if kind.lower() == "bearer" and token else None
 
 
+def refuse_foreign_pages(request: Request) -> None:
+    """Without tokens, only programs of this machine may ask: no web page, whatever name it gives loopback.
+
+    Raises:
+        AccessError: the request comes from a page of another origin, or names another host.
+    """
+    host = request.headers.get("host", "")
+    origin = request.headers.get("origin")
+    if not is_loopback(host if ":" in host else f"{host}:80") or origin not in (None, f"http://{host}"):
+        raise AccessError("without authentication only programs on this machine may ask")
+
+
 def application(core: Core, served: Sequence[Served]) -> Starlette:
     """An ASGI application of exactly these routes; every other path answers 404."""
     app = Starlette(
@@ -81,6 +94,8 @@ def _guarded(core: Core, served: Served) -> Callable[[Request], Awaitable[Respon
     async def endpoint(request: Request) -> Response:
         try:
             who = None
+            if core.config.site.server.auth == "none":
+                refuse_foreign_pages(request)
             if served.role != "public":
                 who = await run_in_threadpool(core.people.permit, served.role, bearer(request))
             return await served.endpoint(Call(core, request, who))

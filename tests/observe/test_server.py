@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from running import Service, free_port, running
+from running import Service, free_port, running, started
 
 from observe.server.routes import api_routes, otlp_routes
 from observe.server.routing import Served
@@ -240,3 +240,24 @@ def test_an_address_open_to_the_network_without_authentication_is_refused(tmp_pa
 
     assert done.returncode == 2
     assert "0.0.0.0" in done.stderr
+
+
+def test_without_tokens_a_foreign_page_is_still_turned_away(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    service.site.write_text(service.site.read_text().replace("server: {", "server: {auth: none, "))
+    with started(service):
+        asked = [{}, {"Origin": "http://evil.example.com"}, {"Host": "evil.example.com"}]
+        codes = [httpx.get(f"{service.url}/api/v1/incidents", headers=h, trust_env=False).status_code for h in asked]
+
+    assert codes == [200, 403, 403]
+
+
+def test_the_token_made_at_first_start_is_private_and_shown_once(tmp_path: Path) -> None:
+    with running(tmp_path) as service:
+        token = service.token
+        service.stop()
+        service.start()
+    said = (tmp_path / "service.log").read_text()
+
+    assert (tmp_path / "data" / "admin.token").stat().st_mode & 0o777 == 0o600
+    assert said.count(token) == 1

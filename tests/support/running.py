@@ -135,11 +135,18 @@ def alive(pid: int) -> bool:
 
 
 @contextmanager
-def running(folder: Path, **kinds) -> Iterator[Service]:  # type: ignore[no-untyped-def]
-    service = Service(folder, **kinds)
+def started(service: Service) -> Iterator[Service]:
+    """The service while it runs."""
     try:
         service.start()
         yield service
     finally:
         if service.process is not None and service.process.poll() is None:
             service.stop()
+
+
+@contextmanager
+def running(folder: Path, **kinds) -> Iterator[Service]:  # type: ignore[no-untyped-def]
+    """A new service while it runs."""
+    with started(Service(folder, **kinds)) as service:
+        yield service
