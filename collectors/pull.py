@@ -82,7 +82,7 @@ async def _follow(client: httpx.AsyncClient, url: httpx.URL, max_bytes: int) -> 
     origin = (url.scheme, url.host, url.port)
     for _ in range(MAX_REDIRECTS + 1):
         async with client.stream("GET", url) as response:
-            if response.is_redirect:
+            if response.has_redirect_location:
                 url = url.join(response.headers["location"])
                 if (url.scheme, url.host, url.port) != origin:
                     raise SourceError(f"{response.url}: redirects to another host ({url.host}), which is not followed")

@@ -25,8 +25,8 @@ Component = Any  # Dash has no typed base that mypy can follow
 Children = Any
 HIDDEN: dict[str, Any] = {"aria-hidden": "true"}  # said already by the word beside it
 _log = logging.getLogger(__name__)
-_workers = ThreadPoolExecutor(8, thread_name_prefix="card")
-_askers = ThreadPoolExecutor(4, thread_name_prefix="ask")  # its own threads: a card may ask, never wait for a card
+_workers = ThreadPoolExecutor(16, thread_name_prefix="card")
+_askers = ThreadPoolExecutor(8, thread_name_prefix="ask")  # its own threads: a card may ask, never wait for a card
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ def distribution_card(read: Reader, view: Scope, model: str, finding: Mapping[st
     counts, quality = read(COUNTS, params), read(QUALITY, params).row(0, named=True)
     facts = cards.facts(_facts(finding, bins, quality, view))
     now = words.clock(since, view.now)
-    period = " to ".join(words.clock(bins[k]) for k in ("reference_from", "reference_to"))
+    period = " – ".join(f"{bins[k].day} {bins[k]:%b}" for k in ("reference_from", "reference_to"))
     return cards.card(
         title, facts, _body(counts, bins, finding, view, now), sub=f"reference {period} · now since {now} UTC", mark=badge(finding, view),
         sql=[Query(sql, params) for sql in (BINS, COUNTS, QUALITY)], span=span,
@@ -87,21 +87,26 @@ def _facts(
         and bins["kind"] != "categorical"
     )
     rows = (quality["n"] or 0) + (quality["missing"] or 0)
-    onset = (
-        f"{words.clock(finding['onset'], view.now)} ({words.clock(finding['onset_low'], view.now)}–{words.clock(finding['onset_high'], view.now)})"
-        if finding["onset"]
-        else None
-    )
     return [
         ("effect", words.effect(finding["effect"], finding["unit"])),
         ("95 % interval", words.interval(finding["ci_low"], finding["ci_high"]) if words.known(finding["ci_low"]) else None),
         ("median", f"{words.number(details['median_from'])} → {words.number(details['median_to'])}" if moved else None),
-        ("since", onset),
+        ("since", _onset(finding, view)),
         ("rows", words.count(quality["n"])),
         ("missing", words.share((quality["missing"] or 0) / rows) if rows else None),
         ("PSI", words.number(details.get("psi"), 2) if details.get("psi") is not None else None),
         ("detectable in 24 h", f"{words.number(details['min_detectable_24h'], 2)} σ" if details.get("min_detectable_24h") else None),
     ]  # fmt: skip
+
+
+def _onset(finding: Mapping[str, Any], view: Scope) -> str | None:
+    """The most likely start, with how sure that is where it is not sure."""
+    if not finding["onset"] or finding["state"] != "alarm":
+        return None
+    at, low, high = (words.clock(finding[k], view.now) for k in ("onset", "onset_low", "onset_high"))
+    if finding["onset_low"] is None or low == high:
+        return at
+    return f"{at} (±{words.span((finding['onset_high'] - finding['onset_low']) / 2)})"
 
 
 def merged(edges: np.ndarray, low: float, high: float, log: bool) -> list[int]:

@@ -20,15 +20,15 @@ from dashboards.scope import BUCKETS_S, Scope
 
 HEAT = """
 with f as (
-  select model, subject, state, window_end, unit, coalesce((details->>'delta_sigma')::DOUBLE, case when unit = 'sigma' then effect end) as sigma,
-    floor((epoch(window_end) - 1) / $bucket) * $bucket as epoch
+  select model, subject, state, ends_with(monitor_id, '_fast') as fast, floor((epoch(window_end) - 1) / $bucket) * $bucket as epoch,
+    case when unit in ('σ', 'sigma') then case when ci_low <= 0 and ci_high >= 0 then 0 else effect end end as sigma
   from finding
   where kind = 'drift' and window_end > $start::TIMESTAMPTZ and window_end <= $end::TIMESTAMPTZ and ($model = '' or model = $model)
 ), ranked as (
-  select model, subject, count(*) filter (state = 'alarm') as alarms, max(abs(sigma)) as largest from f group by 1, 2
-  order by (alarms > 0) desc, largest desc nulls last limit $rows
+  select model, subject, count(*) filter (state = 'alarm') as alarms, max(abs(sigma)) filter (not fast) as largest from f group by 1, 2
+  having count(sigma) > 0 or alarms > 0 order by (alarms > 0) desc, largest desc nulls last limit $rows
 )
-select f.model, f.subject, f.epoch::DOUBLE as epoch, avg(sigma)::DOUBLE as sigma, bool_or(state = 'alarm') as alarm,
+select f.model, f.subject, f.epoch::DOUBLE as epoch, coalesce(avg(sigma) filter (not fast), avg(sigma))::DOUBLE as sigma, bool_or(state = 'alarm') as alarm,
   bool_and(state in ('learning', 'too_few', 'unknown', 'not_identifiable')) as unsure,
   any_value(alarms > 0) as alarmed, any_value(largest)::DOUBLE as largest
 from f join ranked using (model, subject) group by 1, 2, 3 order by 3
@@ -41,7 +41,7 @@ def heat_card(read: Reader, view: Scope, model: str, span: int = 5, rows: int = 
     """Features by time: colour is the size of the move, a ring marks an alarm."""
     params = {**view.params, "model": model, "rows": rows, "bucket": cell_s(view)}
     frame = read(HEAT, params)
-    title, sub = "Which features moved, and when?", "effect in σ of the reference · ○ alarmed"
+    title, sub = "Which features moved, and when?", "effect in σ, where its 95 % interval leaves out 0 · ○ alarmed"
     query = Query(HEAT, params)
     if frame.is_empty():
         return cards.card(

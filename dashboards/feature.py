@@ -17,7 +17,7 @@ from dashboards.reader import Reader, Value
 from dashboards.scope import Scope
 
 NEWEST = """
-select subject, detector, state, severity, effect, unit, ci_low, ci_high, onset, onset_low, onset_high, n, note, window_end,
+select monitor_id, subject, detector, state, severity, effect, unit, ci_low, ci_high, onset, onset_low, onset_high, n, note, window_end,
   details::VARCHAR as details, evidence_nats, threshold_nats
 from finding
 where kind = 'drift' and model = $model and window_end > $end::TIMESTAMPTZ - interval 1 day and window_end <= $end::TIMESTAMPTZ
@@ -28,7 +28,7 @@ EFFECT = """
 select (floor((epoch(window_end) - 1) / $bucket) * $bucket)::DOUBLE as epoch, avg(effect)::DOUBLE as effect, avg(ci_low)::DOUBLE as low, avg(ci_high)::DOUBLE as high,
   any_value(unit) as unit, bool_or(state = 'alarm') as alarm
 from finding
-where kind = 'drift' and detector = 'level' and model = $model and subject = $feature and window_end > $start::TIMESTAMPTZ and window_end <= $end::TIMESTAMPTZ
+where monitor_id = $monitor and window_end > $start::TIMESTAMPTZ and window_end <= $end::TIMESTAMPTZ
 group by 1 order by 1
 """
 
@@ -47,7 +47,7 @@ def effect_card(
 ) -> Any:
     """How far the feature is from its reference over time, with its interval and what counts as material."""
     feature = str(finding["subject"])
-    params: dict[str, Value] = {**view.params, "model": model, "feature": feature}
+    params: dict[str, Value] = {**view.params, "monitor": str(finding["monitor_id"])}
     frame = read(EFFECT, params)
     title, query = "Effect over time", Query(EFFECT, params)
     unit = "σ" if frame.is_empty() or frame["unit"][0] in (None, "sigma") else str(frame["unit"][0])
@@ -71,7 +71,7 @@ def effect_card(
     )
     return cards.card(
         title,
-        cards.graph(figure, 286, f"Effect of {feature} over time", brush="effect"),
+        cards.graph(figure, 326, f"Effect of {feature} over time", brush="effect"),
         sub=sub,
         sql=[query],
         span=span,

@@ -109,6 +109,10 @@ def _cells(group: pl.DataFrame, nodes: list[str], slots: list[str], view: Scope)
     ]
     labels = [figures.plain(n if len(n) < 16 else "…" + n[-14:]) for n in nodes]
     marked = bool(throttled or faults)
+    places = [f"GPU {s}" for s in slots]
+    xaxis = {
+        "showgrid": False, "type": "category", "tickangle": 0, "tickvals": places, "ticktext": [places[0], *slots[1:]],
+    }  # fmt: skip
     yaxis = {
         "tickvals": list(range(len(nodes))),
         "ticktext": labels,
@@ -116,7 +120,7 @@ def _cells(group: pl.DataFrame, nodes: list[str], slots: list[str], view: Scope)
         "showgrid": False,
     }
     return figures.figure(
-        data, view.theme, xaxis={"showgrid": False, "type": "category"}, yaxis=yaxis, margin=figures.margins(20 + 7 * max(len(x) for x in labels), 4, 4, 44 if marked else 26),
+        data, view.theme, xaxis=xaxis, yaxis=yaxis, margin=figures.margins(20 + 7 * max(len(x) for x in labels), 4, 4, 44 if marked else 26),
         showlegend=marked, legend={"x": 1, "xanchor": "right", "y": -26 / (26 * len(nodes) + 20), "yanchor": "top"},
     )  # fmt: skip
 

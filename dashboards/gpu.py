@@ -32,7 +32,7 @@ select subject, note, onset, window_end from finding
 where kind = 'gpu' and window_end > $start::TIMESTAMPTZ and window_end <= $end::TIMESTAMPTZ and state in ('alarm', 'inform_only')
 qualify row_number() over (partition by monitor_id, subject order by window_end desc) = 1 order by window_end desc limit 5
 """
-IDLE_NOTE = "A device is idle below 5 % mean utilisation in the last 15 min, full from 90 %."
+IDLE_NOTE = "below 5 % mean use in the last 15 min; full is from 90 % on"
 
 
 def page(read: Reader, params: Mapping[str, str]) -> Any:

@@ -46,15 +46,13 @@ with i as (select * from incident where incident_id = $id), near as (
     where c.ts between n.low and n.high and (c.model_id is null or c.model_id = n.model)
   union all select any_value(f.onset), 'signal', any_value(f.note) from finding f, near n
     where f.kind in ('gpu', 'queue') and f.onset between n.low and n.low + interval 40 minutes group by f.monitor_id, f.subject, f.onset
-  union all select changed_at, 'action', kind || ' ' || target || ' (' || mode || ', ' || state || ')' from action where incident_id = $id
+  union all select changed_at, 'action', kind || ' ' || target || coalesce(' ' || (parameters->>'from') || ' → ' || (parameters->>'to'), '') || ' (' || state || ', ' || replace(mode, '_', ' ') || ')' from action where incident_id = $id
   union all select ts, 'person', verb || ' by ' || actor || coalesce(': ' || reason, '') from command where object = $id
 )
 select ts, kind, words from t order by ts, kind limit 200
 """
 _STATE = {
     "onset": "info",
-    "opened": "page",
-    "alert": "page",
     "resolved": "ok",
     "alert ends": "ok",
     "xid": "ticket",
@@ -85,8 +83,8 @@ def _list(read: Reader, view: Scope) -> Any:
         for r in rows
     ]  # fmt: skip
     columns = [
-        tables.Column("state", "State", "state", 100), tables.Column("id", "Incident", "incident", 130), tables.Column("model", "Model", "model", 150), tables.Column("summary", "What", "", 280),
-        tables.Column("since", "Since (UTC)", "clock", 150), tables.Column("lasted", "Lasted", "", 100), tables.Column("cause", "Nearest signal", "", 240), tables.Column("alerts", "Alerts", "count", 80),
+        tables.Column("state", "State", "state", 100), tables.Column("id", "Incident", "incident", 110), tables.Column("model", "Model", "model", 150), tables.Column("summary", "What", "", 320),
+        tables.Column("since", "Since (UTC)", "clock", 150), tables.Column("lasted", "Lasted", "", 110), tables.Column("cause", "Nearest signal", "", 220), tables.Column("alerts", "Alerts", "count", 80),
     ]  # fmt: skip
     opened = sum(r["state"] == "open" for r in rows)
     sub = f"{opened} open · {len(rows) - opened} resolved in the range"
@@ -155,11 +153,18 @@ def _head(row: Mapping[str, Any], view: Scope) -> Any:
     )
 
 
+def _sign(row: Mapping[str, Any]) -> str:
+    """The state whose sign a line of the timeline carries; an alert's is its severity."""
+    if row["kind"] in ("opened", "alert"):
+        return states.severity_badge(str(row["words"]).split(" ", 1)[0].rstrip(":")).state
+    return _STATE.get(row["kind"], "info")
+
+
 def _timeline(read: Reader, view: Scope, params: Mapping[str, Value]) -> Any:
     rows = read(TIMELINE, params).to_dicts()
     items = []
     for row in rows:
-        state = _STATE.get(row["kind"], "unknown")
+        state = _sign(row)
         sign = html.Span(SIGNS[state], className=f"sign {state}", **cards.HIDDEN)
         items.append(
             html.Li(

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from dashboards import cards, changes, figures, words
-from dashboards.palette import palette, sequential
+from dashboards.palette import faint, palette, sequential
 from dashboards.reader import Reader
 from dashboards.requests import PER_DECADE, column_of, requests
 from dashboards.scope import Scope
@@ -26,7 +26,9 @@ FEWEST_BINS = 8  # of the axis, above and below, when all requests are alike
 def latency_card(read: Reader, view: Scope, slo: Slo, span: int = 5) -> Any:
     """The heat map of the latency that the objective is about, time to first token when it is about none."""
     column, model = column_of(slo), str(slo.row["model"])
-    asked = requests(read, view, model, column)
+    asked, marked = cards.together(
+        lambda: requests(read, view, model, column), lambda: changes.read_changes(read, view, model)
+    )
     frame, query = asked.by_latency, [asked.query]
     title, sub = TITLES[column], f"{model} · did everybody slow down, or some?"
     if frame.is_empty():
@@ -35,7 +37,7 @@ def latency_card(read: Reader, view: Scope, slo: Slo, span: int = 5) -> Any:
             title, cards.empty("No streamed requests in this range", hint, 236), sub=sub, sql=query, span=span
         )
     threshold = slo.declared.get("threshold_s") if slo.declared.get("column") == column else None
-    figure = _heat(frame, view, threshold, changes.read_changes(read, view, model))
+    figure = _heat(frame, view, threshold, marked)
     chart = cards.graph(figure, 276, f"{title} of {model} by time", brush=f"latency-{slo.row['slo_id']}")
     return cards.card(title, chart, sub=sub, sql=query, span=span)
 
@@ -56,7 +58,7 @@ def _heat(frame: pl.DataFrame, view: Scope, threshold: float | None, marked: pl.
     shapes, notes = figures.marks(marked, p, view.start, view.end)
     if threshold:
         shape, note = figures.level(math.log10(threshold), f"objective {words.seconds(threshold)}", p.ink)
-        shapes, notes = [*shapes, shape], [*notes, note]
+        shapes, notes = [*shapes, shape], [*notes, {**note, "bgcolor": faint(p.ground, 0.75), "borderpad": 1}]
     bottom, top = low / PER_DECADE, (high + 1) / PER_DECADE
     ticks = [t for t in TICKS_S if bottom <= math.log10(t) <= top]
     yaxis = {

@@ -6,7 +6,7 @@ Source: our own, after UX.md.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dash import dcc, html
@@ -19,17 +19,22 @@ from dashboards import (
     drift,
     feature,
     latency,
+    proposal,
+    rates,
     slo,
     states,
     tables,
     traffic,
+    watched,
     words,
 )  # fmt: skip
 from dashboards.cards import Badge, Query
 from dashboards.palette import SIGNS
 from dashboards.reader import Reader
+from dashboards.requests import Requests, column_of, requests
 from dashboards.scope import Scope, scope
 
+Part = tuple[int, Callable[[], Any]]  # columns of twelve, and what makes the card
 PATH, TITLE, ICON, ORDER = "/model/<name>", "Model", "model", 20
 QUESTION = "How is this model, all in one?"
 SKELETON = ((12, 64), (12, 110), (3, 110), (3, 110), (3, 110), (3, 110), (7, 340), (5, 340), (12, 300))
@@ -54,17 +59,27 @@ def page(read: Reader, params: Mapping[str, str]) -> Any:
     facts = declared.models.get(name, {})
     slos = [slo.Slo(r, declared.slo(name, r["slo"])) for r in status.iter_rows(named=True)]
     drifts = found.to_dicts()
-    chosen = next((s for s in slos if s.row["slo"] == view.query.get("slo")), slos[0] if slos else None)
-    asked = requests(read, view, name, column_of(chosen))
-    stats = traffic.totals(read, view, name, asked, facts)
-    watched = _watched(view, name, drifts) if drifts and len(stats) < 4 else []
-    if not (facts or slos or drifts or stats):
+    slo_title, slo_cards = _slo_section(read, view, name, slos, facts)
+    drift_title, drift_cards = _drift_section(read, view, name, drifts, facts) if drifts else (None, [])
+    chosen = _chosen(view, slos)
+    stats, opened, acted, *made = cards.gather(
+        lambda: traffic.totals(read, view, name, requests(read, view, name, column_of(chosen)), facts), lambda: _incidents(read, view, name),
+        lambda: _actions(read, view, name), *(maker for _, maker in [*slo_cards, *drift_cards]),
+        spans=(12, 12, 12, *(span for span, _ in [*slo_cards, *drift_cards])),
+    )  # fmt: skip
+    numbers = stats if isinstance(stats, list) else [stats]
+    if not (facts or slos or drifts or numbers):
         return cards.grid([_hero(name, facts, []), _nothing(name)])
     marks = [s.badge(view.now) for s in slos] + [feature.badge(d, view) for d in drifts]
-    parts = [_hero(name, facts, marks), *cards.gather(lambda: _incidents(read, view, name)), *stats, *watched]
-    parts += _slo_section(read, view, name, slos, facts) if slos or len(stats) > 1 else []
-    parts += _drift_section(read, view, name, drifts, facts) if drifts else []
-    return cards.grid([*parts, *cards.gather(lambda: _actions(read, view, name))])
+    more = watched.numbers(view, name, drifts) if len(numbers) < 2 and not rates.only_rates(drifts) else []
+    parts = [_hero(name, facts, marks), opened, *numbers, *more]
+    parts += [slo_title, *made[: len(slo_cards)]] if slos or len(numbers) > 1 else []
+    parts += [drift_title, *made[len(slo_cards) :]] if drifts else []
+    return cards.grid([*parts, acted])
+
+
+def _chosen(view: Scope, slos: Sequence[slo.Slo]) -> slo.Slo | None:
+    return next((s for s in slos if s.row["slo"] == view.query.get("slo")), slos[0] if slos else None)
 
 
 def _hero(name: str, facts: Mapping[str, Any], marks: list[Badge]) -> Any:
@@ -85,10 +100,13 @@ def _hero(name: str, facts: Mapping[str, Any], marks: list[Badge]) -> Any:
         ("latency target p95", words.seconds(target) if target else None), ("cost envelope", f"{words.dollars(limit * 1000)} per 1 M tokens" if limit else None),
         ("also called", ", ".join(facts.get("aliases") or ()) or None),
     ]  # fmt: skip
+    said = [(k, str(v)) for k, v in pairs if v is not None]
     known = (
-        cards.facts([(k, str(v) if v is not None else None) for k, v in pairs])
-        if facts
+        cards.facts(said)
+        if said
         else html.P("Seen in the data; no ModelSpec declares it.", className="sub")
+        if not facts
+        else None
     )
     return html.Div(
         [html.H1([html.Span(name), *([cards.badge(states.worst(marks))] if marks else [])]), known],
@@ -143,45 +161,51 @@ def _choices(view: Scope, path: str, key: str, options: Sequence[tuple[str, str,
     ]  # fmt: skip
 
 
-def _slo_section(read: Reader, view: Scope, name: str, slos: list[slo.Slo], facts: Mapping[str, Any]) -> list[Any]:
-    bare = cards.gather(
-        lambda: traffic.over_time_card(read, view, name),
-        lambda: traffic.cost_card(read, view, name, facts),
-        spans=(7, 5),
-    )
-    if not slos:
-        return [html.Div(html.H2("Traffic"), className="section-title span-12"), *bare]
-    chosen = next((s for s in slos if s.row["slo"] == view.query.get("slo")), slos[0])
+def _section(title: str, name: str, links: Sequence[Any] = ()) -> Any:
+    return html.Div([html.H2(title), *links], className="section-title span-12", id=name)
+
+
+def _slo_section(
+    read: Reader, view: Scope, name: str, slos: list[slo.Slo], facts: Mapping[str, Any]
+) -> tuple[Any, list[Part]]:
+    chosen = _chosen(view, slos)
+
+    def folded() -> Requests:
+        return requests(read, view, name, column_of(chosen))
+
+    bare: list[Part] = [
+        (7, lambda: traffic.over_time_card(read, view, name, folded())), (5, lambda: traffic.cost_card(view, name, folded(), facts)),
+    ]  # fmt: skip
+    if chosen is None:
+        return _section("Traffic", "slo"), bare
     links = _choices(view, "", "slo", [(s.row["slo"], s.title, s.badge(view.now)) for s in slos], chosen.row["slo"])
+    title = _section("Service level", "slo", links)
     if chosen.row["state"] == "too_few":
-        few = cards.gather(lambda: slo.budget_card(read, view, chosen, span=12))
-        return [html.Div([html.H2("Service level"), *links], className="section-title span-12", id="slo"), *few, *bare]
-    made = cards.gather(
-        lambda: slo.budget_card(read, view, chosen), lambda: traffic.burns_card(read, view, chosen), lambda: differs.differs_card(read, view, chosen),
-        lambda: latency.latency_card(read, view, chosen), spans=(7, 5, 7, 5),
-    )  # fmt: skip
-    return [html.Div([html.H2("Service level"), *links], className="section-title span-12", id="slo"), *made, *bare]
+        return title, [(12, lambda: slo.budget_card(read, view, chosen, span=12)), *bare]
+    judged: list[Part] = [
+        (7, lambda: slo.budget_card(read, view, chosen)), (5, lambda: traffic.burns_card(read, view, chosen)),
+        (7, lambda: differs.differs_card(read, view, chosen)), (5, lambda: latency.latency_card(read, view, chosen)),
+    ]  # fmt: skip
+    return title, [*judged, *bare]
 
 
 def _drift_section(
     read: Reader, view: Scope, name: str, drifts: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]
-) -> list[Any]:
-    seen = list(dict.fromkeys(d["subject"] for d in drifts))
+) -> tuple[Any, list[Part]]:
+    if rates.only_rates(drifts):
+        return None, [(12, lambda: rates.rates_card(view, name, drifts))]
+    levels = [d for d in drifts if d["detector"] == "level"]
+    seen = list(dict.fromkeys(d["subject"] for d in levels))
     chosen = view.query.get("feature") if view.query.get("feature") in seen else seen[0]
-    finding = min(
-        (d for d in drifts if d["subject"] == chosen), key=lambda d: (d["detector"] != "level", d["state"] != "alarm")
-    )
+    finding = min((d for d in levels if d["subject"] == chosen), key=lambda d: d["state"] != "alarm")
     options = [(f, f, states.worst([feature.badge(d, view) for d in drifts if d["subject"] == f])) for f in seen[:12]]
     links = _choices(view, "", "feature", options, str(chosen))
     material = _material(facts, str(chosen))
-    made = cards.gather(
-        lambda: distribution.distribution_card(read, view, name, finding), lambda: feature.effect_card(read, view, name, finding, material),
-        lambda: drift.heat_card(read, view, name, span=12, rows=20), spans=(6, 6, 12),
-    )  # fmt: skip
-    return [
-        html.Div([html.H2("Drift"), *links], className="section-title span-12", id="drift"),
-        *made,
-        _drift_table(view, name, drifts),
+    return _section("Drift", "drift", links), [
+        (6, lambda: distribution.distribution_card(read, view, name, finding)),
+        (6, lambda: feature.effect_card(read, view, name, finding, material)),
+        (12, lambda: drift.heat_card(read, view, name, span=12, rows=20)),
+        (12, lambda: watched.table(view, name, drifts)),
     ]
 
 
@@ -192,56 +216,22 @@ def _material(facts: Mapping[str, Any], name: str) -> float | None:
     return float(found["value"]) if found.get("unit") in ("sigma", "σ") else None
 
 
-def _watched(view: Scope, name: str, drifts: Sequence[Mapping[str, Any]]) -> list[Any]:
-    query = [Query(feature.NEWEST, {**view.params, "model": name})]
-    by_feature = {
-        s: states.worst([feature.badge(d, view) for d in drifts if d["subject"] == s])
-        for s in dict.fromkeys(d["subject"] for d in drifts)
-    }
-    alarmed = [s for s, mark in by_feature.items() if mark.state in ("page", "ticket")]
-    unsure = sum(mark.state == "unknown" for mark in by_feature.values())
-    found = sorted(x for x in (json.loads(d["details"] or "{}").get("min_detectable_24h") for d in drifts) if x)
-    sees = f"{words.number(found[len(found) // 2], 2)} σ" if found else words.UNKNOWN
-    return [
-        cards.stat("Features drifting", f"{len(alarmed)} / {len(by_feature) - unsure}", ", ".join(alarmed[:3]) or "none alarmed", Badge("ticket", "ticket") if alarmed else None, "", query),
-        cards.stat("Not judged yet", str(unsure), "learning, stale or too few rows" if unsure else "every feature is judged", Badge("unknown", "learning") if unsure else None, "", query),
-        cards.stat("Smallest shift seen in 24 h", sees, "found with 90 % at the declared budget; median feature", None, "", query),
-    ]  # fmt: skip
-
-
-def _drift_table(view: Scope, name: str, drifts: Sequence[Mapping[str, Any]]) -> Any:
-    rows = [
-        {"state": feature.badge(d, view).word, "feature": d["subject"], "detector": d["detector"], "effect": words.effect(d["effect"], d["unit"]), "size": abs(d["effect"]) if words.known(d["effect"]) else None,
-         "interval": words.interval(d["ci_low"], d["ci_high"]), "onset": d["onset"].isoformat() if d["onset"] and d["state"] == "alarm" else None,
-         "n": d["n"], "evidence": d["evidence_nats"], "needs": d["threshold_nats"], "note": d["note"]}
-        for d in drifts
-    ]  # fmt: skip
-    columns = [
-        tables.Column("state", "State", "state", 110), tables.Column("feature", "Feature", "", 150), tables.Column("detector", "Kind", "", 80), tables.Column("effect", "Effect", "", 100),
-        tables.Column("interval", "95 % interval", "", 130), tables.Column("onset", "Since (UTC)", "clock", 150), tables.Column("n", "Rows", "count", 80, "in the newest judged window"),
-        tables.Column("evidence", "Evidence", "number", 100, "nats"), tables.Column("needs", "Alarm at", "number", 95, "nats"), tables.Column("note", "Note", "", 260),
-    ]  # fmt: skip
-    params = {**view.params, "model": name}
-    return cards.card(
-        "Every watched feature",
-        tables.grid("drift", rows, columns, height=min(460, 44 + tables.ROW_PX * len(rows))),
-        sub="Newest judgement of each",
-        tools=[tables.csv_button("drift")],
-        sql=[Query(feature.NEWEST, params)],
-    )
-
-
 def _actions(read: Reader, view: Scope, name: str) -> Any:
     params = {**view.params, "model": name}
     rows = [
-        {**r, "changed_at": r["changed_at"].isoformat(), "parameters": _pairs(r["parameters"])}
+        {
+            **r,
+            "changed_at": r["changed_at"].isoformat(),
+            "parameters": proposal.change(r["parameters"]),
+            "mode": proposal.mode(r["mode"]),
+        }
         for r in read(ACTIONS, params).iter_rows(named=True)
     ]
     if not rows:
         return None
     columns = [
-        tables.Column("kind", "Do", "", 80), tables.Column("target", "Target", "", 160), tables.Column("parameters", "With", "", 140), tables.Column("mode", "Mode", "", 90),
-        tables.Column("state", "State", "", 100), tables.Column("reason", "Because", "", 160), tables.Column("changed_at", "When (UTC)", "clock", 140),
+        tables.Column("kind", "Do", "", 70), tables.Column("target", "Target", "", 130), tables.Column("parameters", "With", "", 260), tables.Column("mode", "Mode", "", 80),
+        tables.Column("state", "State", "", 90), tables.Column("reason", "Because", "", 320), tables.Column("changed_at", "When (UTC)", "clock", 140),
     ]  # fmt: skip
     return cards.card(
         "Actions",
@@ -250,7 +240,3 @@ def _actions(read: Reader, view: Scope, name: str) -> Any:
         tools=[tables.csv_button("actions")],
         sql=[Query(ACTIONS, params)],
     )
-
-
-def _pairs(text: str | None) -> str:
-    return ", ".join(f"{k} {v}" for k, v in json.loads(text or "{}").items())

@@ -6,13 +6,13 @@ Source: our own, after UX.md.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
 from dash import dcc, html
 
-from dashboards import cards, catalogue, differs, drift, latency, pages, slo, states, tables, vitals, words
+from dashboards import cards, catalogue, differs, drift, latency, pages, proposal, slo, states, tables, vitals, words
 from dashboards.cards import Query
 from dashboards.palette import SIGNS
 from dashboards.reader import Reader
@@ -32,36 +32,40 @@ order by case severity when 'page' then 0 when 'ticket' then 1 else 2 end, opene
 def page(read: Reader, params: Mapping[str, str]) -> Any:
     """The overview of one view."""
     view = scope(params)
-    known = catalogue.catalogue(read)
-    slos = [slo.Slo(r, known.slo(r["model"], r["slo"])) for r in read(slo.STATUS, view.params).iter_rows(named=True)]
-    top = cards.gather(
-        lambda: verdict(read, view, slos), lambda: vitals.slos_met(read, view, slos), lambda: vitals.drifting(read, view),
-        lambda: vitals.gpus(read, view, known), lambda: vitals.cost(read, view, known), spans=(12, 3, 3, 3, 3),
+    known, status = cards.together(lambda: catalogue.catalogue(read), lambda: read(slo.STATUS, view.params))
+    slos = [slo.Slo(r, known.slo(r["model"], r["slo"])) for r in status.iter_rows(named=True)]
+    evidence = _evidence(read, view, slos)  # asked first: the fold of requests takes longest
+    made = cards.gather(
+        *evidence, lambda: verdict(read, view, slos), lambda: vitals.slos_met(read, view, slos), lambda: vitals.drifting(read, view),
+        lambda: vitals.gpus(read, view, known), lambda: vitals.cost(read, view, known), lambda: drift.heat_card(read, view, view.model),
+        spans=(*(7, 5, 7)[: len(evidence)], 12, 3, 3, 3, 3, 5),
     )  # fmt: skip
-    return cards.grid([*top, *_evidence(read, view, slos), slo_table(view, slos)])
+    shown, top, heat = made[: len(evidence)], made[len(evidence) : -1], made[-1]
+    return cards.grid([*top, *shown, heat, slo_table(view, slos)])
 
 
-def _evidence(read: Reader, view: Scope, slos: list[slo.Slo]) -> list[Any]:
+def _evidence(read: Reader, view: Scope, slos: list[slo.Slo]) -> list[Callable[[], Any]]:
     if not slos:
-        none = cards.empty(
-            "No objectives are declared yet",
-            "Write `slos:` in a model's Monitoring; `observe check` says what each can detect.",
-            200,
-        )
-        return [cards.card("Service-level objectives", none, span=7), drift.heat_card(read, view, view.model)]
+        return [_undeclared]
     focus = slos[0]
-    return cards.gather(
-        lambda: slo.budget_card(read, view, focus), lambda: latency.latency_card(read, view, focus),
-        lambda: differs.differs_card(read, view, focus), lambda: drift.heat_card(read, view, view.model), spans=(7, 5, 7, 5),
-    )  # fmt: skip
+    return [
+        lambda: slo.budget_card(read, view, focus), lambda: latency.latency_card(read, view, focus), lambda: differs.differs_card(read, view, focus),
+    ]  # fmt: skip
+
+
+def _undeclared() -> Any:
+    hint = "Write `slos:` in a model's Monitoring; `observe check` says what each can detect."
+    return cards.card("Service-level objectives", cards.empty("No objectives are declared yet", hint, 200), span=7)
 
 
 def verdict(read: Reader, view: Scope, slos: list[slo.Slo]) -> Any:
     """The one sentence that matters: the top open incident, or an all-clear that says what it rests on."""
-    rows = read(INCIDENTS).to_dicts()
+    found, actions = cards.together(lambda: read(INCIDENTS), lambda: read(proposal.PENDING, view.params))
+    rows = found.to_dicts()
     if not rows:
         return _clear(view, slos)
     first = rows[0]
+    proposed = [proposal.sentence(a) for a in actions.iter_rows(named=True) if a["incident_id"] == first["incident_id"]]
     mark = states.severity_badge(first["severity"])
     link = dcc.Link(first["model"], href=view.link(_model(first["model"])))
     title = html.H1([html.Span(SIGNS[mark.state], className="sign"), link, f" {first['summary']}"])
@@ -70,7 +74,7 @@ def verdict(read: Reader, view: Scope, slos: list[slo.Slo]) -> Any:
         ("since", f"{words.clock(first['since'], view.now)} UTC · {words.span(view.now - first['since'])}"),
         ("effect", _effect(first)),
         ("nearest signal", cause["note"] if cause else "none within 30 min of the onset"),
-        ("suggested", first["suggestion"]),
+        ("suggested", first["suggestion"]), ("action", "; ".join(proposed[:2])),
     ])  # fmt: skip
     if pages.installed("incidents"):
         href = view.link("/incidents", id=first["incident_id"])
@@ -79,7 +83,10 @@ def verdict(read: Reader, view: Scope, slos: list[slo.Slo]) -> Any:
     more = [html.P(f"and {len(rows) - 4} more open incidents", className="sub")] if len(rows) > 4 else []
     return html.Section(
         [
-            html.Div([cards.source([Query(INCIDENTS)]), cards.badge(mark)], className="card-tools"),
+            html.Div(
+                [cards.source([Query(INCIDENTS), Query(proposal.PENDING, view.params)]), cards.badge(mark)],
+                className="card-tools",
+            ),
             title,
             lines,
             *([html.Ul([*others, *more])] if others else []),

@@ -69,5 +69,7 @@ def requests(read: Reader, view: Scope, model: str, column: str) -> Requests:
     """What a model answered in the view, `column` being the latency to count by; one query however often it is asked."""
     params: dict[str, Value] = {**view.params, "model": model}
     sql = REQUESTS.replace("{column}", column)
-    p50, p95 = (pl.col("ttft").list.get(i, null_on_oob=True).alias(name) for i, name in enumerate(("ttft_p50", "ttft_p95")))
+    p50, p95 = (
+        pl.col("ttft").list.get(i, null_on_oob=True).alias(name) for i, name in enumerate(("ttft_p50", "ttft_p95"))
+    )
     return Requests(read(sql, params).with_columns(p50, p95), Query(sql, params))

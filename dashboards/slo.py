@@ -21,10 +21,12 @@ from dashboards.scope import Scope
 from dashboards.states import finding_badge
 
 STATUS = """
-select slo_id, model, slo, judged_at, s.state, s.severity, objective, window_s, total, bad, sli, budget_left, burn_1h, phi,
-  (select min(i.since) from alert a join incident i using (incident_id)
-    where a.model = s.model and a.subject = s.slo and a.kind = 'slo' and a.state = 'firing' and i.state = 'open') as since
-from slo_status s where $model = '' or model = $model
+with onset as (
+  select a.model, a.subject as slo, min(i.since) as since from alert a join incident i using (incident_id)
+  where a.kind = 'slo' and a.state = 'firing' and i.state = 'open' group by all
+)
+select slo_id, model, slo, judged_at, state, severity, objective, window_s, total, bad, sli, budget_left, burn_1h, phi, since
+from slo_status left join onset using (model, slo) where $model = '' or model = $model
 order by case when state = 'alarm' then 0 else 1 end, budget_left nulls last
 """
 BUDGET = """
@@ -96,7 +98,7 @@ def budget_card(read: Reader, view: Scope, slo: Slo, span: int = 7) -> Any:
     left = float(frame["budget_left"][-1])
     spent_at, sentence = _projection(row, left, view.end, length)
     figure = _burn_down(frame, view, length, spent_at, left)
-    chart = cards.graph(figure, 250, f"Error budget left of {slo.name}: {words.share(left)}")
+    chart = cards.graph(figure, 266, f"Error budget left of {slo.name}: {words.share(left)}")
     head = html.Div(
         [html.Span(words.share(left), className="figure small"), html.Span(sentence, className="sub")], className="lead"
     )

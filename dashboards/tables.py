@@ -42,7 +42,7 @@ def grid(name: str, rows: Sequence[Row], columns: Sequence[Column], height: int 
     """A table of rows held in the browser; `height` px scrolls it, 0 shows all rows."""
     options: dict[str, Any] = {
         "theme": {"function": _THEME}, "animateRows": False, "rowHeight": ROW_PX, "headerHeight": 34, "enableCellTextSelection": True,
-        "suppressDragLeaveHidesColumns": True, "domLayout": "normal" if height else "autoHeight",
+        "suppressDragLeaveHidesColumns": True, "tooltipShowDelay": 300, "domLayout": "normal" if height else "autoHeight",
     }  # fmt: skip
     return dag.AgGrid(
         id={"type": "grid", "index": name}, rowData=[dict(r) for r in rows], columnDefs=[_column(c) for c in columns],
@@ -62,8 +62,11 @@ def _column(column: Column) -> dict[str, Any]:
         "field": column.name,
         "headerName": column.heading,
         "width": column.width,
+        "minWidth": max(80, round(column.width * 0.8)),
         "headerTooltip": column.hint or column.heading,
     }
+    if not column.draw:
+        held["tooltipField"] = column.name  # a long text is cut in its cell
     if column.sort:
         held["sort"] = column.sort
     if column.draw in ("state", "budget", "model", "incident"):

@@ -123,13 +123,18 @@ def _over_time(frame: pl.DataFrame, view: Scope, marked: pl.DataFrame) -> figure
             hovertemplate="%{y:.3s}/min",
         ),
         figures.line(x, figures.typed(frame["errors"]), "failed", p.page, hovertemplate="%{y:.3s}/min"),
-        figures.line(x, figures.typed(frame["ttft_p50"]), "TTFT p50", p.series[2], yaxis="y2", hovertemplate="%{y:.3s}s"),
-        figures.line(x, figures.typed(frame["ttft_p95"]), "TTFT p95", p.series[1], yaxis="y2", hovertemplate="%{y:.3s}s"),
+        figures.line(
+            x, figures.typed(frame["ttft_p50"]), "TTFT p50", p.series[2], yaxis="y2", hovertemplate="%{y:.3s}s"
+        ),
+        figures.line(
+            x, figures.typed(frame["ttft_p95"]), "TTFT p95", p.series[1], yaxis="y2", hovertemplate="%{y:.3s}s"
+        ),
     ]
     shapes, notes = figures.marks(marked, p, view.start, view.end)
+    top = max(1e-9, float(frame["n"].max() or 0)) * 1.35  # type: ignore[arg-type]  # room for the labels of changes
     axis = {**figures.time_axis(view.start, view.end), "anchor": "y2"}
     return figures.figure(
-        data, view.theme, xaxis=axis, yaxis={"domain": [0.56, 1], "rangemode": "tozero", "nticks": 4, "ticksuffix": "/min"},
+        data, view.theme, xaxis=axis, yaxis={"domain": [0.52, 1], "range": [0, top], "nticks": 4, "ticksuffix": "/min"},
         yaxis2={"domain": [0, 0.46], "rangemode": "tozero", "nticks": 4, "ticksuffix": " s", **figures.template(view.theme)["layout"]["yaxis"]},
         shapes=shapes, annotations=notes, margin={"l": 56, "r": 10, "t": 26, "b": 34}, showlegend=True, hovermode="x unified",
     )  # fmt: skip
@@ -147,7 +152,7 @@ def burns_card(read: Reader, view: Scope, slo: Slo, span: int = 5) -> Any:
     frame = read(BURNS, params)
     title, sub, query = (
         "Burn by window",
-        "× the even spend, 95 % interval; bar = the tier's threshold",
+        "× the even spend, 95 % interval · bar: threshold",
         Query(BURNS, params),
     )
     if frame.is_empty() or row["state"] == "too_few":

@@ -15,24 +15,22 @@ from dashboards.palette import palette
 from dashboards.reader import Reader
 from dashboards.scope import Scope
 
-SLO_TREND = """
-select (floor(epoch(window_end) / $bucket) * $bucket)::DOUBLE as epoch, avg((state <> 'alarm')::INTEGER)::DOUBLE as met
-from finding where detector = 'burn' and window_end > $start::TIMESTAMPTZ and window_end <= $end::TIMESTAMPTZ and state in ('ok', 'alarm')
-group by 1 order by 1
+TREND = """
+select (floor((epoch(window_end) - 1) / $bucket) * $bucket)::DOUBLE as epoch,
+  (avg((state <> 'alarm')::INTEGER) filter (detector = 'burn' and state in ('ok', 'alarm')))::DOUBLE as met,
+  case when count(*) filter (kind = 'drift' and not ends_with(monitor_id, '/share')) > 0
+    then count(distinct model || '/' || subject) filter (kind = 'drift' and not ends_with(monitor_id, '/share') and state = 'alarm') end::DOUBLE as drifting
+from finding where kind in ('slo', 'drift') and window_end > $start::TIMESTAMPTZ and window_end <= $end::TIMESTAMPTZ group by 1 order by 1
 """
 DRIFTING = """
 with newest as (
   select model, subject, state, window_end from finding
-  where kind = 'drift' and window_end > $now::TIMESTAMPTZ - interval 3 hours
+  where kind = 'drift' and not ends_with(monitor_id, '/share') and window_end > $now::TIMESTAMPTZ - interval 3 hours
   qualify row_number() over (partition by monitor_id order by window_end desc) = 1
 ), f as (
   select model, subject, bool_or(state = 'alarm') as alarm, bool_or(state in ('ok', 'alarm')) as judged from newest group by 1, 2
 )
 select count(*) filter (alarm) as drifting, count(*) filter (judged) as judged, count(*) as features from f
-"""
-DRIFT_TREND = """
-select (floor(epoch(window_end) / $bucket) * $bucket)::DOUBLE as epoch, (count(distinct model || '/' || subject) filter (state = 'alarm'))::DOUBLE as drifting
-from finding where kind = 'drift' and window_end > $start::TIMESTAMPTZ and window_end <= $end::TIMESTAMPTZ group by 1 order by 1
 """
 ALARMS = "select severity, declared, period_s, notified, false_marked, spent from alarm_budget order by severity"
 GPUS = """
@@ -43,7 +41,7 @@ group by 1, 2 order by 1
 """
 COST = """
 select (floor(epoch(ts) / $bucket) * $bucket)::DOUBLE as epoch, sum(cost_usd)::DOUBLE as usd, sum(coalesce(tokens_in, 0) + coalesce(tokens_out, 0))::DOUBLE as tokens
-from request
+from attempt
 where ts >= $start::TIMESTAMPTZ and ts < $end::TIMESTAMPTZ and cost_known and ($cluster = '' or cluster = $cluster) and ($model = '' or model_id = $model)
 group by 1 order by 1
 """
@@ -54,20 +52,22 @@ def slos_met(read: Reader, view: Scope, slos: list[slo.Slo]) -> Any:
     p = palette(view.theme)
     marks = [s.badge(view.now) for s in slos]
     judged = [m for m in marks if m.state != "unknown"]
-    trend = read(SLO_TREND, view.params)
+    trend = read(TREND, view.params)
     counts = {w: sum(m.word == w for m in marks) for w in ("page", "ticket", "too few", "stale")}
     sub = " · ".join(f"{n} {w}" for w, n in counts.items() if n) or (
         "every objective holds" if slos else "none declared"
     )
     mark = states.worst(judged) if judged else Badge("unknown", "too few")
-    line = figures.sparkline(trend["met"].to_list(), p.page if mark.state == "page" else p.series[0], 0.0, 1.0)
+    line = figures.sparkline(
+        trend["met"].drop_nulls().to_list(), p.page if mark.state == "page" else p.series[0], 0.0, 1.0
+    )
     return cards.stat(
         "SLOs met",
         f"{sum(m.state == 'ok' for m in judged)} / {len(judged)}",
         sub,
         mark,
         line,
-        [Query(slo.STATUS, view.params), Query(SLO_TREND, view.params)],
+        [Query(slo.STATUS, view.params), Query(TREND, view.params)],
     )
 
 
@@ -75,7 +75,7 @@ def drifting(read: Reader, view: Scope) -> Any:
     """How many features drift, and how much of the ticket budget is spent."""
     p = palette(view.theme)
     row = read(DRIFTING, view.params).row(0, named=True)
-    trend = read(DRIFT_TREND, view.params)
+    trend = read(TREND, view.params)
     budget = {r["severity"]: r for r in read(ALARMS).iter_rows(named=True)}.get("ticket")
     sub = f"{row['features'] - row['judged']} still learning" if row["features"] > row["judged"] else "all judged"
     if budget and budget["declared"]:
@@ -87,7 +87,7 @@ def drifting(read: Reader, view: Scope) -> Any:
         if row["judged"]
         else Badge("unknown", "no data")
     )
-    history = trend["drifting"].to_list()
+    history = trend["drifting"].drop_nulls().to_list()
     line = figures.sparkline(history, p.ticket if row["drifting"] else p.series[0], 0.0, max([1.0, *history]))
     return cards.stat(
         "Features drifting",
@@ -95,7 +95,7 @@ def drifting(read: Reader, view: Scope) -> Any:
         sub,
         mark,
         line,
-        [Query(DRIFTING, view.params), Query(ALARMS), Query(DRIFT_TREND, view.params)],
+        [Query(DRIFTING, view.params), Query(ALARMS), Query(TREND, view.params)],
     )
 
 

@@ -122,6 +122,7 @@ class Walk:
         self.monitors, self.window_s, self.shared = monitors, window_s, shared
         self.found = found
         least = [scores.in_sigma(_quantiles(found, m), m.min_effect or 0.0, m.unit) for m in monitors]
+        self.least = least
         self.memory = Memory(least, [evidence.state.get(m.monitor_id, {}) for m in monitors], window_s)
         self.threshold = np.array([m.threshold_nats for m in monitors])
         self.slots = np.array([slot(m.model) for m in monitors], dtype=np.int64)
@@ -218,6 +219,9 @@ class Walk:
             alarm = mem.alarms[i] = Alarm(end, sign, end, end, end, 0.0, 0.0, 0.0)
         if end - alarm.at <= _REFINED * self.window_s:
             self._locate(i, alarm, end, se, found)
+        if alarm.at == end and abs(alarm.effect) < self.least[i]:  # surely moved, but by less than matters
+            mem.alarms[i] = None
+            return
         self._calm(i, alarm, end, nats)
 
     def _locate(self, i: int, alarm: Alarm, end: int, se: float, found: Fit) -> None:

@@ -18,7 +18,7 @@
   functions.observe_seconds = (v) => (missing(v) ? "–" : v < 1 ? Math.round(v * 1000) + " ms" : v.toFixed(1) + " s");
   functions.observe_celsius = (v) => (missing(v) ? "–" : Math.round(v) + " °C");
   functions.observe_clock = (v) => (missing(v) ? "–" : String(v).slice(0, 16).replace("T", " "));
-  functions.observe_number = (v) => (missing(v) ? "–" : Number(v).toPrecision(3));
+  functions.observe_number = (v) => (missing(v) ? "–" : String(Number(Number(v).toPrecision(3))).replace("-", "−"));
 
   function go(event, href) {
     if (event.metaKey || event.ctrlKey || event.shiftKey) return;

@@ -28,6 +28,7 @@ class Child:
     environment: Mapping[str, str] = field(default_factory=dict)
     nice: int = 0
     pass_fds: Callable[[], tuple[int, ...]] | None = None  # called at each start; the child gets OBSERVE_FD
+    stuck: Callable[[], bool] = lambda: False  # whether it lives but does not answer any more
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     failures: int = 0
@@ -93,11 +94,16 @@ class Supervisor:
             child.start()
         while not self._stop.wait(0.2):
             for child in self.children:
+                if child.process is not None and child.process.poll() is None and child.stuck():
+                    child.process.kill()
+                    child.process.wait()
                 if child.process is not None and child.process.poll() is not None:
                     self._restart(child)
 
     def _restart(self, child: Child) -> None:
         code = child.process.returncode if child.process else None
+        if child.process and child.process.stdin:
+            child.process.stdin.close()
         child.failures = 1 if monotonic() - child.started > 60 else child.failures + 1
         pause = min(0.5 * 2 ** (child.failures - 1), 30.0)
         _LOG.warning("event=child_ended child=%s code=%s restart_in_s=%.1f", child.name, code, pause)

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("observe.core")
 TICK_S: Final = 2.0
 SEAL_S: Final = 300.0
+QUICK_PATIENCE_S: Final = 60.0  # how long a detector may take before its process is given up
+SLOW_PATIENCE_S: Final = 600.0  # a day's refit of many models
 RETAIN: Final = {"attempt": 7, "gpu_sample": 7, "serving_sample": 7, "metric_sample": 7, "summary": 400}  # days
 
 
@@ -56,7 +58,7 @@ class Core:
         self.face_key = secrets.token_urlsafe(32)
         self.intake = Intake(self.store, self.clock, self.telemetry, config)
         self.stages = Stages(config, self.store, self.clock, self.telemetry)
-        self._quick, self._slow = Detecting(), Detecting()
+        self._quick, self._slow = Detecting(QUICK_PATIENCE_S), Detecting(SLOW_PATIENCE_S)
         self.delivering = Delivering(config, self.store, self.clock, self.telemetry)
         self.puller = Puller(pulls(config.site.collectors), self.intake, self.store, self.clock)
         path = config.site.store.path
@@ -64,8 +66,20 @@ class Core:
         self.people = People(self.store, access, self.sql, self.clock)
         self.new_admin_token = self._first_admin(access)
         children = [
-            Child("detect", ["observe.app.detecting"], nice=10, pass_fds=self._quick.channel),
-            Child("detect-slow", ["observe.app.detecting"], nice=12, pass_fds=self._slow.channel),
+            Child(
+                "detect",
+                ["observe.app.detecting"],
+                nice=10,
+                pass_fds=self._quick.channel,
+                stuck=lambda: self._quick.stuck,
+            ),
+            Child(
+                "detect-slow",
+                ["observe.app.detecting"],
+                nice=12,
+                pass_fds=self._slow.channel,
+                stuck=lambda: self._slow.stuck,
+            ),
         ]
         if face:
             children.append(self._face())

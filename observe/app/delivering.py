@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final
 
 from alerts import alertmanager, outbox
 from observe.clock import Clock
-from observe.errors import ObserveError
 from observe.registry import plugin
 from observe.schema import Alert, Delivery, Message
 from observe.schema.exchange import nouns
@@ -75,9 +74,9 @@ class Delivering:
             try:
                 with self._telemetry.stage("deliver"):
                     self.once()
-            except ObserveError as error:
+            except Exception:  # noqa: BLE001 - the supervisor loop: told, counted, tried again
                 self._telemetry.stage_errors.labels("deliver").inc()
-                _LOG.warning("event=stage_failed stage=deliver error=%s", error)
+                _LOG.exception("event=stage_failed stage=deliver")
 
     def _send(self, message: Message) -> None:
         reply = plugin("observe.channels", message.channel).send(message, _TIMEOUT_S)

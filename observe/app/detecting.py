@@ -21,9 +21,10 @@ from observe.schema import Detected, Evidence
 class Detecting:
     """The core's end: `detect(name, evidence)` is answered by the child, one call at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience_s: float = 300.0) -> None:
         self._lock = threading.Lock()
         self._connection: Connection | None = None
+        self._patience_s = patience_s
 
     def channel(self) -> tuple[int, ...]:
         """A new channel for a (re)started child; returns the descriptor the child inherits."""
@@ -32,6 +33,11 @@ class Detecting:
         if previous is not None:
             previous.close()
         return (theirs.detach(),)
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the child was given up; the supervisor kills and restarts it."""
+        return self._connection is None
 
     def detect(self, name: str, evidence: Evidence) -> Detected:
         """What detector `name` says about `evidence`.
@@ -48,6 +54,10 @@ class Detecting:
                 raise SourceError("the detect process is not running")
             try:
                 connection.send(request)
+                if not connection.poll(self._patience_s):
+                    connection.close()
+                    self._connection = None
+                    raise SourceError(f"no answer within {self._patience_s:g} s; the detect process is started again")
                 ok, answer = connection.recv()
             except (OSError, EOFError) as error:
                 raise SourceError(f"the detect process ended during a call: {error!r}") from error

@@ -9,18 +9,20 @@ Source: our own; OTLP and LiteLLM formats in `collectors`.
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
 from collectors.inflate import inflate
 from observe.clock import Clock
+from observe.errors import PayloadError
 from observe.registry import plugin
 from observe.schema import Batch, CollectorRun, Parsed, Receipt
 from observe.store import Store
@@ -29,6 +31,8 @@ from observe.telemetry import Telemetry
 if TYPE_CHECKING:
     from observe.spec import Config
 
+MAX_UNDECLARED: Final = 200  # prediction models without a Monitoring that get a table of their own; TRUST section 2
+_MODEL: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")  # names; ARCHITECTURE section 5
 _IDS_OF_THEIR_OWN = frozenset({"attempt", "label", "change_event", "prediction"})
 
 
@@ -74,6 +78,8 @@ class Intake:
         }
         self._past = str(config.site.accept.past_s)
         self._lock = threading.Lock()
+        self._declared = frozenset(config.models)
+        self._strangers = set(store.features()) - self._declared
 
     def take(self, kind: str, source: str, payload: bytes, labels: Mapping[str, str], batch_id: str) -> Taken:
         """Parse a body with collector `kind` and queue its rows.
@@ -90,6 +96,11 @@ class Intake:
             PayloadError: the body is unusable as a whole.
             Overloaded: the queue is full.
         """
+        model = labels.get("model", "")
+        if model and not _MODEL.fullmatch(model):
+            raise PayloadError(
+                f"model name {model[:80]!r}: expected lower-case letters, digits, '.', '_', '-', at most 63"
+            )
         with self._telemetry.stage("parse", collector=kind):
             parsed = plugin("observe.collectors", kind).parse(
                 payload, self.now(), self.told({"source": source, **labels})
@@ -123,6 +134,7 @@ class Intake:
 
     def store_parsed(self, source: str, parsed: Parsed, batch_id: str) -> Taken:
         """Queue what a collector parsed; the counts move from accepted to stored or rejected when durable."""
+        parsed = self._without_strangers(parsed)
         tables = {name: self._resolved(name, frame) for name, frame in parsed.tables.items() if frame.height}
         rows = sum(f.height for f in tables.values())
         refused = sum(parsed.rejected.values())
@@ -135,6 +147,27 @@ class Intake:
         t.queued.labels(source).inc(rows)
         receipt.add_done_callback(lambda done: self._settled(source, rows, done))
         return Taken(parsed, receipt, rows, _newest(tables))
+
+    def _without_strangers(self, parsed: Parsed) -> Parsed:
+        """The same without predictions of more undeclared models than a site may have; those are counted."""
+        kept, refused = {}, 0
+        for name, frame in parsed.tables.items():
+            table, _, model = name.partition(":")
+            if table == "prediction" and not self._is_welcome(model):
+                refused += frame.height
+            else:
+                kept[name] = frame
+        if not refused:
+            return parsed
+        return replace(parsed, tables=kept, rejected=_sum(parsed.rejected, {"too_many_models": refused}))
+
+    def _is_welcome(self, model: str) -> bool:
+        if model in self._declared or model in self._strangers:
+            return True
+        with self._lock:
+            if len(self._strangers) < MAX_UNDECLARED:
+                self._strangers.add(model)
+            return model in self._strangers
 
     def _settled(self, source: str, rows: int, done: Future[Receipt]) -> None:
         t = self._telemetry

@@ -60,13 +60,12 @@ class People:
         """A code that opens one session as `who`."""
         return self._access.one_time_code(who, self._clock.now())
 
-    def new_token(self, who: Principal, asked: Mapping[str, Any]) -> str:
+    def new_token(self, who: Principal, name: str, role: str, sql: bool) -> str:
         """A token for somebody else, recorded as a command; the secret is returned once.
 
         Raises:
             UsageError: a bad or taken name, or no such role.
         """
-        name, role, sql = str(asked.get("name", "")), str(asked.get("role", "")), bool(asked.get("sql", False))
         secret, kept = self._access.new_token(name, role, self._clock.now(), sql=sql)
         self._record(who, "token", name, None, {"role": kept.role, "sql": kept.sql})
         return secret
@@ -97,7 +96,7 @@ class People:
         return answer, snapshot.watermark.isoformat() if snapshot.watermark else ""
 
     def command(self, who: Principal, asked: Mapping[str, Any]) -> Command:
-        """Record what a person does; it acts when a stage reads it.
+        """Record what a person does. `false_alarm` counts in the budget; the other verbs are kept, and do not act yet.
 
         Raises:
             UsageError: an unknown verb or no object.
@@ -108,8 +107,8 @@ class People:
         if not isinstance(target, str) or not 0 < len(target) <= 200:
             raise UsageError("object must name an incident, action or monitor")
         parameters = asked.get("parameters") or {}
-        if not isinstance(parameters, Mapping) or len(json.dumps(parameters)) > 8192:
-            raise UsageError("parameters must be a JSON object of at most 8 KiB")
+        if not isinstance(parameters, Mapping) or not _fits(parameters):
+            raise UsageError("parameters must be a JSON object of at most 8 KiB of valid text")
         return self._record(who, verb, target, str(reason)[:2000] if reason else None, parameters)
 
     def _record(
@@ -124,6 +123,13 @@ class People:
             command = chained(fields, newest[0][0] if newest else "")
             tx.insert([command])
         return command
+
+
+def _fits(parameters: Mapping[str, Any]) -> bool:
+    try:
+        return len(json.dumps(parameters, ensure_ascii=False).encode()) <= 8192
+    except UnicodeEncodeError:  # a lone surrogate cannot be stored
+        return False
 
 
 def _window(span: Mapping[str, str] | None) -> Window | None:

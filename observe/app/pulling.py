@@ -14,18 +14,17 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
-
-import polars as pl
+from typing import Any, Final
 
 from collectors import exposition, pull
 from observe.app.intake import Intake
 from observe.clock import Clock
-from observe.errors import ObserveError
-from observe.schema import CollectorRun, Parsed
+from observe.errors import ObserveError, PayloadError, SourceError
+from observe.schema import CollectorRun
 from observe.store import Store
 
 _LOG = logging.getLogger("observe.pulling")
+_AT_ONCE: Final = 32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +37,7 @@ class Pull:
     every: timedelta
     labels: Mapping[str, str]
     model: str | None = None
+    timeout_s: float = 10.0  # for the whole answer
 
 
 def pulls(collectors: Mapping[str, Any]) -> tuple[Pull, ...]:
@@ -46,14 +46,14 @@ def pulls(collectors: Mapping[str, Any]) -> tuple[Pull, ...]:
     for name, spec in collectors.items():
         every = timedelta(seconds=spec.every_s)
         if spec.type == "prometheus":
-            made += [Pull(name, "prometheus", target, every, spec.labels) for target in spec.targets]
+            made += [Pull(name, "prometheus", t, every, spec.labels, None, spec.timeout_s) for t in spec.targets]
         elif spec.type == "files" and spec.path:
             made.append(Pull(name, "files", spec.path, every, spec.labels, spec.model))
     return tuple(made)
 
 
 class Puller:
-    """Runs pulls on time, at most four at once; a pull still running is not started again."""
+    """Runs pulls on time; a pull still running is not started again, and holds up no other of the first 32."""
 
     def __init__(self, plan: tuple[Pull, ...], intake: Intake, store: Store, clock: Clock) -> None:
         self._plan, self._intake, self._store, self._clock = plan, intake, store, clock
@@ -61,7 +61,7 @@ class Puller:
         self._busy: set[Pull] = set()
         self._xid: dict[str, Mapping[str, int]] = {}
         self._stop = threading.Event()
-        self._pool = ThreadPoolExecutor(4, thread_name_prefix="pull")
+        self._pool = ThreadPoolExecutor(max(1, min(_AT_ONCE, len(plan))), thread_name_prefix="pull")
         self._thread = threading.Thread(target=self._run, name="puller", daemon=True)
 
     def start(self) -> None:
@@ -97,31 +97,42 @@ class Puller:
             else:
                 self._tail(item, at)
         except ObserveError as error:
-            _LOG.warning("event=pull_failed collector=%s target=%s error=%s", item.collector, item.target, error)
-            self._record(CollectorRun(at, item.collector, item.target, False, 0, 0, {}, None, str(error)[:500]))
+            self._failed(item, item.target, at, str(error))
+        except Exception as error:  # noqa: BLE001 - the supervisor loop: told, recorded, tried again
+            _LOG.exception("event=pull_broke collector=%s target=%s", item.collector, item.target)
+            self._failed(item, item.target, at, f"{type(error).__name__}: {error}")
         finally:
             self._busy.discard(item)
 
+    def _failed(self, item: Pull, target: str, at: datetime, why: str) -> None:
+        _LOG.warning("event=pull_failed collector=%s target=%s error=%s", item.collector, target, why)
+        try:
+            self._record(CollectorRun(at, item.collector, target, False, 0, 0, {}, None, why[:500]))
+        except ObserveError as error:
+            _LOG.warning("event=run_not_recorded collector=%s error=%s", item.collector, error)
+
     def _scrape(self, item: Pull, at: datetime) -> None:
-        payload = pull.get(item.target)
+        payload = pull.get(item.target, item.timeout_s)
         labels = {**item.labels, "target": item.target, "source": item.collector}
         parsed = exposition.parse(payload, at, labels)
-        samples = parsed.tables.get("gpu_sample")
+        key, samples = f"xid/{item.target}", parsed.tables.get("gpu_sample")
+        codes: Mapping[str, int] | None = None
         if samples is not None:
-            parsed = self._with_xid_events(parsed, samples, at, f"xid/{item.target}")
+            events, codes = exposition.xid_events(self._codes(key), samples, at)
+            parsed = exposition.with_table(parsed, "change_event", events) if events.height else parsed
         taken = self._intake.store_parsed(item.collector, parsed, batch_id="")
+        taken.wait()
+        if codes is not None and codes != self._codes(key):  # only now: an event that was not stored is found again
+            with self._store.change() as tx:
+                tx.set_state(key, codes)
+            self._xid[key] = codes
         self._record(taken.run(at, item.collector, item.target))
 
-    def _with_xid_events(self, parsed: Parsed, samples: pl.DataFrame, at: datetime, key: str) -> Parsed:
-        """A page with the XID errors that are new since the last page of this target."""
-        before = self._xid.get(key)
-        if before is None:
-            before = self._store.state([key]).get(key, {})
-        events, self._xid[key] = exposition.xid_events(before, samples, at)
-        if self._xid[key] != before:
-            with self._store.change() as tx:
-                tx.set_state(key, self._xid[key])
-        return exposition.with_table(parsed, "change_event", events) if events.height else parsed
+    def _codes(self, key: str) -> Mapping[str, int]:
+        """The last XID code of every device of a target."""
+        if key not in self._xid:
+            self._xid[key] = self._store.state([key]).get(key, {})
+        return self._xid[key]
 
     def _tail(self, item: Pull, at: datetime) -> None:
         key = f"files/{item.collector}"
@@ -133,12 +144,14 @@ class Puller:
                 "content_type": file.content_type,
                 "accept_past_s": "inf",
             }
-            taken = self._intake.take("predictions", item.collector, file.read(), labels, batch_id=file.batch_id)
-            taken.wait()
+            try:
+                taken = self._intake.take("predictions", item.collector, file.read(), labels, batch_id=file.batch_id)
+                self._record(taken.run(at, item.collector, file.path))
+            except (PayloadError, SourceError) as error:  # this file is bad; the next one may be fine
+                self._failed(item, file.path, at, str(error))
             seen = {**seen, file.path: file.fingerprint}
             with self._store.change() as tx:
                 tx.set_state(key, seen)
-            self._record(taken.run(at, item.collector, file.path))
 
     def _record(self, run: CollectorRun) -> None:
         with self._store.change() as tx:

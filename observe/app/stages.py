@@ -65,6 +65,7 @@ class Stages:
 
     def __init__(self, config: Config, store: Store, clock: Clock, telemetry: Telemetry) -> None:
         self._config, self._store, self._clock, self._telemetry = config, store, clock, telemetry
+        self._made: datetime = store.read("select max(made_at) as at_most from finding").item() or _EPOCH
 
     def tick(self, detectors: Sequence[str], detecting: Detecting, now: datetime) -> None:
         """Summarise, ask these detectors, decide."""
@@ -86,6 +87,9 @@ class Stages:
         except ObserveError as error:
             self._telemetry.stage_errors.labels(stage).inc()
             _LOG.warning("event=stage_failed stage=%s error=%s", stage, error)
+        except Exception:  # noqa: BLE001 - the supervisor loop: one stage must not stop the others
+            self._telemetry.stage_errors.labels(stage).inc()
+            _LOG.exception("event=stage_failed stage=%s", stage)
 
     def _summarise(self, now: datetime) -> None:
         summaries.close(self._store, self._config, now)
@@ -97,7 +101,17 @@ class Stages:
         features: dict[str, dict[str, str]] = defaultdict(dict)
         for model, feature, kind in rows.iter_rows():
             features[model][feature] = kind
-        return derive(self._config, features)
+        return derive(self._config, features, self._settled(features))
+
+    def _settled(self, features: Mapping[str, Mapping[str, str]]) -> Mapping[str, Sequence[str]]:
+        """The features among which the budget is divided today; later ones draw on the reserve until tomorrow."""
+        today = self._clock.now().date().isoformat()
+        frozen = self._store.state(["budget"]).get("budget", {})
+        if frozen.get("day") != today:
+            frozen = {"day": today, "features": {model: sorted(names) for model, names in features.items()}}
+            with self._store.change() as tx:
+                tx.set_state("budget", frozen)
+        return frozen["features"]  # type: ignore[no-any-return]
 
     # --- detect ---------------------------------------------------------------------------------
 
@@ -201,7 +215,8 @@ class Stages:
 
     def _commit(self, detector: str, monitors: Sequence[Monitor], window: Window, found: Detected) -> None:
         with self._store.change() as tx:
-            now = self._clock.now()  # read under the writer lock: `decide` goes by it and must miss none
+            # read under the writer lock and never backwards: `decide` goes by it and must miss none
+            now = self._made = max(self._clock.now(), self._made + timedelta(microseconds=1))
             findings = [replace(f, made_at=now) for f in found.findings]
             if findings:
                 tx.insert(findings)

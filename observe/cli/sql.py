@@ -13,7 +13,7 @@ import json
 import os
 import sys
 from decimal import Decimal
-from math import isnan
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -126,12 +126,14 @@ def _print(frame: pl.DataFrame, output: str) -> None:
 
 def _json(frame: pl.DataFrame) -> str:
     def plain(value: object) -> str | int | float:
+        if isinstance(value, bytes):
+            return value.hex()
         if isinstance(value, Decimal):  # DuckDB's sum of integers is a decimal
             return int(value) if value == value.to_integral_value() else float(value)
         return value.isoformat().replace("+00:00", "Z") if hasattr(value, "isoformat") else str(value)
 
     rows = [
-        {k: None if isinstance(v, float) and isnan(v) else v for k, v in row.items()}
+        {k: None if isinstance(v, float) and not isfinite(v) else v for k, v in row.items()}
         for row in frame.iter_rows(named=True)
     ]
     return json.dumps(rows, default=plain, ensure_ascii=False) + "\n"

@@ -42,10 +42,27 @@ _LISTS = {
 async def _object(call: Call) -> Mapping[str, Any]:
     try:
         value = json.loads(await call.body() or b"{}")
-    except ValueError as error:
-        raise UsageError(f"the body is not JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"the body is not JSON: {str(error)[:200]}") from error
     if not isinstance(value, dict):
         raise UsageError("the body must be a JSON object")
+    return value
+
+
+def _text(body: Mapping[str, Any], name: str) -> str | None:
+    """A field that must be text when it is there; lone surrogates cannot be stored."""
+    value = body.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str) or value != value.encode("utf-8", "replace").decode():
+        raise UsageError(f"{name} must be text")
+    return value
+
+
+def _flag(body: Mapping[str, Any], name: str, default: bool) -> bool:
+    value = body.get(name, default)
+    if not isinstance(value, bool):
+        raise UsageError(f"{name} must be true or false")
     return value
 
 
@@ -74,7 +91,7 @@ async def openapi(call: Call) -> Response:
 async def open_session(call: Call) -> Response:
     """`POST /api/v1/sessions`."""
     body = await _object(call)
-    opened = await run_in_threadpool(call.core.people.open_session, body.get("token"), body.get("once"))
+    opened = await run_in_threadpool(call.core.people.open_session, _text(body, "token"), _text(body, "once"))
     return JSONResponse(opened)
 
 
@@ -94,8 +111,9 @@ async def new_token(call: Call) -> Response:
     """`POST /api/v1/tokens`: {"name", "role", "sql": bool}."""
     assert call.who is not None
     body = await _object(call)
-    token = await run_in_threadpool(call.core.people.new_token, call.who, body)
-    return JSONResponse({"token": token, "name": body.get("name"), "role": body.get("role")}, 201)
+    name, role = _text(body, "name") or "", _text(body, "role") or ""
+    token = await run_in_threadpool(call.core.people.new_token, call.who, name, role, _flag(body, "sql", default=False))
+    return JSONResponse({"token": token, "name": name, "role": role}, 201)
 
 
 async def read(call: Call) -> Response:
@@ -124,7 +142,8 @@ async def command(call: Call) -> Response:
     """`POST /api/v1/commands`: {"verb", "object", "reason", "parameters"}."""
     assert call.who is not None
     body = await _object(call)
-    done = await run_in_threadpool(call.core.people.command, call.who, body)
+    said = {name: _text(body, name) for name in ("verb", "object", "reason")}
+    done = await run_in_threadpool(call.core.people.command, call.who, {**said, "parameters": body.get("parameters")})
     return JSONResponse({"command_id": done.command_id, "ts": done.ts.isoformat()}, 201)
 
 

@@ -18,7 +18,8 @@ from observe.app.intake import Taken
 from observe.errors import ObserveError
 from observe.server.routing import Call
 
-_INLINE = 256 * 1024  # bytes; larger bodies are parsed in a thread so that the loop stays free
+_INLINE = 256 * 1024  # bytes; larger bodies, inflated, are parsed in a thread so that the loop stays free
+_INFLATED = 16  # how much larger than its wire size a compressed body is taken to be
 
 
 async def _take(call: Call, kind: str, source: str, labels: Mapping[str, str]) -> Response:
@@ -32,13 +33,17 @@ async def _take(call: Call, kind: str, source: str, labels: Mapping[str, str]) -
     def work() -> Taken:
         return call.core.intake.take(kind, source, call.core.intake.inflate(wire, encoding), told, batch_id)
 
-    taken = work() if len(wire) <= _INLINE else await run_in_threadpool(work)
+    taken = work() if _is_small(wire, encoding) else await run_in_threadpool(work)
     receipt = await asyncio.wrap_future(taken.receipt)
     stored = sum(receipt.stored.values())
     return JSONResponse({
         "stored": stored, "rejected": taken.reasons(receipt), "repaired": {**taken.parsed.notes, **receipt.notes},
         "examples": taken.parsed.examples, "duplicate": receipt.duplicate,
     })  # fmt: skip
+
+
+def _is_small(wire: bytes, encoding: str) -> bool:
+    return len(wire) * (_INFLATED if encoding not in {"", "identity"} else 1) <= _INLINE
 
 
 async def litellm(call: Call) -> Response:
@@ -87,7 +92,7 @@ async def _otlp(call: Call, signal: str) -> Response:
         def work() -> tuple[Taken | None, otlp.Answer]:
             return otlp.take(call.core.intake, signal, wire, content_type, encoding)
 
-        taken, answer = work() if len(wire) <= _INLINE else await run_in_threadpool(work)
+        taken, answer = work() if _is_small(wire, encoding) else await run_in_threadpool(work)
         if taken is not None:
             await asyncio.wrap_future(taken.receipt)
     except ObserveError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import socket
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from starlette.applications import Starlette
 
 from observe.access import refuse_open_bind
 from observe.app.core import Core
+from observe.errors import ConfigError
 from observe.server.routes import api_routes, otlp_routes
 from observe.server.routing import application
 
@@ -34,10 +36,28 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _listener(app: Starlette, address: str) -> _Server:
+def _bound(address: str) -> socket.socket:
+    """A socket that holds `address`.
+
+    Raises:
+        ConfigError: somebody else does, or it is not an address of this machine.
+    """
     host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((host, int(port)))
+    except OSError as error:
+        made.close()
+        hint = "stop the other program, or choose another port under `server:`"
+        raise ConfigError(f"cannot listen on {address}: {error.strerror}", hint=hint) from error
+    return made
+
+
+def _listener(app: Starlette) -> _Server:
     config = uvicorn.Config(
-        app, host=host.strip("[]"), port=int(port), log_level="warning", access_log=False, lifespan="off",
+        app, log_level="warning", access_log=False, lifespan="off",
         timeout_graceful_shutdown=3, server_header=False,
     )  # fmt: skip
     return _Server(config)
@@ -55,17 +75,17 @@ def serve(config: Config, *, face: bool = True, on_ready: Callable[[Core], None]
         refuse_open_bind(address, server.auth)
     core = Core(config, face=face)
     try:
-        asyncio.run(_run(core, on_ready))
+        with contextlib.ExitStack() as held:
+            sockets = [held.enter_context(_bound(address)) for address in (server.listen, server.otlp)]
+            if face:
+                _bound(server.ui).close()  # the face takes it later; said now when it cannot
+            asyncio.run(_run(core, sockets, on_ready))
     finally:
         core.stop()
 
 
-async def _run(core: Core, on_ready: Callable[[Core], None] | None) -> None:
-    server = core.config.site.server
-    servers = [
-        _listener(application(core, api_routes()), server.listen),
-        _listener(application(core, otlp_routes()), server.otlp),
-    ]
+async def _run(core: Core, sockets: list[socket.socket], on_ready: Callable[[Core], None] | None) -> None:
+    servers = [_listener(application(core, api_routes())), _listener(application(core, otlp_routes()))]
 
     def end() -> None:
         for s in servers:
@@ -74,7 +94,7 @@ async def _run(core: Core, on_ready: Callable[[Core], None] | None) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, end)
-    tasks = [asyncio.create_task(s.serve()) for s in servers]
+    tasks = [asyncio.create_task(s.serve(sockets=[held])) for s, held in zip(servers, sockets, strict=True)]
     while not all(s.started for s in servers):
         await asyncio.sleep(0.02)
         if any(t.done() for t in tasks):

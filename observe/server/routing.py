@@ -84,7 +84,7 @@ def application(core: Core, served: Sequence[Served]) -> Starlette:
     """An ASGI application of exactly these routes; every other path answers 404."""
     app = Starlette(
         routes=[Route(s.path, _guarded(core, s), methods=[s.method]) for s in served],
-        exception_handlers={HTTPException: _http_error},
+        exception_handlers={HTTPException: _http_error, Exception: _broken},
     )
     app.state.served = tuple(served)
     return app
@@ -120,3 +120,9 @@ async def _http_error(request: Request, error: Exception) -> Response:
     return JSONResponse(
         {"error": f"{error.detail}: {request.method} {request.url.path}", "kind": "HTTPException"}, error.status_code
     )
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    """Our own fault: told as JSON without its insides, which go to the log."""
+    said = f"internal error in {request.method} {request.url.path}; the log says more"
+    return JSONResponse({"error": said, "kind": type(error).__name__}, 500)

@@ -11,7 +11,7 @@ import core
 import pytest
 import world
 
-from dashboards import incidents, pages
+from dashboards import drift, incidents, pages
 from dashboards.reader import CoreClient, SessionReader, Value
 
 ENTRIES = {e.path: e for e in pages.load()}
@@ -43,6 +43,35 @@ def test_the_overview_finds_what_bad_requests_share(read: SessionReader) -> None
 
     assert "acme" in text
     assert "only bad" in text
+
+
+def test_the_overview_says_which_action_was_proposed_for_the_worst_incident(read: SessionReader) -> None:
+    assert "scale keda:vllm-chat 4 → 6 (proposed, dry run)" in shown(read, "/")
+
+
+def test_bad_requests_are_compared_since_the_onset_while_an_incident_is_open(read: SessionReader) -> None:
+    text = shown(read, "/model/<name>", name="llama-70b-chat")
+
+    assert f"since {world.DEPLOY:%H:%M} UTC" in text.split("What differs")[1][:900]
+
+
+def test_a_model_with_shares_only_shows_them_in_one_card(read: SessionReader) -> None:
+    text = shown(read, "/model/<name>", name="mistral-7b")
+
+    for words in ("failed requests", "1.2 % of 80", "0.31 %", "1.2 of 12 nats"):
+        assert words in text
+    for words in ("No reference yet", "Effect over time", "Every watched feature"):
+        assert words not in text
+
+
+def test_the_drift_heat_map_is_coloured_where_a_feature_moved(read: SessionReader) -> None:
+    frame = read(
+        drift.HEAT, {"start": world.NOW - timedelta(days=1), "end": world.NOW, "bucket": 3600, "model": "", "rows": 10}
+    )
+
+    assert set(frame["model"]) == {"fraud"}
+    assert frame.filter(subject="amount", alarm=True)["sigma"].min() > 0.3
+    assert frame.filter(subject="amount")["sigma"].min() < 0.1
 
 
 def test_stale_findings_are_not_ok(read: SessionReader) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import core
@@ -17,6 +18,16 @@ def test_the_same_question_is_asked_once_while_the_watermark_stands(read: Sessio
     read("select count(*) as n from gpu_sample where cluster = $c", {"c": "eu-west"})
 
     assert seeded.reads - before <= 1  # the pulse may have been due
+
+
+def test_cards_that_ask_the_same_at_the_same_time_share_one_query(read: SessionReader, seeded: core.Core) -> None:
+    sql = "select count(*) as n, avg(a.power_w * b.power_w) from gpu_sample a join gpu_sample b using (device_id, cluster) where a.ts > b.ts"
+    before = seeded.reads
+    with ThreadPoolExecutor(8) as cards:
+        answers = [f.result()["n"].item() for f in [cards.submit(read, sql) for _ in range(8)]]
+
+    assert len(set(answers)) == 1
+    assert seeded.reads - before <= 2  # the pulse may have been due
 
 
 def test_parameters_the_text_does_not_name_are_left_out(read: SessionReader) -> None:

@@ -55,7 +55,9 @@ def tables(seed: int = 7) -> dict[str, pl.DataFrame]:
         "attempt": attempts,
         "summary": pl.concat([budget, drift], how="diagonal_relaxed"),
         "binning": binnings,
-        "finding": pl.concat([_burn_findings(budget), _level_findings(rng), _fleet_findings()], how="diagonal_relaxed"),
+        "finding": pl.concat(
+            [_burn_findings(budget), _level_findings(rng), _rate_findings(), _fleet_findings()], how="diagonal_relaxed"
+        ),
         "change_event": _changes(),
         **_outcomes(),
     }
@@ -311,12 +313,22 @@ def _level_findings(rng: np.random.Generator) -> pl.DataFrame:
                 "finding_id": f"fnd-level-{FEATURES.index(feature)}-{i}", "monitor_id": f"fraud/level/{feature}/location", "detector": "level", "model": "fraud",
                 "kind": "drift", "subject": feature, "window_start": end - timedelta(minutes=5), "window_end": end,
                 "state": "alarm" if alarm else "learning" if learning else "ok", "severity": "ticket", "evidence_nats": 17.3 if alarm else 0.4,
-                "threshold_nats": 14.5, "effect": effect, "unit": "sigma", "ci_low": effect - 0.06, "ci_high": effect + 0.06,
+                "threshold_nats": 14.5, "effect": effect, "unit": "σ", "ci_low": effect - 0.06, "ci_high": effect + 0.06,
                 "onset": SHIFT if drifted else None, "onset_low": SHIFT - timedelta(minutes=10) if drifted else None,
                 "onset_high": SHIFT + timedelta(minutes=5) if drifted else None, "n": 400,
                 "note": "amount moved +0.42 σ (median 31 → 44)" if drifted else "quiet", "details": details, "made_at": end,
             })  # fmt: skip
     return _rows("finding", rows)
+
+
+def _rate_findings() -> pl.DataFrame:
+    details = {"events": 1.0, "share": 0.0125, "share_from": 0.0031, "upper": 0.004, "k": None, "vif": 1.0}
+    row = {
+        "finding_id": "fnd-rate", "monitor_id": "mistral-7b/rate/error/share", "detector": "rate", "model": "mistral-7b", "kind": "drift", "subject": "error",
+        "window_start": NOW - timedelta(minutes=5), "window_end": NOW, "state": "ok", "severity": "ticket", "evidence_nats": 1.2, "threshold_nats": 12.0,
+        "unit": "ratio", "n": 80, "note": "errors: 1.25% of events, 0.31% is normal", "details": details, "made_at": NOW,
+    }  # fmt: skip
+    return _rows("finding", [row])
 
 
 def _fleet_findings() -> pl.DataFrame:

@@ -246,6 +246,17 @@ def test_a_quick_stream_finds_a_shift_of_two_sigma_in_five_minute_windows() -> N
     assert found[0].window_end <= START + timedelta(hours=hours, minutes=30 + 12 * 5)
 
 
+def test_a_sure_shift_that_is_smaller_than_what_matters_is_no_alarm() -> None:
+    hours = HISTORY_H // 2
+    means = np.repeat(wander(np.random.default_rng(1), hours + 8, 1), 12, axis=0)
+    means[hours * 12 + 6 :] += 0.4
+    rows = levels(means, 60, seed=2, window_s=300)
+    span = (hours * 3600, hours * 3600 + 8 * 3600)
+
+    assert raised(level.detect(evidence(level_monitors(1, 300, 1.0, 14.5), rows, *span))) == []
+    assert len(raised(level.detect(evidence(level_monitors(1, 300, 0.1, 14.5), rows, *span)))) == 1
+
+
 def test_late_deltas_are_added_before_a_window_is_judged() -> None:
     rows = levels(wander(np.random.default_rng(1), HISTORY_H + 1, 1), 500, seed=2)
     half = rows.with_columns(counts=pl.col("counts").list.eval(pl.element() // 2))

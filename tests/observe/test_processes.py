@@ -58,3 +58,23 @@ def test_a_second_service_on_the_same_directory_is_refused_with_the_holder(tmp_p
 
         assert done.returncode == 2
         assert str(service.process.pid) in done.stderr
+
+
+def test_a_child_that_hangs_is_given_up_and_replaced() -> None:
+    from observe.app.children import Child, Supervisor
+    from observe.app.detecting import Detecting
+    from observe.errors import SourceError
+    from observe.schema import Evidence
+
+    detecting = Detecting(patience_s=1.0)
+    child = Child("detect", ["observe.app.detecting"], pass_fds=detecting.channel, stuck=lambda: detecting.stuck)
+    supervisor = Supervisor([child], lambda name: None)
+    supervisor.start()
+    try:
+        first = until(lambda: child.process and child.process.pid)
+        os.kill(first, signal.SIGSTOP)
+        with pytest.raises(SourceError, match="no answer within 1 s"):
+            detecting.detect("level", Evidence((), None, None, {}, {}))  # type: ignore[arg-type]
+        until(lambda: child.process and child.process.pid != first)
+    finally:
+        supervisor.stop()

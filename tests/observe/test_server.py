@@ -261,3 +261,43 @@ def test_the_token_made_at_first_start_is_private_and_shown_once(tmp_path: Path)
 
     assert (tmp_path / "data" / "admin.token").stat().st_mode & 0o777 == 0o600
     assert said.count(token) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("/api/v1/sessions", '{"token": 5}'), ("/api/v1/sessions", '{"once": ["x"]}'), ("/api/v1/sessions", "[" * 100_000),
+     ("/api/v1/tokens", '{"name": ["x"], "role": "viewer"}'), ("/api/v1/commands", '{"verb": "note", "object": "\\ud800"}'),
+     ("/api/v1/commands", '{"verb": "note", "object": "x", "parameters": {"a": "\\ud800"}}'), ("/api/v1/sql", '{"sql": 1, "fresh": "no"}')],
+)  # fmt: skip
+def test_odd_bodies_are_refused_with_a_reason(service: Service, path: str, body: str) -> None:
+    with service.client() as client:
+        answer = client.post(path, content=body)
+
+    assert answer.status_code in {400, 401}
+    assert answer.json()["error"]
+
+
+def test_a_model_name_outside_the_grammar_is_refused_with_a_hint(service: Service) -> None:
+    with service.client() as client:
+        answer = client.post(
+            "/ingest/predictions/Fraud", content=b"{}", headers={"Content-Type": "application/x-ndjson"}
+        )
+
+    assert answer.status_code == 400
+    assert "lower-case" in answer.json()["error"]
+
+
+def test_a_port_that_is_taken_is_told_without_a_traceback(tmp_path: Path, service: Service) -> None:
+    site = tmp_path / "observe.yaml"
+    site.write_text(service.site.read_text().replace("./data", str(tmp_path / "other")))
+    done = subprocess.run(
+        [sys.executable, "-m", "observe", "up", "-c", str(site)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert "cannot listen on" in done.stderr
+    assert "Traceback" not in done.stderr

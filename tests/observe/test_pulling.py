@@ -1,0 +1,113 @@
+"""Pulls: one bad file or one hanging target holds up nobody else."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import polars as pl
+import pytest
+from running import until
+
+from observe.app.intake import Intake
+from observe.app.pulling import Puller, pulls
+from observe.clock import WallClock
+from observe.spec import load
+from observe.store import Store
+from observe.telemetry import Telemetry
+
+PAGE = 'DCGM_FI_DEV_GPU_UTIL{{gpu="0",UUID="GPU-1",modelName="H100",Hostname="n1"}} 50\nDCGM_FI_DEV_XID_ERRORS{{gpu="0",UUID="GPU-1",modelName="H100",Hostname="n1"}} {xid}\n'
+
+
+@contextmanager
+def puller(folder: Path, collectors: str) -> Iterator[tuple[Puller, Store]]:
+    (folder / "observe.yaml").write_text(
+        f"apiVersion: observe/v1\nkind: Site\nstore: {{path: ./data}}\ncollectors:\n{collectors}\n"
+    )
+    config, clock = load(folder / "observe.yaml"), WallClock()
+    store = Store.open(folder / "data", clock)
+    made = Puller(pulls(config.site.collectors), Intake(store, clock, Telemetry(), config), store, clock)
+    try:
+        yield made, store
+    finally:
+        made.stop()
+        store.close()
+
+
+@pytest.fixture
+def target() -> Iterator[ThreadingHTTPServer]:
+    """A server whose `/page` tells `xid`, and whose `/hang` never answers until released."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/hang":
+                server.release.wait(30)  # type: ignore[attr-defined]
+            body = PAGE.format(xid=server.xid).encode()  # type: ignore[attr-defined]
+            self.send_response(200 if self.path != "/lost" else 302)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.xid, server.release = 0, threading.Event()  # type: ignore[attr-defined]
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.release.set()  # type: ignore[attr-defined]
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_broken_file_is_recorded_and_the_next_one_is_read(tmp_path: Path) -> None:
+    watched = tmp_path / "in"
+    watched.mkdir()
+    (watched / "a.parquet").write_bytes(b"PAR1 not really")
+    pl.DataFrame({"ts": [datetime.now(UTC)], "prediction_id": ["p"], "x": [1.0]}).write_parquet(watched / "b.parquet")
+    with puller(tmp_path, "  fraud: {type: files, path: ./in/*.parquet, model: fraud}") as (made, store):
+        made.once()
+        made.once()
+
+        runs = store.read("select ok, stored, target from collector_run order by target").rows()
+    assert [(ok, stored, Path(path).name) for ok, stored, path in runs] == [
+        (False, 0, "a.parquet"),
+        (True, 1, "b.parquet"),
+    ]
+
+
+def test_hanging_targets_hold_up_no_healthy_one(tmp_path: Path, target: ThreadingHTTPServer) -> None:
+    url = f"http://127.0.0.1:{target.server_port}"
+    hanging = ", ".join(f'"{url}/hang?{i}"'.replace("?", "#") for i in range(8))
+    sources = f'  bad: {{type: prometheus, targets: [{hanging}], every: 1s, timeout: 5s}}\n  good: {{type: prometheus, targets: ["{url}/page"], every: 1s}}'
+    with puller(tmp_path, sources) as (made, store):
+        made.start()
+        until(
+            lambda: store.read("select count(*) as n from collector_run where collector = 'good' and ok").item() >= 3,
+            4.5,
+        )
+        target.release.set()  # type: ignore[attr-defined]
+
+
+def test_a_redirect_to_nowhere_is_recorded(tmp_path: Path, target: ThreadingHTTPServer) -> None:
+    with puller(
+        tmp_path, f'  gpus: {{type: prometheus, targets: ["http://127.0.0.1:{target.server_port}/lost"], every: 15s}}'
+    ) as (made, store):
+        made.once()
+
+        assert "302" in store.read("select error from collector_run").item()
+
+
+def test_an_xid_that_appears_is_one_event_also_after_a_restart(tmp_path: Path, target: ThreadingHTTPServer) -> None:
+    sources = f'  gpus: {{type: prometheus, targets: ["http://127.0.0.1:{target.server_port}/page"], every: 15s}}'
+    with puller(tmp_path, sources) as (made, _):
+        made.once()
+    target.xid = 79  # type: ignore[attr-defined]
+    for _ in range(2):
+        with puller(tmp_path, sources) as (made, store):
+            made.once()
+            events = store.read("select kind, before, after from change_event").rows()
+
+    assert events == [("xid", "0", "79")]
