@@ -51,7 +51,8 @@ _FRAME_LATENESS: Final = timedelta(seconds=30)  # GPU samples; ARCHITECTURE sect
 _FRAME_HISTORY: Final = timedelta(hours=24)  # what gauge and imbalance may look back
 QUICK: Final = ("burn", "silence", "imbalance", "gauge")  # seconds matter
 SLOW: Final = ("rate", "level")  # fit noise models; a day's refit must not hold up a page
-_CATCH_UP: Final = timedelta(days=2)  # how far back a quick level stream begins on an imported past
+_CATCH_UP: Final = timedelta(days=2)  # how far back five-minute drift streams begin on an imported past
+_TOGETHER: Final = 60  # monitors judged in one call: bounds what is read at once
 _FRAMES: Final[Mapping[str, tuple[str, ...]]] = {"imbalance": ("gpu_5m",), "gauge": ("gpu_5m", "queue_5m")}
 
 
@@ -107,7 +108,7 @@ class Stages:
         """The features among which the budget is divided today; later ones draw on the reserve until tomorrow."""
         today = self._clock.now().date().isoformat()
         frozen = self._store.state(["budget"]).get("budget", {})
-        if frozen.get("day") != today:
+        if frozen.get("day") != today or not frozen["features"]:
             frozen = {"day": today, "features": {model: sorted(names) for model, names in features.items()}}
             with self._store.change() as tx:
                 tx.set_state("budget", frozen)
@@ -122,15 +123,37 @@ class Stages:
         closed = self._closed(monitors, now)
         judged = self._store.judged_until()
         first = self._first([m for m in monitors if m.monitor_id not in judged], now)
-        spans: dict[Window, list[Monitor]] = defaultdict(list)
+        due: dict[str, Window] = {}
         for monitor in monitors:
             start = judged.get(monitor.monitor_id) or first.get(monitor.monitor_id)
             end = floor(closed.get(monitor.monitor_id, _EPOCH), monitor.window_s)
             if start is not None and end > start:
-                spans[Window(start, end)].append(monitor)
-        for window, group in sorted(spans.items(), key=lambda item: item[0].start):
-            found = detecting.detect(detector, self._evidence(detector, group, window, now))
-            self._commit(detector, group, window, found)
+                due[monitor.monitor_id] = Window(start, end)
+        for (window, since), group in self._grouped(detector, [m for m in monitors if m.monitor_id in due], due):
+            for i in range(0, len(group), _TOGETHER):  # what is wrong with some must not keep others from being judged
+                part = group[i : i + _TOGETHER]
+                self._attempt(f"detect.{detector}", partial(self._judge, detecting, part, window, since, now))
+
+    def _grouped(
+        self, detector: str, monitors: Sequence[Monitor], due: Mapping[str, Window]
+    ) -> list[tuple[tuple[Window, datetime], list[Monitor]]]:
+        """Monitors by the window they are due for and from when they want summaries, oldest window first."""
+        if not monitors:
+            return []
+        states = self._store.state([m.monitor_id for m in monitors])
+        since = plugin("observe.detectors", detector).since
+        groups: dict[tuple[Window, datetime], list[Monitor]] = defaultdict(list)
+        for m in monitors:
+            window = due[m.monitor_id]
+            groups[window, since(m, states.get(m.monitor_id, {}), window)].append(m)
+        return sorted(groups.items(), key=lambda item: (item[0][0].start, item[0][1]))
+
+    def _judge(
+        self, detecting: Detecting, monitors: Sequence[Monitor], window: Window, since: datetime, now: datetime
+    ) -> None:
+        detector = monitors[0].detector
+        found = detecting.detect(detector, self._evidence(monitors, window, since, now))
+        self._commit(detector, monitors, window, found)
 
     def _closed(self, monitors: Iterable[Monitor], now: datetime) -> dict[str, datetime]:
         until = summaries.closed_until(self._store)
@@ -142,8 +165,8 @@ class Stages:
     def _first(self, monitors: Sequence[Monitor], now: datetime) -> dict[str, datetime]:
         """Where monitors that have never judged begin.
 
-        A drift question begins where its reference ends, for the reference is what it is judged by; its
-        quick stream at most two days ago, the hourly one judges the past. Others begin at their first
+        A drift question begins where its reference ends, for the reference is what it is judged by; rates
+        and quick streams at most two days ago, as history only teaches them. Others begin at their first
         summary, those without summaries with the fleet's recent past.
         """
         if not monitors:
@@ -158,10 +181,8 @@ class Stages:
             m.monitor_id: floor(start, m.window_s) for m in monitors if (start := _begin(m, spans.get(m.measure), now))
         }
 
-    def _evidence(self, detector: str, monitors: Sequence[Monitor], window: Window, now: datetime) -> Evidence:
+    def _evidence(self, monitors: Sequence[Monitor], window: Window, since: datetime, now: datetime) -> Evidence:
         state = self._store.state([m.monitor_id for m in monitors])
-        module = plugin("observe.detectors", detector)
-        since = min(module.since(m, state.get(m.monitor_id, {}), window) for m in monitors)
         measures = sorted({m.measure for m in monitors if m.measure})
         rows = self._store.read(
             "select * exclude (ingested_at) from summary where list_contains($m, measure) and ts >= $from and ts < $to and not late"
@@ -170,7 +191,12 @@ class Stages:
             Window(since, window.end),
         )
         return Evidence(
-            tuple(monitors), window, rows, self._binnings(rows), state, self._frames(detector, window, since, now)
+            tuple(monitors),
+            window,
+            rows,
+            self._binnings(rows),
+            state,
+            self._frames(monitors[0].detector, window, since, now),
         )
 
     def _binnings(self, rows: pl.DataFrame) -> Mapping[str, Binning]:
@@ -280,7 +306,7 @@ def _begin(monitor: Monitor, span: Sequence[datetime | None] | None, now: dateti
         recent = _FRAME_LATENESS if monitor.detector == "silence" else _FRAME_HISTORY
         return now - recent - timedelta(seconds=300)
     begun, referred, newest = span or (None, None, None)
-    if begun is None or newest is None or monitor.detector != "level":
+    if begun is None or newest is None or monitor.detector not in SLOW:
         return begun
     start = min(referred, newest) if referred else begun
-    return max(start, newest - _CATCH_UP) if monitor.params.get("fast") else start
+    return max(start, newest - _CATCH_UP) if monitor.params.get("fast") or monitor.detector == "rate" else start
