@@ -24,7 +24,15 @@ from detectors.errorbudget import HOUR, MEMORY, Floats, Ints, Minutes, gate_nats
 from detectors.lanes import Firing, Lane, Mark, Tier, Walk
 from observe.schema import Detected, Evidence, Finding, Json, Monitor, Severity, Window
 
-WINDOWS: Final[Mapping[str, int]] = {"5m": 5, "30m": 30, "1h": 60, "2h": 120, "6h": 360, "1d": 1440, "3d": 4320}  # minutes
+WINDOWS: Final[Mapping[str, int]] = {
+    "5m": 5,
+    "30m": 30,
+    "1h": 60,
+    "2h": 120,
+    "6h": 360,
+    "1d": 1440,
+    "3d": 4320,
+}  # minutes
 _LONGEST: Final = timedelta(minutes=MEMORY)
 _WORST: Final = -np.inf
 
@@ -135,7 +143,11 @@ class Telling:
 
     def _tier(self, i: int, firing: Firing | None) -> tuple[Tier | None, float]:
         """The tier that fired, else the one nearest to it, and its evidence."""
-        asked = [(float(nats[i]) - t.gate, t, float(nats[i])) for _, t, nats in self._judged if not firing or t.name == firing.tier]
+        asked = [
+            (float(nats[i]) - t.gate, t, float(nats[i]))
+            for _, t, nats in self._judged
+            if not firing or t.name == firing.tier
+        ]
         _, tier, nats = max(asked, key=lambda x: x[0], default=(_WORST, None, 0.0))
         return tier, nats
 

@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-PRIOR_PHI: Final = 5.0  # burst factor of an unknown service: METHODS section 6 uses 3 without history; 5 keeps bursts of 3 quiet
+PRIOR_PHI: Final = (
+    5.0  # burst factor of an unknown service: METHODS section 6 uses 3 without history; 5 keeps bursts of 3 quiet
+)
 PRIOR_HOURS: Final = 8.0  # how many hours of its own an SLO needs to outweigh that
 DISPERSION_HOURS: Final = 720  # hours that phi looks back
 HOUR: Final = 60  # minutes

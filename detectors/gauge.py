@@ -99,7 +99,9 @@ def _series(rows: pl.DataFrame, kind: str, monitor: Monitor, first: int, end: in
     names = _KEYS[kind]
     if kind == "queue":
         rows = rows.filter(pl.col("model_id") == monitor.model)
-    rows = rows.with_columns((pl.col("ts").dt.epoch("s") // _STEP_S - first).alias("at")).filter(pl.col("at").is_between(0, end - first - 1))
+    rows = rows.with_columns((pl.col("ts").dt.epoch("s") // _STEP_S - first).alias("at")).filter(
+        pl.col("at").is_between(0, end - first - 1)
+    )
     for group, part in sorted(rows.partition_by(*names, as_dict=True).items(), key=lambda item: str(item[0])):
         labels = {name: str(value) if value is not None else "?" for name, value in zip(names, group, strict=True)}
         for metric in METRICS[kind]:
@@ -110,7 +112,9 @@ def _series(rows: pl.DataFrame, kind: str, monitor: Monitor, first: int, end: in
             yield Series("|".join((*labels.values(), metric.column)), labels, metric, values)
 
 
-def _judge(series: Series, change: Json | None, first: int, start: int, end: int) -> tuple[list[tuple[int, Json]], Json | None]:
+def _judge(
+    series: Series, change: Json | None, first: int, start: int, end: int
+) -> tuple[list[tuple[int, Json]], Json | None]:
     """Findings as (window, change) and the change that is on at the end, if any."""
     told: list[tuple[int, Json]] = []
     for i in range(start - first, end - first):
@@ -140,7 +144,13 @@ def _began(series: Series, i: int, first: int) -> Json | None:
         return None
     begun = _start(worse, int(hits.argmax()), series.metric.sign * float(series.values[i - M] - before))
     onset = (i - M + 1 + first + begun) * _STEP_S
-    return {"before": before, "least": least, "onset": round(onset), "after": _level(series, i, before), "told": i + first}
+    return {
+        "before": before,
+        "least": least,
+        "onset": round(onset),
+        "after": _level(series, i, before),
+        "told": i + first,
+    }
 
 
 def _least(metric: Metric, before: float, past: Floats) -> float:
@@ -173,7 +183,9 @@ def _finding(monitor: Monitor, kind: str, series: Series, window: int, change: J
     end, onset = start + timedelta(seconds=_STEP_S), datetime.fromtimestamp(change["onset"], UTC)
     where = " ".join(x for x in series.group.values() if x != "?")
     moved = f"{change['before']:.4g} → {change['after']:.4g}"
-    note = f"{where}: {series.metric.says} {'back to' if over else ''} {moved if not over else format(change['before'], '.4g')}".replace("  ", " ")
+    note = f"{where}: {series.metric.says} {'back to' if over else ''} {moved if not over else format(change['before'], '.4g')}".replace(
+        "  ", " "
+    )
     details: dict[str, Any] = {**{("model" if k == "model_id" else k): v for k, v in series.group.items()},
                                "metric": series.metric.column, "before": change["before"], "after": change["after"]}  # fmt: skip
     return Finding(

@@ -141,7 +141,9 @@ def _note(pair: Pair | None, told: str | None, *, known: bool) -> str:
         i, b = pair.idle, pair.busy
         product = "" if i.sku == "?" else f" {i.sku}"
         where = (i.cluster, b.cluster) if i.cluster != b.cluster else (f"{i.cluster} {i.sku}", f"{b.cluster} {b.sku}")
-        return f"{where[1]} is {b.util:.0%} busy while {where[0]} is {i.util:.0%} busy ({i.idle} of {i.devices}{product} idle)".replace("%", " %")
+        return f"{where[1]} is {b.util:.0%} busy while {where[0]} is {i.util:.0%} busy ({i.idle} of {i.devices}{product} idle)".replace(
+            "%", " %"
+        )
     if told:
         return "idle devices beside saturated ones in most of the last windows"
     return "no devices idle beside saturated ones" if known else "no GPU samples in this window"

@@ -74,7 +74,8 @@ def tiers_of(params: Json) -> tuple[Tier, ...]:
     """Tiers that can fire, from a monitor's params."""
     usable = (t for t in params["tiers"] if t["factor"] * (1 - params["objective"]) < 1)
     return tuple(
-        Tier(t["name"], t["severity"], t["long_s"] // 60, t["short_s"] // 60, t["factor"], t["gate_nats"]) for t in usable
+        Tier(t["name"], t["severity"], t["long_s"] // 60, t["short_s"] // 60, t["factor"], t["gate_nats"])
+        for t in usable
     )
 
 
@@ -116,7 +117,12 @@ class Hours:
         """The newest `keep` hours as JSON."""
         drop = max(0, self.total.size - keep)
         out = [self.first + int(i) for i in np.flatnonzero(self.out) if i >= drop]
-        return {"first": self.first + drop, "n": self.total[drop:].tolist(), "bad": self.bad[drop:].tolist(), "out": out}
+        return {
+            "first": self.first + drop,
+            "n": self.total[drop:].tolist(),
+            "bad": self.bad[drop:].tolist(),
+            "out": out,
+        }
 
 
 class Walk:
@@ -139,7 +145,9 @@ class Walk:
         while self.now < end:
             ends = np.arange(self.now + 1, self._stretch(end) + 1) - self.minutes.first
             phi = self._phi(ends)
-            found = [self._reset(lane, ends, phi) if lane.firing else self._fire(lane, ends, phi) for lane in self.lanes]
+            found = [
+                self._reset(lane, ends, phi) if lane.firing else self._fire(lane, ends, phi) for lane in self.lanes
+            ]
             first = min((i for i, _ in found), default=ends.size)
             changed = first < ends.size
             ends = ends[: first + 1]
@@ -175,7 +183,11 @@ class Walk:
     def state(self) -> Json:
         """What the next call needs."""
         keep = max(int(self.params["window_s"]) // 3600, 720) + 1
-        return {"minute": self.now, "hours": self.hours.state(keep), "lanes": {x.severity: _saved(x) for x in self.lanes}}
+        return {
+            "minute": self.now,
+            "hours": self.hours.state(keep),
+            "lanes": {x.severity: _saved(x) for x in self.lanes},
+        }
 
     def evidence(self, lane: Lane, tier: Tier, ends: Ints, phi: Floats) -> Floats:
         """Nats of one tier at each end, from the last reset on."""
@@ -238,7 +250,9 @@ class Walk:
 
 def _lane(severity: str, tiers: tuple[Tier, ...], saved: Mapping[str, Any]) -> Lane:
     fired = saved.get("firing")
-    firing = Firing(fired["at"], fired["tier"], fired["began"], Onset(*fired["onset"]), fired["cusum"]) if fired else None
+    firing = (
+        Firing(fired["at"], fired["tier"], fired["began"], Onset(*fired["onset"]), fired["cusum"]) if fired else None
+    )
     return Lane(severity, tiers, saved.get("restart", 0), firing)
 
 

@@ -1,6 +1,6 @@
 """Are more events bad than normally? Counts of bad events per window against the history's share, upper side.
 
-Idea: missing values, errors and unseen categories are rare; a likelihood ratio for 1.5 to 16 times the
+Idea: values that are missing, NaN or infinite, errors and unseen categories are rare; a likelihood ratio for 1.5 to 16 times the
 normal share is summed (CUSUM) until it is worth the site's false-alarm budget. One window never adds
 more than the history can vouch for.
 

@@ -72,7 +72,7 @@ def note(monitor: Monitor, normal: Normal | None, alarm: Alarm | None, seen: tup
 
 def _what(monitor: Monitor) -> str:
     if monitor.score == "missing":
-        return f"{monitor.feature} missing"
+        return f"{monitor.feature} missing, NaN or infinite"
     if monitor.score == "location":
         return f"{monitor.feature} off its constant"
     return "errors" if monitor.feature == "error" else f"{monitor.feature} {monitor.score}"

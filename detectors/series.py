@@ -92,13 +92,15 @@ def rates(summaries: pl.DataFrame, score: str) -> dict[str, tuple[Ints, Floats, 
 
     Args:
         summaries: rows of table `summary`, in any order.
-        score: `missing` counts rows without a value among all rows; anything else bad events among all.
+        score: `missing` counts rows without a finite number or level (missing, NaN, infinite) among all rows;
+            anything else bad events among all.
     """
     import polars as pl
 
+    unusable = pl.sum_horizontal("missing", "nan", "inf")
     missing = score == "missing"
-    x = pl.col("missing") if missing else pl.col("events").fill_null(0)
-    trials = pl.col("n") + pl.col("missing") if missing else pl.col("n")
+    x = unusable if missing else pl.col("events").fill_null(0)
+    trials = pl.col("n") + unusable if missing else pl.col("n")
     rows = summaries.select("measure", "ts", x=x.cast(pl.Float64), n=trials.cast(pl.Float64)).sort("measure", "ts")
     return {
         part["measure"][0]: (seconds(part["ts"]), part["x"].to_numpy(), part["n"].to_numpy())

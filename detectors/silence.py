@@ -1,8 +1,19 @@
 """Is a source silent for longer than it ever is?
 
-A source may be silent for three of its intervals, or for as long as it usually is: the largest age
+A target may be silent for three of its intervals, or for as long as it usually is: the largest age
 of its newest row is kept for each of the last 48 hours, and 1.5 times their 90 % quantile is allowed
-once six hours are known. Hours in which it was silent too long teach nothing.
+once six hours are known. Hours in which it was silent too long teach nothing. A collector is as well
+as its worst target, which the finding names.
+
+Sources that push have one row without a target. One that has never sent anything is `unknown`:
+nobody has connected it yet. One that speaks by day only is given an `every` that spans its night.
+Files come when a job has run, and say nothing of a rhythm before they have come three times in
+different hours; theirs is learned from whole pauses alone, also from those that were too long.
+
+The frame `last_seen` has one row per (collector, target): `collector`; `target`, the address that is
+pulled, "" for what is pushed and for files; `every_s`; `last_ts`, the newest pull that succeeded, for
+what is pushed and for files the newest time rows were stored, None for never; `now`. It used to have
+one row per pulled collector and no `target`. The state of a monitor is `{"targets": {target: memory}}`.
 
 Source: our own; a counted fact, not a test.
 Assumes: the source is meant to speak all the time.
@@ -10,7 +21,10 @@ Assumes: the source is meant to speak all the time.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from typing import Any, Final
 
 from detectors.identity import finding_id
@@ -20,7 +34,30 @@ INTERVALS: Final = 3.0  # silent intervals that are always allowed
 USUAL: Final = 1.5  # times the usual silence
 _HOURS: Final = 48
 _FEWEST: Final = 6  # hours before the usual silence is believed
+_PAUSES: Final = 2  # pauses between files, in different hours, before they are judged
 _EVERY: Final = 5  # minutes between findings of an unchanged state
+_NAMED: Final = 20  # silent targets listed in a finding
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """One target now: how long it has been silent, and how long it may be (s; None: not known)."""
+
+    target: str
+    every: float
+    last: datetime | None
+    age: float
+    allowed: float | None
+    memory: Mapping[str, Any]
+
+    @property
+    def silent(self) -> bool:
+        return self.allowed is not None and self.age > self.allowed
+
+    @property
+    def badness(self) -> tuple[bool, bool, float]:
+        """Sorts targets: silent ones last, those that have spoken after those that have not."""
+        return self.silent, self.last is not None, self.age / self.allowed if self.allowed else 0.0
 
 
 def since(monitor: Monitor, state: Json, window: Window) -> datetime:
@@ -32,22 +69,27 @@ def detect(evidence: Evidence) -> Detected:
     """Judge every source now.
 
     Args:
-        evidence: frame `last_seen` with collector, every_s, last_ts (None: never) and now; a monitor's
-            `feature` is the collector it asks about.
+        evidence: frame `last_seen`, see above; a monitor's `feature` is the collector it asks about, its
+            `params` say whether that one pushes (`push`) and has but its own `rhythm`.
     """
-    rows = {row["collector"]: row for row in evidence.frames["last_seen"].iter_rows(named=True)}
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for row in evidence.frames["last_seen"].iter_rows(named=True):
+        rows.setdefault(row["collector"], []).append(row)
     findings: list[Finding] = []
     state: dict[str, Json] = {}
     for monitor in evidence.monitors:
         before = evidence.state.get(monitor.monitor_id, {})
-        row = rows.get(monitor.feature)
-        if row is None:
+        mine = rows.get(monitor.feature)
+        if not mine:
             state[monitor.monitor_id] = before
             continue
-        finding, after = _judge(monitor, row, before, evidence.window)
-        state[monitor.monitor_id] = after
-        if after["silent"] != before.get("silent", False) or not before or _minute(evidence.window.end) % _EVERY == 0:
-            findings.append(finding)
+        known = before.get("targets", {})
+        judged = [_judge(monitor, row, known.get(row.get("target") or "", {})) for row in mine]
+        state[monitor.monitor_id] = {"targets": {j.target: j.memory for j in judged}}
+        was = {target for target, memory in known.items() if memory["silent"]}
+        changed = not known or was != {j.target for j in judged if j.silent}
+        if changed or _minute(evidence.window.end) % _EVERY == 0:
+            findings.append(_finding(monitor, judged, mine[0]["now"], evidence.window))
     return Detected(tuple(findings), state)
 
 
@@ -55,46 +97,83 @@ def _minute(at: datetime) -> int:
     return int(at.timestamp()) // 60
 
 
-def _judge(monitor: Monitor, row: dict[str, Any], before: Json, window: Window) -> tuple[Finding, dict[str, Any]]:
-    now, every = row["now"], float(row["every_s"])
+def _judge(monitor: Monitor, row: Mapping[str, Any], before: Json) -> _Judged:
+    now, last = row["now"], row["last_ts"]
     asked = before.get("asked") or now.isoformat()
-    heard = row["last_ts"] or datetime.fromisoformat(asked)
-    age = max(0.0, (now - heard).total_seconds())
-    allowed = _allowed(every, before)
-    silent = age > allowed
+    age = max(0.0, (now - (last or datetime.fromisoformat(asked))).total_seconds())
+    every, rhythm = float(row["every_s"]), bool(monitor.params.get("rhythm"))
     hours = dict(before.get("hours", {}))
-    if not silent and row["last_ts"] is not None:
-        hour = str(_minute(now) // 60)
-        hours[hour] = max(hours.get(hour, 0.0), age)
-        hours = {h: hours[h] for h in sorted(hours, key=int)[-_HOURS:]}
-    after = {"asked": asked, "silent": silent, "hours": hours}
-    return _finding(monitor, row, window, age, allowed), after
+    pause = _pause(now, last, before) if rhythm else None
+    if pause is not None:
+        hours = _learned(hours, now, pause)
+    unjudged = (rhythm and len(hours) < _PAUSES) or (last is None and monitor.params.get("push"))
+    allowed = None if unjudged else _allowed(every, hours, _PAUSES if rhythm else _FEWEST)
+    silent = allowed is not None and age > allowed
+    if not rhythm and not silent and last is not None:
+        hours = _learned(hours, now, age)
+    memory = {"asked": asked, "silent": silent, "hours": hours, "last": last.isoformat() if last else None}
+    return _Judged(row.get("target") or "", every, last, age, allowed, memory)
 
 
-def _allowed(every: float, state: Json) -> float:
-    """How long the source may be silent, s."""
-    ages = sorted(state.get("hours", {}).values())
-    usual = USUAL * ages[int(0.9 * (len(ages) - 1))] if len(ages) >= _FEWEST else 0.0
+def _pause(now: datetime, last: datetime | None, before: Json) -> float | None:
+    """How long a silence lasted that has just ended, s; None where none has."""
+    heard = before.get("last")
+    if heard is None or last is None or last <= datetime.fromisoformat(heard):
+        return None
+    return (now - datetime.fromisoformat(heard)).total_seconds()
+
+
+def _learned(hours: Mapping[str, float], now: datetime, silence: float) -> dict[str, float]:
+    """The largest silence of each of the last hours that had one, with this one."""
+    hour = str(_minute(now) // 60)
+    grown = {**hours, hour: max(hours.get(hour, 0.0), silence)}
+    return {h: grown[h] for h in sorted(grown, key=int)[-_HOURS:]}
+
+
+def _allowed(every: float, hours: Mapping[str, float], fewest: int) -> float:
+    """How long a target may be silent, s."""
+    silences = sorted(hours.values())
+    usual = USUAL * silences[ceil(0.9 * (len(silences) - 1))] if len(silences) >= fewest else 0.0
     return max(INTERVALS * every, usual)
 
 
-def _finding(monitor: Monitor, row: dict[str, Any], window: Window, age: float, allowed: float) -> Finding:
-    never, silent = row["last_ts"] is None, age > allowed
-    name, onset = monitor.feature, None
-    if silent:
-        onset = row["now"] - timedelta(seconds=age) + timedelta(seconds=0 if never else float(row["every_s"]))
-        note = f"{name} has never been heard" if never else f"{name} has been silent for {_span(age)} (usual: below {_span(allowed)})"
-    else:
-        note = f"{name} has not been heard yet" if never else f"{name} was heard {_span(age)} ago"
+def _finding(monitor: Monitor, judged: Sequence[_Judged], now: datetime, window: Window) -> Finding:
+    worst = max(judged, key=lambda j: j.badness)
+    onset: datetime | None = None
+    if worst.silent:
+        onset = now - timedelta(seconds=worst.age) + timedelta(seconds=0 if worst.last is None else worst.every)
+    details = {
+        "last_ts": worst.last.astimezone(UTC).isoformat() if worst.last else None, "allowed_s": worst.allowed, "every_s": worst.every,
+        "target": worst.target, "targets": len(judged), "silent_targets": [j.target for j in judged if j.silent][:_NAMED],
+    }  # fmt: skip
     return Finding(
         finding_id=finding_id(monitor.monitor_id, window.end), monitor_id=monitor.monitor_id, detector="silence",
-        model=monitor.model, kind="silence", subject=name, window_start=window.end - timedelta(seconds=monitor.window_s),
-        window_end=window.end, state="alarm" if silent else "learning" if never else "ok", severity=monitor.severity,
-        evidence_nats=None, threshold_nats=None, effect=age, unit="s", ci_low=None, ci_high=None, onset=onset,
-        onset_low=onset, onset_high=row["now"] if silent else None, n=None, note=note,
-        details={"last_ts": row["last_ts"].astimezone(UTC).isoformat() if not never else None, "allowed_s": allowed, "every_s": row["every_s"]},
-        made_at=window.end,
+        model=monitor.model, kind="silence", subject=monitor.feature, window_start=window.end - timedelta(seconds=monitor.window_s),
+        window_end=window.end, state=_state(worst, monitor), severity=monitor.severity,
+        evidence_nats=None, threshold_nats=None, effect=worst.age, unit="s", ci_low=None, ci_high=None, onset=onset,
+        onset_low=onset, onset_high=now if worst.silent else None, n=None, note=_note(monitor, worst, judged),
+        details=details, made_at=window.end,
     )  # fmt: skip
+
+
+def _state(worst: _Judged, monitor: Monitor) -> Any:
+    if worst.silent:
+        return "alarm"
+    if worst.last is None:
+        return "unknown" if monitor.params.get("push") else "learning"
+    return "ok" if worst.allowed is not None else "learning"
+
+
+def _note(monitor: Monitor, worst: _Judged, judged: Sequence[_Judged]) -> str:
+    name = f"{monitor.feature}: {worst.target}" if worst.target else monitor.feature
+    if worst.last is None and monitor.params.get("push"):
+        return f"{name} has never sent anything: nobody has connected it yet"
+    if not worst.silent:
+        return f"{name} has not been heard yet" if worst.last is None else f"{name} was heard {_span(worst.age)} ago"
+    said = f"has been silent for {_span(worst.age)} (usual: below {_span(worst.allowed or 0.0)})"
+    silent = sum(j.silent for j in judged)
+    others = f"; {silent} of {len(judged)} targets are silent" if silent > 1 else ""
+    return f"{name} {'has never been heard' if worst.last is None else said}{others}"
 
 
 def _span(seconds: float) -> str:

@@ -63,7 +63,7 @@ def nothing(monitors: tuple[Monitor, ...]) -> Evidence:
     frames = {
         "gpu_5m": pl.DataFrame(schema={"ts": pl.Datetime("us", "UTC"), "cluster": pl.String, "sku": pl.String, "devices": pl.Int64, "util_mean": pl.Float64, "idle_devices": pl.Int64, "saturated_devices": pl.Int64, "throttled_devices": pl.Int64, "sm_clock_mean": pl.Float64, "temp_max": pl.Float64, "power_w_sum": pl.Float64}),
         "queue_5m": pl.DataFrame(schema={"ts": pl.Datetime("us", "UTC"), "model_id": pl.String, "cluster": pl.String, "queue_mean": pl.Float64, "queue_max": pl.Float64, "running_mean": pl.Float64, "kv_mean": pl.Float64, "samples": pl.Int64}),
-        "last_seen": pl.DataFrame(schema={"collector": pl.String, "every_s": pl.Float64, "last_ts": pl.Datetime("us", "UTC"), "now": pl.Datetime("us", "UTC")}),
+        "last_seen": pl.DataFrame(schema={"collector": pl.String, "target": pl.String, "every_s": pl.Float64, "last_ts": pl.Datetime("us", "UTC"), "now": pl.Datetime("us", "UTC")}),
     }  # fmt: skip
     return Evidence(monitors, Window(NOW - timedelta(hours=2), NOW), empty, {}, {}, frames)
 

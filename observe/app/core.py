@@ -40,7 +40,14 @@ TICK_S: Final = 2.0
 SEAL_S: Final = 300.0
 QUICK_PATIENCE_S: Final = 60.0  # how long a detector may take before its process is given up
 SLOW_PATIENCE_S: Final = 600.0  # a day's refit of many models
-RETAIN: Final = {"attempt": 7, "gpu_sample": 7, "serving_sample": 7, "metric_sample": 7, "summary": 400}  # days
+RETAIN: Final = {
+    "prediction": 35,
+    "attempt": 7,
+    "gpu_sample": 7,
+    "serving_sample": 7,
+    "metric_sample": 7,
+    "summary": 400,
+}  # days
 
 
 class Core:
@@ -173,4 +180,5 @@ class Core:
         with self.telemetry.stage("seal"):
             self.store.seal(self.clock.now())
         with self.telemetry.stage("retain"):
-            self.store.retain(self.clock.now(), {t: timedelta(days=d) for t, d in RETAIN.items()})
+            limits = {table: timedelta(days=days) for table, days in RETAIN.items()}
+            self.store.retain(self.clock.now(), limits, self.config.site.store.size_bytes)

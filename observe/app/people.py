@@ -16,7 +16,7 @@ from observe.clock import Clock
 from observe.errors import UsageError
 from observe.schema import Command, Window
 from observe.sqlworker import Answer, Limits, SqlWorker
-from observe.store import Store
+from observe.store import Store, tables_named
 
 if TYPE_CHECKING:
     from observe.access import Credential
@@ -91,7 +91,7 @@ class People:
         Raises:
             QueryError: not one SELECT, DuckDB's complaint, or a limit was met.
         """
-        snapshot = self._store.snapshot(stale_ok=not fresh)
+        snapshot = self._store.snapshot(tables_named(sql), stale_ok=not fresh)
         answer = self._sql.query(sql, snapshot.views, Limits())
         return answer, snapshot.watermark.isoformat() if snapshot.watermark else ""
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
@@ -66,6 +66,7 @@ class Stages:
 
     def __init__(self, config: Config, store: Store, clock: Clock, telemetry: Telemetry) -> None:
         self._config, self._store, self._clock, self._telemetry = config, store, clock, telemetry
+        self._unsummarised: Mapping[str, str] = {}
         self._made: datetime = store.read("select max(made_at) as at_most from finding").item() or _EPOCH
 
     def tick(self, detectors: Sequence[str], detecting: Detecting, now: datetime) -> None:
@@ -93,7 +94,12 @@ class Stages:
             _LOG.exception("event=stage_failed stage=%s", stage)
 
     def _summarise(self, now: datetime) -> None:
-        summaries.close(self._store, self._config, now)
+        failures = summaries.close(self._store, self._config, now).failures
+        for source, why in failures.items():
+            self._telemetry.stage_errors.labels("summarise").inc()
+            if self._unsummarised.get(source) != why:  # counted each time, told once
+                _LOG.warning("event=summarise_failed source=%s error=%s", source, why)
+        self._unsummarised = failures
 
     def _monitors(self) -> tuple[Monitor, ...]:
         rows = self._store.read(
@@ -220,24 +226,33 @@ class Stages:
         }
 
     def _last_seen(self, now: datetime) -> pl.DataFrame:
-        pulled = {n: c.every_s for n, c in self._config.site.collectors.items() if c.type == "prometheus"}
-        rows = self._store.read(
-            "select collector, max(ts) as last_ts from collector_run where ok and list_contains($names, collector) group by all",
-            {"names": sorted(pulled)},
+        """When every target of every collector was last heard; what has never been heard is there with NULL."""
+        pulled = self._store.read(
+            "select collector, target, max(ts) as at_last from collector_run where ok group by all"
         )
-        last = dict(rows.iter_rows())
-        return pl.DataFrame(
-            [
-                {"collector": n, "every_s": float(e), "last_ts": last.get(n), "now": now}
-                for n, e in sorted(pulled.items())
-            ],
-            {
-                "collector": pl.String,
-                "every_s": pl.Float64,
-                "last_ts": pl.Datetime("us", "UTC"),
-                "now": pl.Datetime("us", "UTC"),
-            },
+        stored = self._store.read(
+            "select collector, max(ts) as at_last from collector_run where ok and stored > 0 group by all"
         )
+        pushed = self._store.read("select source, max(committed_at) as at_last from core.batch group by all")
+        runs = {(collector, target): at for collector, target, at in pulled.iter_rows()}
+        files, sources = dict(stored.iter_rows()), dict(pushed.iter_rows())
+        rows: list[tuple[str, str, float, datetime | None, datetime]] = []
+        for name, c in sorted(self._config.site.collectors.items()):
+            if c.type == "prometheus":
+                rows += [(name, target, float(c.every_s), runs.get((name, target)), now) for target in c.targets]
+            elif c.type == "files":
+                rows.append((name, "", float(c.every_s), files.get(name), now))
+            else:
+                rows.append((name, "", float(c.every_s), _newest(sources, c.type), now))
+        time = pl.Datetime("us", "UTC")
+        types: dict[str, Any] = {
+            "collector": pl.String,
+            "target": pl.String,
+            "every_s": pl.Float64,
+            "last_ts": time,
+            "now": time,
+        }
+        return pl.DataFrame(rows, types, orient="row")
 
     def _commit(self, detector: str, monitors: Sequence[Monitor], window: Window, found: Detected) -> None:
         with self._store.change() as tx:
@@ -310,3 +325,8 @@ def _begin(monitor: Monitor, span: Sequence[datetime | None] | None, now: dateti
         return begun
     start = min(referred, newest) if referred else begun
     return max(start, newest - _CATCH_UP) if monitor.params.get("fast") or monitor.detector == "rate" else start
+
+
+def _newest(sources: Mapping[str, datetime], kind: str) -> datetime | None:
+    """When rows of a pushed kind were last stored: `otlp`, `litellm`, or `predictions/<model>` of any model."""
+    return max((at for source, at in sources.items() if source.partition("/")[0] == kind), default=None)

@@ -91,11 +91,11 @@ def _stopped(query: str, directory: Path) -> tuple[pl.DataFrame, str]:
 
     from observe.clock import WallClock
     from observe.sqlworker import Limits, SqlWorker
-    from observe.store import Store
+    from observe.store import Store, tables_named
 
-    store = Store.open(directory, WallClock())
+    store = Store.open(directory, WallClock(), must_exist=True)
     try:
-        snapshot = store.snapshot()
+        snapshot = store.snapshot(tables_named(query))
     finally:
         store.close()
     worker = SqlWorker([directory / "lake", directory / "snapshot"], allow_unsandboxed=True)

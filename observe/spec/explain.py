@@ -15,6 +15,7 @@ from observe.spec.load import leaves
 from observe.spec.modelspec import ModelSpec
 from observe.spec.monitors import derive
 from observe.spec.quantity import write_duration, write_percent
+from observe.spec.unused import NOTE, is_unused
 
 _WIDEST_VALUE = 60  # characters; longer values push their origin to the right
 
@@ -59,7 +60,9 @@ def _values(dumped: Mapping[str, Any], prefix: str, origins: Mapping[str, str]) 
     left = max((len(path) for path, _ in rows), default=0)
     right = max((len(value) for _, value in rows if len(value) <= _WIDEST_VALUE), default=0)
     for path, value in rows:
-        yield f"  {path:<{left}}  {value:<{right}}  # {origins.get(f'{prefix}.{path}', 'default')}"
+        place = origins.get(f"{prefix}.{path}", "default")
+        unused = prefix != "site" and is_unused(path)
+        yield f"  {path:<{left}}  {value:<{right}}  # {f'{NOTE} ({place})' if unused else place}"
 
 
 def _value(dumped: Any, loc: tuple[str | int, ...]) -> Any:
@@ -90,11 +93,16 @@ def _of_spec(spec: ModelSpec) -> Iterator[str]:
         "version": spec.version, "accelerator": spec.accelerator_type, "count": spec.accelerator_count,
         "minReplicas": spec.min_replicas, "maxReplicas": spec.max_replicas,
         "targetLatencyMsP95": None if spec.target_latency_p95_s is None else f"{spec.target_latency_p95_s * 1000:g}",
-        "targetCostPer1kTokensUsd": spec.target_cost_per_1k_tokens_usd, "pii.allowed": spec.pii_allowed,
-        "logsDays": spec.logs_days,
+        "targetCostPer1kTokensUsd": spec.target_cost_per_1k_tokens_usd,
     }  # fmt: skip
-    told = ", ".join(f"{name} {value}" for name, value in used.items() if value is not None)
-    yield f"  ModelSpec: {told or 'nothing that is used'}"
+    yield f"  ModelSpec: {_told(used) or 'nothing that is used'}"
+    kept = _told({"pii.allowed": spec.pii_allowed, "retention.logsDays": spec.logs_days})
+    if kept:
+        yield f"  ModelSpec: {kept}  # {NOTE}"
+
+
+def _told(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items() if value is not None)
 
 
 def _alarms(model: Model, monitors: list[Monitor]) -> Iterator[str]:

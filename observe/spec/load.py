@@ -22,6 +22,7 @@ from observe.spec.quantity import write_percent
 from observe.spec.refusal import together
 from observe.spec.site import MODELS, Site, StoreSpec
 from observe.spec.source import Document, Loc
+from observe.spec.unused import warnings as unused_fields
 
 GENERATIVE: Final = frozenset({"chat", "chat-completion", "completion", "text-completion", "text-generation"})
 DEFAULT_LATENCY_OBJECTIVE: Final = 0.95  # the P95 of targetLatencyMsP95
@@ -133,7 +134,7 @@ def _assembled(found: Documents) -> Config:
         origins.update({f"models.{name}.{path}": origin for path, origin in added.items()})
         models[name] = Model(name, spec, monitoring, _aliases(spec, monitoring, bare.get(name, ())))
     models = _distinct(models, found.warnings)
-    found.warnings += _second_looks(site, models)
+    found.warnings += [*unused_fields(found), *_second_looks(site, models)]
     return Config(site, models, tuple(found.warnings), origins)
 
 
@@ -207,8 +208,6 @@ def _of_model(model: Model) -> Iterator[str]:
     bounded = model.spec is not None and model.spec.max_replicas is not None
     if watched and not bounded and any(rule.do == "scale" for rule in watched.actions):
         yield f"model {model.name!r}: a scale action without minReplicas and maxReplicas in a ModelSpec has no bounds"
-    if watched and watched.drift and watched.drift.skew_file and not watched.drift.skew_file.exists():
-        yield f"model {model.name!r}: {watched.drift.skew_file} does not exist yet, skew is not judged"
 
 
 def _origins(prefix: str, written: BaseModel, document: Document | None) -> Iterator[tuple[str, str]]:

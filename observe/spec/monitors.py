@@ -3,8 +3,9 @@
 The site declares one number of false alarms per severity. It is divided by part (SLO, drift, fleet),
 inside a part over models that state a share and over the streams of the others, and for two-sided
 questions over both sides. A stream with share s, judged W times in the period in which B false alarms
-are allowed, needs `h = ln(W/(B*s))` nats. Of the drift part 20 % is kept for features that arrive
-after the count of streams was frozen.
+are allowed, needs `h = ln(W/(B*s))` nats. Of the drift part 20 % is always kept for features that
+arrive after the count of streams was frozen (once a day): a newborn raises nobody's threshold before
+the next freeze, and freezing an unchanged set changes none, so `observe check` shows what is in effect.
 
 Source: METHODS sections 1.4, 4 (Cadence) and 6; ARCHITECTURE section 5, "One budget".
 """
@@ -24,11 +25,14 @@ from observe.spec.config import Config, Model
 from observe.spec.drift import Drift, Feature, attempt_features
 from observe.spec.monitoring import Slo
 from observe.spec.quantity import Effect, Rate
+from observe.spec.site import CollectorSpec
+from observe.spec.unused import is_categorical
 
 RESERVE: Final = 0.2  # of the drift part, for newborn streams
 LEVEL_WINDOW_S: Final = 3_600  # level streams keep their budget at one hour; METHODS section 4, Cadence
 FAST_EFFECT: Final = Effect(1.0, "sigma")  # what the second, quick stream of a feature looks for
 SITE: Final = "site"
+_WITH_RHYTHM: Final = ("prometheus", "otlp", "litellm", "predictions", "files")  # labels and events come when they come
 _MINUTE_S: Final = 60
 _FIVE_MINUTES_S: Final = 300
 
@@ -56,8 +60,9 @@ def derive(
         config: the validated configuration.
         features: features seen so far, by model: `{model: {feature: "numeric" | "categorical"}}`;
             watched where `drift.features` names none.
-        settled: features by model when the count of streams was last frozen; others draw on the
-            reserve. None: all are settled.
+        settled: features by model when the count of streams was last frozen. Features that arrived
+            since draw on the reserve; those that `drift.features` names were counted on from the start
+            and never do. None: never frozen, all count as settled; the reserve is kept all the same.
 
     Returns:
         Monitors in a stable order; monitor_id is unique.
@@ -152,7 +157,8 @@ def watched(model: Model, features: Mapping[str, Mapping[str, str]]) -> tuple[tu
     seen = features.get(model.name, {})
     columns = attempt_features() if drift.source == "attempts" else {}
     named = drift.features or tuple(Feature(name=name) for name in sorted(seen))
-    return tuple((f, f.kind or seen.get(f.name) or columns.get(f.name, "numeric")) for f in named)
+    kinds = {f.name: "categorical" if is_categorical(f, drift.source) else f.kind for f in named}
+    return tuple((f, kinds[f.name] or seen.get(f.name) or columns.get(f.name, "numeric")) for f in named)
 
 
 def _of_model(
@@ -167,8 +173,9 @@ def _of_model(
     if monitoring.slos or (drift is not None and drift.source == "attempts"):
         yield _rate(model.name, "error", "share", f"{model.name}/attempts/error", newborn=False)
     for feature, kind in watched(model, features) if drift else ():
-        newborn = settled is not None and feature.name not in settled.get(model.name, ())
         assert drift is not None
+        unforeseen = settled is not None and not drift.features
+        newborn = unforeseen and feature.name not in (settled or {}).get(model.name, ())
         yield from _of_feature(model.name, drift, feature, kind, newborn)
 
 
@@ -223,12 +230,22 @@ def _burn(model: str, slo: Slo) -> _Draft:
 
 
 def _of_site(config: Config) -> Iterator[_Draft]:
-    pulled = [(name, c) for name, c in config.site.collectors.items() if c.type == "prometheus"]
-    for name, collector in pulled:
-        params: Json = {"every_s": collector.every_s}
-        yield _Draft("fleet", 1, _fleet(f"{SITE}/silence/{name}", "silence", name, _MINUTE_S, params))
-    if pulled:
+    for name, collector in config.site.collectors.items():
+        if collector.type in _WITH_RHYTHM:
+            params = _rhythm(collector)
+            yield _Draft("fleet", 1, _fleet(f"{SITE}/silence/{name}", "silence", name, _MINUTE_S, params))
+    if any(c.type == "prometheus" for c in config.site.collectors.values()):
         yield _Draft("fleet", 1, _fleet(f"{SITE}/imbalance/gpu", "imbalance", "gpu", _FIVE_MINUTES_S, {}))
+
+
+def _rhythm(collector: CollectorSpec) -> Json:
+    """How a source speaks: `push` when it comes by itself, `rhythm` when only its own past says how often."""
+    params: dict[str, Any] = {"every_s": collector.every_s}
+    if collector.type != "prometheus":
+        params["push"] = True
+    if collector.type == "files":
+        params["rhythm"] = True
+    return params
 
 
 def _fleet(monitor_id: str, detector: str, subject: str, window_s: int, params: Json) -> Monitor:

@@ -6,8 +6,9 @@ Source: our own; ARCHITECTURE section 3.
 from __future__ import annotations
 
 from observe.store.lake import Sealed
+from observe.store.named import tables_named
 from observe.store.snapshot import Snapshot
 from observe.store.store import Store
 from observe.store.transaction import Transaction
 
-__all__ = ["Sealed", "Snapshot", "Store", "Transaction"]
+__all__ = ["Sealed", "Snapshot", "Store", "Transaction", "tables_named"]

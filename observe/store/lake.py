@@ -10,6 +10,7 @@ Source: our own; MECHANISMS (c).
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,8 @@ GRACE: Final = timedelta(seconds=60)  # between leaving the manifest and unlinki
 _BY_HOUR: Final = timedelta(hours=3)  # rows younger than this go to one file an hour, older ones to one a day
 _MERGES: Final = 4  # at most this many merges of a table a seal, so that a seal stays short
 _MERGED_BYTES: Final = 256 << 20  # files are not merged beyond this size
+RAW: Final = frozenset({"attempt", "gpu_sample", "serving_sample", "metric_sample", "prediction"})  # leave for size
+_LOG = logging.getLogger("observe.store")
 _TICK: Final = timedelta(microseconds=1)  # the resolution of event time
 
 
@@ -168,6 +171,26 @@ class Lake:
                 self._manifest.bury(cursor, old, now)
                 create_bulk_view(cursor, bulk, self._manifest.files(cursor, bulk.key))
         return len(old)
+
+    def shrink(self, bulks: Sequence[Bulk], now: datetime, size_bytes: int) -> int:
+        """Take the oldest raw files out of their tables until all files together are within `size_bytes`; how many."""
+        raw = {b.key: b for b in bulks if b.table.name in RAW}
+        with self._database.snapshot() as cursor:
+            sheets = [s for b in bulks for s in self._manifest.sheets(cursor, b.key)]
+        over = sum(s.size for s in sheets) - size_bytes
+        leaving: list[Sheet] = []
+        for sheet in sorted((s for s in sheets if s.key in raw), key=lambda s: (s.t_max, s.path)):
+            if over <= 0:
+                break
+            leaving.append(sheet)
+            over -= sheet.size
+        if leaving:
+            _LOG.warning("event=size_cap files=%d until=%s", len(leaving), leaving[-1].t_max.isoformat())
+            with self._database.change() as cursor:
+                self._manifest.bury(cursor, [s.path for s in leaving], now)
+                for key in {s.key for s in leaving}:
+                    create_bulk_view(cursor, raw[key], self._manifest.files(cursor, key))
+        return len(leaving)
 
     def sweep(self, now: datetime) -> int:
         """Unlink files that left their table longer than the grace before `now`; how many."""

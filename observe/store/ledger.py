@@ -42,7 +42,7 @@ class Line:
 
 
 class Ledger:
-    """The batches of the last 24 h, by hash in memory and in full in `core.batch`."""
+    """The batches of the last 24 h, by hash in memory and in full in `core.batch` (see trimming)."""
 
     def __init__(self) -> None:
         self._seen = Seen(REMEMBERED)

@@ -7,17 +7,26 @@ Source: our own; MECHANISMS (c).
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 import duckdb
 
+from observe.errors import StoreError
 from observe.schema import Window
+from observe.store.ddl import bulk_tables
 
 _LIVE = "SELECT path FROM core.manifest WHERE table_name = $table AND dead_at IS NULL"
+_LIVE_ALL: Final = "SELECT path FROM core.manifest WHERE dead_at IS NULL"
+_OURS: Final = re.compile(  # as lake.py names them
+    r"lake/(?:prediction/[^/]+|(?:TABLES))/date=\d{4}-\d\d-\d\d/"
+    r"(?:\d{4}-[0-9a-f]{12}\.parquet|[^/]+\.parquet\.tmp)".replace("TABLES", "|".join(b.name for b in bulk_tables()))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +97,48 @@ class Manifest:
         return len(paths)
 
     def remove_orphans(self, cursor: duckdb.DuckDBPyConnection) -> int:
-        """Unlink files under the lake that no line names, left by a process that died; how many."""
+        """Unlink files of our making under the lake that no line names, left by a process that died.
+
+        Other files stay.
+
+        Returns:
+            How many were unlinked.
+        """
         named = {path for (path,) in cursor.execute("SELECT path FROM core.manifest").fetchall()}
-        orphans = [
-            path
-            for path in (self.folder / "lake").rglob("*")
-            if path.is_file() and str(path.relative_to(self.folder)) not in named
-        ]
+        orphans = [path for path in self._found() - named if _OURS.fullmatch(path)]
         for path in orphans:
-            path.unlink()
+            (self.folder / path).unlink()
         return len(orphans)
+
+    def refuse_gaps(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Every file that a line names must be there: else database and lake are not of one moment.
+
+        Raises:
+            StoreError: files are missing; nothing was changed.
+        """
+        named = {path for (path,) in cursor.execute(_LIVE_ALL).fetchall()}
+        missing = sorted(named - self._found())
+        if missing:
+            raise StoreError(
+                f"{self.folder}: {len(missing)} of {len(named)} sealed files named in observe.duckdb are missing "
+                f"({missing[0]}); nothing was changed: put them back, or restore observe.duckdb and lake/ from one backup"
+            )
+
+    def refuse_strangers(self) -> None:
+        """To be called where no database of ours is: the lake must be empty.
+
+        Raises:
+            StoreError: it holds files; nothing was changed.
+        """
+        found = sorted(self._found())
+        if found:
+            files = f"{len(found)} file{'s' if len(found) > 1 else ''} ({found[0].removeprefix('lake/')}"
+            raise StoreError(
+                f"{self.folder}: lake/ holds {files}{', …' if len(found) > 1 else ''}), but there is no observe.duckdb "
+                "of Observe that names them; nothing was changed: restore observe.duckdb from the backup that belongs "
+                "to this lake, or choose another directory with store.path"
+            )
+
+    def _found(self) -> set[str]:
+        """Every file under the lake, relative to the data directory."""
+        return {str(p.relative_to(self.folder)) for p in (self.folder / "lake").rglob("*") if p.is_file()}

@@ -6,10 +6,12 @@ Source: our own; ARCHITECTURE section 3.
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
+from typing import Final
 
 import duckdb
 
-from observe.errors import StoreError
+from observe.errors import StoreError, UsageError
 from observe.store import ddl
 from observe.store.database import Database
 from observe.store.ledger import Ledger
@@ -19,20 +21,48 @@ from observe.store.rows import identity
 from observe.store.views import create_bulk_view, create_derived_views, create_predictions_view, parquet_sql
 from observe.store.writer import REMEMBERED, Writer
 
+DATABASE: Final = "observe.duckdb"
 
-def prepare(database: Database, manifest: Manifest, features: Features) -> None:
+
+def check_directory(path: Path, *, must_exist: bool) -> None:
+    """Refuse a directory that holds no store and must, or that holds somebody's files; nothing is changed.
+
+    Raises:
+        UsageError: `must_exist`, and there is no database.
+        StoreError: there is no database, and its lake holds files.
+    """
+    if (path / DATABASE).is_file():
+        return
+    if must_exist:
+        raise _no_store(path)
+    Manifest(path).refuse_strangers()
+
+
+def _no_store(path: Path) -> UsageError:
+    return UsageError(
+        f"{path} is not an Observe data directory: it holds no {DATABASE} of Observe; "
+        "give the directory that store.path of the site names"
+    )
+
+
+def prepare(database: Database, manifest: Manifest, features: Features, *, must_exist: bool = False) -> None:
     """Make tables and views, refuse a newer schema, unlink files that left their tables.
 
     Raises:
-        StoreError: the directory was written by a newer Observe.
+        UsageError: `must_exist`, and the database is not ours.
+        StoreError: the directory was written by a newer Observe, or database and lake do not belong together.
     """
     with database.change() as cursor:
-        _check_version(cursor, manifest)
+        if not _check_version(cursor, manifest):
+            if must_exist:
+                raise _no_store(manifest.folder)
+            manifest.refuse_strangers()
         for statement in ddl.create_statements():
             cursor.execute(statement)
         cursor.execute("INSERT OR REPLACE INTO core.meta VALUES ('schema_version', ?)", [str(ddl.SCHEMA_VERSION)])
         features.load(cursor)
         _widen(cursor, features)
+        manifest.refuse_gaps(cursor)
         manifest.unlink_dead(cursor)
         create_views(cursor, manifest, features)
 
@@ -46,18 +76,20 @@ def create_views(cursor: duckdb.DuckDBPyConnection, manifest: Manifest, features
     create_derived_views(cursor)
 
 
-def _check_version(cursor: duckdb.DuckDBPyConnection, manifest: Manifest) -> None:
+def _check_version(cursor: duckdb.DuckDBPyConnection, manifest: Manifest) -> bool:
+    """Refuse a newer schema; whether there is one at all."""
     known = cursor.execute(
         "SELECT 1 FROM duckdb_tables() WHERE schema_name = 'core' AND table_name = 'meta'"
     ).fetchall()
     if not known:
-        return
+        return False
     for (version,) in cursor.execute("SELECT value FROM core.meta WHERE key = 'schema_version'").fetchall():
         if int(version) > ddl.SCHEMA_VERSION:
             raise StoreError(
                 f"{manifest.folder}: this data directory has schema version {version}, this Observe knows up to "
                 f"{ddl.SCHEMA_VERSION}; run the newer Observe, or choose another directory with store.path"
             )
+    return True
 
 
 def _widen(cursor: duckdb.DuckDBPyConnection, features: Features) -> None:

@@ -1,16 +1,18 @@
 """The store as files of one moment, for a process that must not open the database.
 
-Sealed files are named as they are; hot rows and native tables are exported to Parquet in one read
-transaction. The views are the same SQL as the service's own.
+Sealed files are named as they are; hot rows and native tables that the asker can reach are exported
+to Parquet in one read transaction, those that only grow by their new rows. The views are the same SQL as the service's own.
 
 Source: our own; ARCHITECTURE section 3, TRUST section 1.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,13 +22,19 @@ from typing import Final
 import duckdb
 
 from observe.store.database import Database
-from observe.store.ddl import Bulk, core_table, literal, native_tables, quoted
+from observe.store.ddl import core_table, literal, native_tables, quoted
 from observe.store.manifest import Manifest
+from observe.store.named import PREDICTIONS, reached
+from observe.store.parts import GROWING, Parts
 from observe.store.predictions import all_bulks, model_of
 from observe.store.views import derived, parquet_sql, predictions_sql
 
 GRACE_S: Final = 30.0  # how long a snapshot stays after a newer one was made; longer than any query of the worker
 STALE_S: Final = 10.0  # the oldest snapshot that is given to those who do not need the newest rows
+_KEPT: Final = 8  # at most so many snapshots of one moment, of different tables
+_PARTS: Final = "parts"  # the folder of growing tables
+_OURS: Final = re.compile(rf"\d{{12}}|{_PARTS}")  # folders that we make
+_PREDICTION: Final = "prediction"
 _PUBLIC_SETTINGS: Final = ("false_alarms", "prices", "models")  # of core.setting; the rest never leaves the service
 
 
@@ -35,7 +43,7 @@ class Snapshot:
     """Everything a SQL worker needs; all paths are absolute.
 
     `views` holds SQL by view name, quoted and qualified as DuckDB wants it, each after the ones it
-    uses; the schemas in `schemas` must be created before.
+    uses, and only of the tables it was asked for; the schemas in `schemas` must be created before.
     """
 
     views: Mapping[str, str]
@@ -45,68 +53,108 @@ class Snapshot:
     commit: int  # of this process, counted from its start
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    snapshot: Snapshot
+    names: frozenset[str]  # tables it holds
+    folder: Path
+    moment: float  # monotonic seconds
+
+
 class Snapshots:
-    """Makes snapshots under `folder`; one that is still true is given again."""
+    """Makes snapshots under `folder`; one that is still true and holds enough is given again."""
 
     def __init__(self, database: Database, manifest: Manifest, folder: Path) -> None:
         self._database, self._manifest, self._folder = database, manifest, folder
         self._lock = threading.Lock()
-        self._last: Snapshot | None = None
-        self._made: dict[Path, float] = {}  # folder -> monotonic seconds
+        self._parts = Parts(folder / _PARTS)
+        self._number = 0
+        self._made: list[_Made] = []  # that may be given again, oldest first
+        self._left: dict[Path, float] = {}  # folder -> when it was last given at the latest, monotonic seconds
 
     def clear(self) -> None:
-        """Remove what an earlier process left."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """Remove what an earlier process left; files that are not ours stay."""
+        for entry in self._folder.glob("*"):
+            if entry.is_dir() and not entry.is_symlink() and _OURS.fullmatch(entry.name):
+                shutil.rmtree(entry, ignore_errors=True)
+        with suppress(OSError):  # absent, or not empty
+            self._folder.rmdir()
 
-    def take(self, watermark: datetime | None, *, stale_ok: bool = False) -> Snapshot:
-        """The store as it is now, or with `stale_ok` as it was at most ten seconds ago."""
+    def forget(self, table: str) -> None:
+        """Rows of the native table `table` were deleted: export all of it the next time."""
         with self._lock:
-            last, moment = self._last, monotonic()
-            current = last is not None and last.commit == self._database.commits
-            recent = stale_ok and bool(self._made) and moment - max(self._made.values()) < STALE_S
-            if last is None or not (current or recent):
-                last = self._last = self._make(watermark, moment)
-                self._remove_old(moment)
-            return last
+            self._parts.forget(table)
 
-    def _make(self, watermark: datetime | None, moment: float) -> Snapshot:
+    def take(
+        self, watermark: datetime | None, needed: Collection[str] | None = None, *, stale_ok: bool = False
+    ) -> Snapshot:
+        """The tables `needed` as they are now, or with `stale_ok` as they were at most ten seconds ago."""
+        names = reached(needed)
+        with self._lock:
+            moment = monotonic()
+            self._remove_old(moment)
+            for made in reversed(self._made):
+                current = made.snapshot.commit == self._database.commits
+                recent = stale_ok and moment - made.moment < STALE_S
+                if (current or recent) and _covers(made.names, names):
+                    return made.snapshot
+            made = self._make(watermark, names, moment)
+            self._made.append(made)
+            return made.snapshot
+
+    def _make(self, watermark: datetime | None, names: frozenset[str], moment: float) -> _Made:
         commit = self._database.commits
-        folder = self._folder / f"{commit:012d}"
+        self._number += 1
+        folder = self._folder / f"{self._number:012d}"
         folder.mkdir(parents=True, exist_ok=True)
-        self._made[folder] = moment
+        files: list[Path] = []
         views: dict[str, str] = {}
         with self._database.snapshot() as cursor:
-            for name, sql in self._core(cursor, folder):
-                views[name] = sql
-            models = {}
-            for bulk in all_bulks(cursor):
-                views[bulk.view] = self._bulk(cursor, bulk, folder)
-                if bulk.table.name == "prediction":
-                    models[model_of(bulk)] = bulk.view
-            files = [f for paths in self._manifest.all_files(cursor).values() for f in paths]
-        views["prediction"] = predictions_sql(models)
-        views |= {quoted(name): sql for name, sql in derived().items()}
-        return Snapshot(views, (*files, *sorted(folder.iterdir())), ("core", "predictions"), watermark, commit)
+            for view, paths in self._sources(cursor, names, folder, moment):
+                views[view] = f"SELECT * FROM {parquet_sql(paths)}"
+                files += paths
+            models = {model_of(b): b.view for b in all_bulks(cursor) if b.view in views and b.table.name == _PREDICTION}
+        if _PREDICTION in names:
+            views[_PREDICTION] = predictions_sql(models)
+        views |= {quoted(name): sql for name, sql in derived().items() if name in names}
+        done = Snapshot(views, tuple(files), ("core", "predictions"), watermark, commit)
+        return _Made(done, names, folder, moment)
 
-    def _core(self, cursor: duckdb.DuckDBPyConnection, folder: Path) -> Iterator[tuple[str, str]]:
-        for table in native_tables():
-            yield core_table(table), _export(cursor, f"FROM {core_table(table)}", folder / f"core.{table.name}.parquet")
+    def _sources(
+        self, cursor: duckdb.DuckDBPyConnection, names: frozenset[str], folder: Path, moment: float
+    ) -> Iterator[tuple[str, list[Path]]]:
+        """Quoted names of the tables among `names`, and the files that hold their rows."""
+        for table in (t for t in native_tables() if t.name in names):
+            if table.name in GROWING:
+                yield core_table(table), self._parts.files(cursor, table.name, moment)
+            else:
+                yield core_table(table), [_export(cursor, f"FROM {core_table(table)}", folder / f"core.{table.name}")]
         public = ", ".join(literal(key) for key in _PUBLIC_SETTINGS)
         settings = f"FROM core.setting WHERE key IN ({public})"
-        yield "core.setting", _export(cursor, settings, folder / "core.setting.parquet")
-
-    def _bulk(self, cursor: duckdb.DuckDBPyConnection, bulk: Bulk, folder: Path) -> str:
-        hot = folder / f"hot.{bulk.folder.replace('/', '.')}.parquet"
-        _export(cursor, f"SELECT * EXCLUDE (seq) FROM {bulk.hot}", hot)
-        return f"SELECT * FROM {parquet_sql([hot, *self._manifest.files(cursor, bulk.key)])}"
+        yield "core.setting", [_export(cursor, settings, folder / "core.setting")]
+        for bulk in all_bulks(cursor):
+            if bulk.view in names or bulk.table.name in names:
+                hot = folder / f"hot.{bulk.folder.replace('/', '.')}"
+                rows = _export(cursor, f"SELECT * EXCLUDE (seq) FROM {bulk.hot}", hot)
+                yield bulk.view, [rows, *self._manifest.files(cursor, bulk.key)]
 
     def _remove_old(self, moment: float) -> None:
-        newest = max(self._made, key=lambda f: self._made[f])
-        for folder in [f for f, made in self._made.items() if f != newest and moment - made > GRACE_S]:
+        true = [m for m in self._made if m.snapshot.commit == self._database.commits or moment - m.moment < STALE_S]
+        kept = true[-_KEPT:]
+        self._left |= {m.folder: moment for m in self._made if m not in kept}
+        self._made = kept
+        for folder in [f for f, at in self._left.items() if moment - at > GRACE_S]:
             shutil.rmtree(folder, ignore_errors=True)
-            del self._made[folder]
+            del self._left[folder]
+        self._parts.remove_old(moment - GRACE_S - STALE_S)
 
 
-def _export(cursor: duckdb.DuckDBPyConnection, query: str, path: Path) -> str:
+def _covers(held: frozenset[str], wanted: frozenset[str]) -> bool:
+    """Whether `held` has all of `wanted`; `prediction` has every model."""
+    return all(n in held or (n.startswith(PREDICTIONS) and _PREDICTION in held) for n in wanted)
+
+
+def _export(cursor: duckdb.DuckDBPyConnection, query: str, stem: Path) -> Path:
+    path = stem.with_name(f"{stem.name}.parquet")
     cursor.execute(f"COPY ({query}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd)")
-    return f"SELECT * FROM {parquet_sql([path])}"
+    return path

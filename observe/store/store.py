@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -31,12 +31,13 @@ from observe.store.lake import Lake, Sealed, joined
 from observe.store.ledger import Ledger
 from observe.store.lock import DirectoryLock
 from observe.store.manifest import Manifest
-from observe.store.opening import newest_commit, prepare, seed
+from observe.store.opening import DATABASE, check_directory, newest_commit, prepare, seed
 from observe.store.predictions import Features, all_bulks
 from observe.store.read import Reader
 from observe.store.rows import part
 from observe.store.snapshot import Snapshot, Snapshots
 from observe.store.transaction import Transaction
+from observe.store.trimming import trim
 from observe.store.writer import Writer
 
 QUEUE_BYTES: Final = 64 << 20
@@ -47,14 +48,16 @@ FREE_BYTES: Final = 256 << 20  # less free disk than this: intake answers 503
 class Store:
     """See the module; open one with `Store.open` and close it."""
 
-    def __init__(self, path: Path, clock: Clock, lock: DirectoryLock, database: Database) -> None:
+    def __init__(
+        self, path: Path, clock: Clock, lock: DirectoryLock, database: Database, must_exist: bool = False
+    ) -> None:
         self.path, self._clock, self._lock, self._database = path, clock, lock, database
         self._manifest = Manifest(path)
         self._writer = Writer(Features())
         self._ledger = Ledger()
         self._sealing = threading.Lock()
         self._unsealed = 0  # rows appended since the last seal
-        prepare(database, self._manifest, self._writer.features)
+        prepare(database, self._manifest, self._writer.features, must_exist=must_exist)
         with database.snapshot() as cursor:
             self._manifest.remove_orphans(cursor)
             seed(cursor, self._writer, self._ledger, self._manifest, clock.now())
@@ -68,7 +71,9 @@ class Store:
         self._committer = Committer(Batches(database, self._writer, self._ledger, clock).store, QUEUE_BYTES)
 
     @classmethod
-    def open(cls, path: Path, clock: Clock, *, threads: int = 2, memory: str = "2GB") -> Store:
+    def open(
+        cls, path: Path, clock: Clock, *, threads: int = 2, memory: str = "2GB", must_exist: bool = False
+    ) -> Store:
         """Open, or make, the data directory `path`.
 
         Args:
@@ -76,18 +81,22 @@ class Store:
             clock: tells `ingested_at`.
             threads: DuckDB's worker threads.
             memory: DuckDB's memory limit.
+            must_exist: make nothing where no store is.
 
         Raises:
+            UsageError: `must_exist`, and it is not a data directory of Observe.
             StoreLocked: another process owns it.
-            StoreError: it was written by a newer Observe, or cannot be opened.
+            StoreError: it was written by a newer Observe, cannot be opened, or holds files that no
+                database names; then nothing was changed.
         """
         path = path.resolve()
+        check_directory(path, must_exist=must_exist)
         (path / "lake").mkdir(parents=True, exist_ok=True)
         lock = DirectoryLock(path)
         try:
-            database = Database(path / "observe.duckdb", threads=threads, memory=memory)
+            database = Database(path / DATABASE, threads=threads, memory=memory)
             try:
-                return cls(path, clock, lock, database)
+                return cls(path, clock, lock, database, must_exist)
             except BaseException:
                 database.close()
                 raise
@@ -199,23 +208,37 @@ class Store:
             self._lake.sweep(now)
         return sealed
 
-    def retain(self, now: datetime, policy: Mapping[str, timedelta]) -> int:
-        """Let files leave whose newest row is older than the policy of their table allows.
+    def retain(self, now: datetime, policy: Mapping[str, timedelta], size_bytes: int | None = None) -> int:
+        """Let files leave whose newest row is older than allowed, then the oldest beyond a size.
+
+        Lines of batches older than 24 h and runs of collectors older than 30 days are deleted.
 
         Args:
             now: the present.
             policy: how long to keep, by table name (`prediction` for all models); others are kept.
+            size_bytes: the most that sealed files may take together; the oldest files of attempts,
+                samples and predictions leave, never summaries or labels.
 
         Returns:
             How many files left; they are unlinked by a later seal, after a grace.
         """
         with self._sealing:
-            ruled = [b for b in self._bulks() if b.table.name in policy]
-            return sum(self._lake.retain(b, now, policy[b.table.name]) for b in ruled)
+            bulks = self._bulks()
+            left = sum(self._lake.retain(b, now, policy[b.table.name]) for b in bulks if b.table.name in policy)
+            left += 0 if size_bytes is None else self._lake.shrink(bulks, now, size_bytes)
+            for table in trim(self._database, now):
+                self._snapshots.forget(table)
+        return left
 
-    def snapshot(self, *, stale_ok: bool = False) -> Snapshot:
-        """The store as files of one moment, for the SQL worker; with `stale_ok` up to ten seconds old."""
-        return self._snapshots.take(self._watermark, stale_ok=stale_ok)
+    def snapshot(self, needed: Collection[str] | None = None, stale_ok: bool = False) -> Snapshot:
+        """The store as files of one moment, for the SQL worker.
+
+        Args:
+            needed: names of tables and views as `tables_named` finds them; only these and what is
+                beneath them get views. None for all.
+            stale_ok: up to ten seconds old is good enough.
+        """
+        return self._snapshots.take(self._watermark, needed, stale_ok=stale_ok)
 
     def watermark(self) -> datetime | None:
         """When the newest commit was made; None before the first."""

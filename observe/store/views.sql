@@ -26,27 +26,27 @@ SELECT * FROM core.action QUALIFY row_number() OVER (PARTITION BY action_id ORDE
 -- * cost_known: whether the cost of every attempt is known
 -- * status: of the last attempt: ok | error | cancelled
 SELECT
-  final.ts AS ts,
+  ts,
   first_start AS ts_start,
   request_id,
-  final.model_id AS model_id,
-  final.cluster AS cluster,
-  final.team_id AS team_id,
-  final.status AS status,
+  model_id,
+  cluster,
+  team_id,
+  status,
   attempts,
-  epoch_us(final.ts) / 1e6 - epoch_us(first_start) / 1e6 AS duration_s,
-  final.ttft_s + (epoch_us(final.ts_start) - epoch_us(first_start)) / 1e6 AS ttft_s,
-  final.tpot_s AS tpot_s,
-  final.stream AS stream,
-  final.tokens_in AS tokens_in,
-  final.tokens_out AS tokens_out,
+  epoch_us(ts) / 1e6 - epoch_us(first_start) / 1e6 AS duration_s,
+  ttft_s + (epoch_us(last_start) - epoch_us(first_start)) / 1e6 AS ttft_s,
+  tpot_s,
+  stream,
+  tokens_in,
+  tokens_out,
   cost_usd,
   cost_known,
-  final.error_class AS error_class,
-  final.http_status AS http_status,
-  final.model_served AS model_served,
-  final.provider AS provider,
-  final.deployment_id AS deployment_id
+  error_class,
+  http_status,
+  model_served,
+  provider,
+  deployment_id
 FROM (
   SELECT
     coalesce(trace_id, source || ':' || attempt_id) AS request_id,
@@ -54,13 +54,23 @@ FROM (
     count(*) AS attempts,
     sum(cost_usd) AS cost_usd,
     bool_and(cost_known) AS cost_known,
-    arg_max(
-      {ts: ts, ts_start: ts_start, model_id: model_id, cluster: cluster, team_id: team_id, status: status,
-       ttft_s: ttft_s, tpot_s: tpot_s, stream: stream, tokens_in: tokens_in, tokens_out: tokens_out,
-       error_class: error_class, http_status: http_status, model_served: model_served, provider: provider,
-       deployment_id: deployment_id},
-      epoch_us(ts) * 1000 + least(coalesce(attempt_no, 0), 999)) AS final
-  FROM attempt
+    arg_max_null(ts, last) AS ts,
+    arg_max_null(ts_start, last) AS last_start,
+    arg_max_null(model_id, last) AS model_id,
+    arg_max_null(cluster, last) AS cluster,
+    arg_max_null(team_id, last) AS team_id,
+    arg_max_null(status, last) AS status,
+    arg_max_null(ttft_s, last) AS ttft_s,
+    arg_max_null(tpot_s, last) AS tpot_s,
+    arg_max_null(stream, last) AS stream,
+    arg_max_null(tokens_in, last) AS tokens_in,
+    arg_max_null(tokens_out, last) AS tokens_out,
+    arg_max_null(error_class, last) AS error_class,
+    arg_max_null(http_status, last) AS http_status,
+    arg_max_null(model_served, last) AS model_served,
+    arg_max_null(provider, last) AS provider,
+    arg_max_null(deployment_id, last) AS deployment_id
+  FROM (SELECT *, epoch_us(ts) * 1000 + least(coalesce(attempt_no, 0), 999) AS last FROM attempt)
   GROUP BY 1)
 
 -- view: gpu_5m

@@ -1,7 +1,8 @@
 """Which windows have closed since the last tick, and what is written about them.
 
 How far a source has come is kept under `summaries/<model>/<source>`; summaries, new binnings and
-that mark are one transaction, so a kill neither skips nor repeats a window.
+that mark are one transaction, so a kill neither skips nor repeats a window. A source that fails is
+told and stays where it was; the others go on.
 
 Source: our own; ARCHITECTURE section 3, Time.
 """
@@ -9,14 +10,18 @@ Source: our own; ARCHITECTURE section 3, Time.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from polars.exceptions import PolarsError
+
+from observe.errors import ObserveError
 from observe.schema import Binning, Json, Window
 from observe.summaries import features
 from observe.summaries.late import late
 from observe.summaries.rates import rates
-from observe.summaries.rows import FEATURE_S, Rows, Source, sources
+from observe.summaries.rows import FEATURE_S, Rows, Source, sources, tables
 
 if TYPE_CHECKING:
     import polars as pl
@@ -25,10 +30,20 @@ if TYPE_CHECKING:
 
 _PREFIX: Final = "summaries/"
 _CELLS: Final = 20_000_000  # bins written in one transaction, at most: 160 MB
+_LOOK: Final = timedelta(seconds=10)  # how often a source without summaries is looked for
 _WINDOWS: Final = 100_000  # windows of one transaction, at most
+_DATA: Final = (ObserveError, PolarsError, ArithmeticError, LookupError, TypeError, ValueError)  # one source's rows
 
 
-def close(store: Rows, config: Config, now: datetime) -> int:
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """What one call of `close` did."""
+
+    rows: int  # of table `summary`, written
+    failures: Mapping[str, str]  # sources that could not be summarised, `<model>/<source>`, and why
+
+
+def close(store: Rows, config: Config, now: datetime) -> Closed:
     """Summarise every window that has closed since the last call.
 
     Args:
@@ -37,11 +52,26 @@ def close(store: Rows, config: Config, now: datetime) -> int:
         now: the present instant, aware UTC; a window is closed once its end + lateness has passed.
 
     Returns:
-        How many rows of table `summary` were written.
+        How many rows of table `summary` were written, and which sources failed; those are tried again next time.
     """
-    every = [source for model in config.models.values() for source in sources(model)]
+    known = tables(store)
+    every = [s for model in config.models.values() for s in sources(model, known) if s.exists]
     marks = store.state([source.key for source in every])
-    return sum(_close(store, source, marks.get(source.key), now) for source in every)
+    rows, failures, idle = 0, dict[str, str](), dict[str, Json]()
+    for source in every:
+        mark = marks.get(source.key, {})
+        try:
+            if "until" in mark:
+                rows += _close(store, source, mark, None, now)
+            elif (first := _look(store, source, mark, now, idle)) is not None:
+                rows += _close(store, source, None, first, now)
+        except _DATA as error:
+            failures[source.key.removeprefix(_PREFIX)] = str(error) or repr(error)
+    if idle:
+        with store.change() as tx:
+            for key, mark in idle.items():
+                tx.set_state(key, mark, None)
+    return Closed(rows, failures)
 
 
 def closed_until(store: Rows) -> Mapping[str, datetime]:
@@ -50,13 +80,26 @@ def closed_until(store: Rows) -> Mapping[str, datetime]:
     return {key.removeprefix(_PREFIX): until for key, until in rows.iter_rows() if until is not None}
 
 
-def _close(store: Rows, source: Source, mark: Json | None, now: datetime) -> int:
+def _look(store: Rows, source: Source, mark: Json, now: datetime, idle: dict[str, Json]) -> datetime | None:
+    """Where a source without summaries begins; while it has no rows, `idle` gets how far that is known."""
+    until, seen = source.closed(now), store.watermark()
+    known = mark if mark.get("of") == source.params else {}  # another selection of rows is looked for from the start
+    if seen is None or (
+        known.get("none") == until.isoformat() and seen - datetime.fromisoformat(known["seen"]) < _LOOK
+    ):
+        return None
+    first = _since(store, source, until, known) if known else _first(store, source, until)
+    if first is None:
+        idle[source.key] = {"none": until.isoformat(), "seen": seen.isoformat(), "of": source.params}
+    return first
+
+
+def _close(store: Rows, source: Source, mark: Json | None, begin: datetime | None, now: datetime) -> int:
     until, written = source.closed(now), 0
     start = datetime.fromisoformat(mark["until"]) if mark else None
     if start is not None and until <= start:
         return 0
-    seen = store.watermark()
-    first = _first(store, source, until) if mark is None else start
+    seen, first = store.watermark(), start or begin
     if seen is None or first is None:
         return 0
     old, new = _binnings(store, source, until, now)
@@ -80,18 +123,24 @@ def _due(until: datetime) -> bool:
 def _first(store: Rows, source: Source, until: datetime) -> datetime | None:
     """Start of the first window with rows of this source."""
     sql = f"select min(ts) as ts from {source.relation} where {source.where} and ts < $until"
-    if source.name == "predictions" and not _exists(store, source):
-        return None
-    first = store.read(sql, {**source.params, "until": until}).item()
-    if first is None:
-        return None
-    return datetime.fromtimestamp(int(first.timestamp()) // source.window_s * source.window_s, until.tzinfo)
+    return _window(source, store.read(sql, {**source.params, "until": until}).item())
 
 
-def _exists(store: Rows, source: Source) -> bool:
-    """Whether this model has ever sent a prediction: before, there is no view to read."""
-    known = store.read("select 1 as x from core.model_table where model = $model", {"model": source.model.name})
-    return not known.is_empty()
+def _since(store: Rows, source: Source, until: datetime, mark: Json) -> datetime | None:
+    """The same, of a source that had none before `mark["none"]` when the store was known up to `mark["seen"]`."""
+    none, seen = (datetime.fromisoformat(mark[name]) for name in ("none", "seen"))
+    rows = f"select min(ts) as ts from {source.relation} where {source.where} and ts < $until and"
+    params = {**source.params, "until": until}
+    new = store.read(f"{rows} ts >= $none", {**params, "none": none}, Window(min(none, until), until)).item()
+    late = store.read(f"{rows} ingested_at >= $seen", {**params, "seen": seen}).item()
+    return _window(source, min((ts for ts in (new, late) if ts is not None), default=None))
+
+
+def _window(source: Source, ts: datetime | None) -> datetime | None:
+    """Start of the window of an instant."""
+    if ts is None:
+        return None
+    return datetime.fromtimestamp(int(ts.timestamp()) // source.window_s * source.window_s, ts.tzinfo)
 
 
 def _binnings(store: Rows, source: Source, until: datetime, now: datetime) -> tuple[list[Binning], list[Binning]]:

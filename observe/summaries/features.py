@@ -198,4 +198,5 @@ def _rows(source: Source) -> str:
 
 
 def _value(column: Column, kind: str = "") -> str:
-    return f"{quoted(column.column)}::{'DOUBLE' if (kind or column.kind) == 'numeric' else 'VARCHAR'}"
+    """The feature as SQL; text in a numeric one is a missing value."""
+    return f"try_cast({quoted(column.column)} as {'DOUBLE' if (kind or column.kind) == 'numeric' else 'VARCHAR'})"

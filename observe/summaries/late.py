@@ -17,7 +17,7 @@ import numpy as np
 
 from observe.schema import Binning, Json, Window
 from observe.summaries.features import summarise
-from observe.summaries.rates import rates
+from observe.summaries.rates import OPEN, measures, rates
 from observe.summaries.rows import Rows, Source
 
 if TYPE_CHECKING:
@@ -39,37 +39,44 @@ def late(store: Rows, source: Source, binnings: Sequence[Binning], mark: Json, n
     Yields:
         Rows of table `summary`: deltas with `late` true, or whole windows that had none.
     """
-    for span in _touched(store, source, mark):
-        frames = [f for f in _recount(store, source, binnings, span, now) if f.height]
-        for frame in frames:
-            stored = _stored(store, frame, span)
-            yield frame.join(stored, on=["measure", "ts"], how="anti")
-            delta = _delta(frame.join(stored, on=["measure", "ts"], how="semi"), stored)
-            if delta is not None:
-                yield delta
+    for span in _touched(store, source, mark, now):
+        if source.name != "predictions":
+            yield from _changes(store, rates(store, source, span, now), span, measures(source))
+        for frame in summarise(store, source, binnings, span):
+            yield from _changes(store, frame, span)
 
 
-def _recount(
-    store: Rows, source: Source, binnings: Sequence[Binning], span: Window, now: datetime
-) -> Iterator[pl.DataFrame]:
-    if source.name != "predictions":
-        yield rates(store, source, span, now)
-    yield from summarise(store, source, binnings, span)
+def _changes(store: Rows, again: pl.DataFrame, span: Window, whole: Sequence[str] = ()) -> Iterator[pl.DataFrame]:
+    """What `again` adds to what is stored; measures in `whole` were counted in all of `span`, absent is 0 of them."""
+    known = sorted({*again["measure"].to_list(), *whole})
+    if not known:
+        return
+    stored = _stored(store, known, span)
+    yield again.join(stored, on=["measure", "ts"], how="anti")
+    gone = stored.filter(stored["measure"].is_in(whole)).join(again, on=["measure", "ts"], how="anti")
+    delta = _delta(again.join(stored, on=["measure", "ts"], how="semi").vstack(_nothing(gone, again)), stored)
+    if delta is not None:
+        yield delta
 
 
-def _touched(store: Rows, source: Source, mark: Json) -> Iterator[Window]:
-    """Runs of windows that late rows fell into; for requests also where the rest of their trace lies."""
+def _nothing(gone: pl.DataFrame, again: pl.DataFrame) -> pl.DataFrame:
+    """Summaries of no rows at all, for windows whose requests have all gone to another one."""
+    import polars as pl
+
+    zeros = dict.fromkeys(("n", "events", "missing", "nan", "inf", "zero"), 0)
+    given = ("measure", "ts", "model", "window_s")
+    rows = [{**zeros, **{c: row[c] for c in given}} for row in gone.iter_rows(named=True)]
+    return pl.DataFrame([[row.get(c) for c in again.columns] for row in rows], again.schema, orient="row")
+
+
+def _touched(store: Rows, source: Source, mark: Json, now: datetime) -> Iterator[Window]:
+    """Runs of windows that late rows fell into, or that a request left when it went on."""
     until, step = datetime.fromisoformat(mark["until"]), timedelta(seconds=source.window_s)
-    came = f"{source.where} and ts < $until and ingested_at > $seen"
-    bucket = f"time_bucket(interval {source.window_s} second, ts)"
-    sql = f"select distinct {bucket} as ts from {source.relation} where {came} order by 1"
+    sql = f"select distinct {_bucket(source)} as ts from {source.relation} where {source.where} and ts < $until and ingested_at > $seen order by 1"
     params = {**source.params, "until": until, "seen": datetime.fromisoformat(mark["seen"])}
     windows = store.read(sql, params)["ts"].to_list()
-    if windows and source.name == "slo":
-        traces = f"select trace_id from attempt where {came} and trace_id is not null"
-        sql = f"select distinct {bucket} as ts from attempt where ts >= $from and ts < $until and trace_id in ({traces}) order by 1"
-        rest = store.read(sql, {**params, "from": windows[0] - timedelta(hours=1)})["ts"].to_list()
-        windows = sorted({*windows, *rest})
+    if source.name == "slo":
+        windows = sorted({*windows, *_left(store, source, params, windows[:1], now)})
     start = 0
     for i in range(1, len(windows) + 1):
         if i == len(windows) or windows[i] - windows[i - 1] > step:
@@ -77,13 +84,38 @@ def _touched(store: Rows, source: Source, mark: Json) -> Iterator[Window]:
             start = i
 
 
-def _stored(store: Rows, frame: pl.DataFrame, span: Window) -> pl.DataFrame:
-    """What is stored of these measures and windows, deltas included, one row each."""
+def _left(
+    store: Rows, source: Source, params: dict[str, Any], first: Sequence[datetime], now: datetime
+) -> list[datetime]:
+    """Windows with an attempt of a trace that has another one, elsewhere, that came since the last look.
+
+    The other one need not be late: it may lie in a window that closes only now. It may be any model's,
+    for a request belongs to the model that answered last.
+    """
+    edge = min(source.closed(params["seen"]), params["until"])
+    start = min([edge, *first]) - OPEN
+    bucket = _bucket(source)
+    sql = f"""
+        select distinct o.w as ts
+        from (select trace_id, {bucket} as w from attempt where {source.where} and ts >= $from and ts < $until) as o
+        join (select distinct trace_id, {bucket} as w from attempt
+              where trace_id is not null and (ts >= $edge or ingested_at > $seen)) as f
+        on o.trace_id = f.trace_id and o.w <> f.w"""
+    span = Window(start, max(params["until"], now))
+    return store.read(sql, {**params, "from": start, "edge": edge}, span)["ts"].to_list()
+
+
+def _bucket(source: Source) -> str:
+    return f"time_bucket(interval {source.window_s} second, ts)"
+
+
+def _stored(store: Rows, known: Sequence[str], span: Window) -> pl.DataFrame:
+    """What is stored of these measures in these windows, deltas included, one row each."""
     sums = ", ".join(f"sum({c}) as {c}" for c in _ADDED)
     return store.read(
-        f"select measure, ts, {sums}, list(counts) as counts from summary"
-        " where list_contains($measures, measure) and ts >= $from and ts < $to group by all",
-        {"measures": frame["measure"].unique().to_list(), "from": span.start, "to": span.end},
+        f"select measure, ts, any_value(model) as model, any_value(window_s) as window_s, {sums}, list(counts) as counts"
+        " from summary where list_contains($measures, measure) and ts >= $from and ts < $to group by measure, ts",
+        {"measures": list(known), "from": span.start, "to": span.end},
         span,
     )
 
@@ -102,7 +134,7 @@ def _delta(again: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame | None:
 
 
 def _less(row: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
-    known = [counts for counts in stored["counts"] if counts is not None]
+    known = [counts for counts in stored["counts"] or () if counts is not None]
     counts = None if row["counts"] is None else (np.asarray(row["counts"]) - np.sum(known, axis=0)).tolist()
     added = {c: None if row[c] is None else row[c] - (stored[c] or 0) for c in _ADDED}
     return {**row, **added, "counts": counts, "late": True}

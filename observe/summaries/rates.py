@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 
     from observe.spec.monitoring import Slo
 
-_OPEN: Final = timedelta(hours=1)  # an attempt this long before the window may belong to a request in it
+OPEN: Final = timedelta(hours=1)  # an attempt this long before the window may belong to a request in it
+
+
+def measures(source: Source) -> tuple[str, ...]:
+    """The rates of one source, by name: every SLO of the model, or the error share of its attempts."""
+    monitoring = source.model.monitoring
+    if source.name == "slo":
+        return tuple(f"{source.model.name}/slo/{s.name}" for s in (monitoring.slos if monitoring else ()))
+    return (f"{source.model.name}/attempts/error",) if source.name == "attempts" else ()
 
 
 def rates(store: Rows, source: Source, span: Window, seen: datetime) -> pl.DataFrame:
@@ -38,7 +46,7 @@ def rates(store: Rows, source: Source, span: Window, seen: datetime) -> pl.DataF
 
     sql = slo_sql(source) if source.name == "slo" else error_sql(source)
     params = {**source.params, "from": span.start, "to": span.end}
-    found = store.read(sql, params, Window(span.start - _OPEN, max(span.end, seen)))
+    found = store.read(sql, params, Window(span.start - OPEN, max(span.end, seen)))
     empty = {name: pl.lit(None, kind) for name, kind in SCHEMA.items() if name not in {"ingested_at", *found.columns}}
     zeros = {name: pl.lit(0, pl.Int64) for name in ("missing", "nan", "inf", "zero")}
     given = {"model": pl.lit(source.model.name), "window_s": pl.lit(source.window_s, pl.Int64), "late": pl.lit(False)}
@@ -53,9 +61,7 @@ def slo_sql(source: Source) -> str:
     counts = ", ".join(
         f"count(*) filter ({_counted(s)}) as n{i}, count(*) filter ({_bad(s)}) as e{i}" for i, s in enumerate(slos)
     )
-    rows = ", ".join(
-        f"{{measure: {_text(f'{source.model.name}/slo/{s.name}')}, n: n{i}, events: e{i}}}" for i, s in enumerate(slos)
-    )
+    rows = ", ".join(f"{{measure: {_text(m)}, n: n{i}, events: e{i}}}" for i, m in enumerate(measures(source)))
     return f"""
         select ts, r.measure as measure, r.n as n, r.events as events from (
           select ts, unnest([{rows}]) as r from (
@@ -66,8 +72,9 @@ def slo_sql(source: Source) -> str:
 
 def error_sql(source: Source) -> str:
     """Attempts and failed attempts per window; cancelled ones are not counted."""
+    [measure] = measures(source)
     return f"""
-        select time_bucket(interval {source.window_s} second, ts) as ts, {_text(f"{source.model.name}/attempts/error")} as measure,
+        select time_bucket(interval {source.window_s} second, ts) as ts, {_text(measure)} as measure,
           count(*) as n, count(*) filter (status = 'error') as events
         from attempt where {source.where} and ts >= $from and ts < $to and status <> 'cancelled'
         group by 1 order by 1"""

@@ -75,6 +75,7 @@ class Source:
 
     model: Model
     name: str  # attempts | predictions | slo
+    table: str | None = None  # where the model's predictions are, in schema `predictions`; None before the first one
 
     @property
     def key(self) -> str:
@@ -89,7 +90,12 @@ class Source:
     @property
     def relation(self) -> str:
         """The view its rows come from, as SQL."""
-        return f"predictions.{quoted(self.model.name)}" if self.name == "predictions" else "attempt"
+        return f"predictions.{quoted(self.table or '')}" if self.name == "predictions" else "attempt"
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a view to read: a model that has never sent a prediction has none."""
+        return self.name != "predictions" or self.table is not None
 
     @property
     def where(self) -> str:
@@ -115,14 +121,24 @@ class Source:
         return datetime.fromtimestamp(seconds // self.window_s * self.window_s, now.tzinfo)
 
 
-def sources(model: Model) -> tuple[Source, ...]:
-    """What is summarised of a model: its drift source, the outcome of its attempts, its SLOs."""
+def tables(store: Rows) -> Mapping[str, str]:
+    """Where each model's predictions are, by its exact name; tables ignore case, so `Fraud` and `fraud` have two."""
+    return dict(store.read("select model, name from core.model_table").iter_rows())
+
+
+def sources(model: Model, tables: Mapping[str, str]) -> tuple[Source, ...]:
+    """What is summarised of a model: its drift source, the outcome of its attempts, its SLOs.
+
+    Args:
+        model: with what is watched about it.
+        tables: of predictions, see `tables`.
+    """
     monitoring = model.monitoring
     if monitoring is None:
         return ()
     drift = {monitoring.drift.source} if monitoring.drift else set()
     slos = {"slo", "attempts"} if monitoring.slos else set()
-    return tuple(Source(model, name) for name in sorted(drift | slos))
+    return tuple(Source(model, name, tables.get(model.name)) for name in sorted(drift | slos))
 
 
 def quoted(name: str) -> str:

@@ -60,7 +60,19 @@ def test_missing_values_are_judged_among_all_rows() -> None:
 
     found = raised(rate.detect(evidence([monitor], rows, HISTORY, (H + 30) * STEP)))
 
-    assert [f.note.split(" rose")[0] for f in found] == ["f0 missing"]
+    assert [f.note.split(" rose")[0] for f in found] == ["f0 missing, NaN or infinite"]
+
+
+@pytest.mark.parametrize("kind", ["missing", "nan", "inf"])
+def test_values_that_are_no_numbers_are_bad_like_missing_ones(kind: str) -> None:
+    bad = np.where(np.arange(H + 5) >= H, 500, 0)
+    rows = rates(np.zeros(H + 5, dtype=int), 1000 - bad, measure="m/predictions/f0").with_columns(pl.Series(kind, bad))
+    monitor = replace(rate_monitor("missing", "m/predictions/f0"), feature="f0")
+
+    found = raised(rate.detect(evidence([monitor], rows, HISTORY, (H + 5) * STEP)))
+
+    assert found[0].details["share"] == 0.5
+    assert found[0].note.startswith("f0 missing, NaN or infinite rose to")
 
 
 def test_windows_judged_one_at_a_time_give_what_one_call_gives() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -25,9 +26,9 @@ SLOS = [
 ]
 
 
-def config(**monitoring: object) -> Config:
-    given = Monitoring.model_validate({"metadata": {"name": "m"}, **monitoring})
-    return Config(Site(), {"m": Model("m", monitoring=given)})
+def config(*names: str, **monitoring: object) -> Config:
+    given = {n: Monitoring.model_validate({"metadata": {"name": n}, **monitoring}) for n in names or ("m",)}
+    return Config(Site(), {n: Model(n, monitoring=m) for n, m in given.items()})
 
 
 @contextmanager
@@ -189,7 +190,7 @@ def test_a_window_closes_once_and_only_after_its_lateness(tmp_path: Path) -> Non
         closed = summaries.close(store, config(slos=SLOS), clock.now())
         again = summaries.close(store, config(slos=SLOS), clock.now())
 
-        assert (early, closed, again) == (0, 2, 0)
+        assert (early.rows, closed.rows, again.rows) == (0, 2, 0)
         assert summaries.closed_until(store)["m/slo"] == T0 + timedelta(minutes=1)
 
 
@@ -295,3 +296,142 @@ def test_the_score_is_watched_when_it_is_listed(tmp_path: Path) -> None:
         assert store.read("select measure, sum(n) as n from summary group by all").rows() == [
             ("m/predictions/score", 12_000)
         ]
+
+
+def test_a_model_that_cannot_be_summarised_is_told_and_does_not_stop_the_others(tmp_path: Path) -> None:
+    with opened(tmp_path, T0 + timedelta(minutes=3)) as (store, clock):
+        frame = attempts([T0, T0], attempt_id=["a", "b"], model_id=["broken", "m"])
+        store.append(Batch("t", "1", {"attempt": frame}))
+        with store.change() as tx:  # somebody else came further
+            mark = {"until": T0.isoformat(), "seen": T0.isoformat()}
+            tx.set_state("summaries/broken/slo", mark, T0 + timedelta(days=1))
+
+        closed = summaries.close(store, config("broken", "m", slos=SLOS), clock.now())
+
+        assert list(closed.failures) == ["broken/slo"]
+        assert "cannot go back" in closed.failures["broken/slo"]
+        assert ("fine", T0, False) in slo_rows(store)
+        assert summaries.closed_until(store)["m/slo"] == T0 + timedelta(minutes=2)
+
+
+def test_text_in_a_feature_that_is_declared_numeric_is_counted_as_missing(tmp_path: Path) -> None:
+    drift = config(drift={"source": "predictions", "features": [{"name": "amount", "kind": "numeric"}]})
+    text = pl.when(pl.int_range(pl.len()) % 4 == 0).then(pl.lit("oops")).otherwise(pl.col("amount").cast(pl.String))
+    with opened(tmp_path, T0 + timedelta(hours=31)) as (store, clock):
+        store.append(Batch("t", "1", {"prediction:m": predictions(30, 20_000).with_columns(amount=text)}))
+        closed = summaries.close(store, drift, clock.now())
+
+        assert not closed.failures
+        sums = store.read("select sum(n)::BIGINT as n, sum(missing)::BIGINT as missing from summary")
+        assert sums.row(0) == (15_000, 5_000)
+
+
+@pytest.mark.parametrize("order", [("Fraud", "fraud"), ("fraud", "Fraud")])
+def test_a_model_gets_its_own_rows_beside_a_namesake_in_other_case(tmp_path: Path, order: tuple[str, str]) -> None:
+    sizes = {"Fraud": 12_000, "fraud": 15_000}
+    with opened(tmp_path, T0 + timedelta(hours=31)) as (store, clock):
+        for name in order:
+            store.append(Batch("t", name, {f"prediction:{name}": predictions(30, sizes[name])}))
+        summaries.close(store, config("fraud", drift={"source": "predictions"}), clock.now())
+
+        found = store.read("select model, sum(n)::BIGINT as n from summary where measure like '%/amount' group by all")
+        assert found.rows() == [("fraud", 15_000)]
+
+
+def test_a_model_without_predictions_does_not_get_those_of_a_namesake(tmp_path: Path) -> None:
+    with opened(tmp_path, T0 + timedelta(hours=31)) as (store, clock):
+        store.append(Batch("t", "1", {"prediction:Fraud": predictions(30, 12_000)}))
+        closed = summaries.close(store, config("fraud", drift={"source": "predictions"}), clock.now())
+
+        assert (closed.rows, dict(closed.failures)) == (0, {})
+
+
+def fine_totals(store: Store) -> dict[datetime, tuple[int, int]]:
+    rows = store.read(
+        "select ts, sum(n)::BIGINT as n, sum(events)::BIGINT as e from summary where measure = 'm/slo/fine'"
+        " group by ts having sum(n) <> 0 or sum(events) <> 0"
+    )
+    return {ts: (n, e) for ts, n, e in rows.iter_rows()}
+
+
+@pytest.mark.parametrize("second", range(30, 630, 60))
+def test_a_request_retried_after_its_window_closed_counts_once_wherever_it_falls(tmp_path: Path, second: int) -> None:
+    failed = T0 + timedelta(seconds=second)
+    again = failed + timedelta(minutes=3)
+    with opened(tmp_path, T0) as (store, clock):
+        for minute in range(22):
+            clock.set(T0 + timedelta(minutes=minute, seconds=50))
+            for at, status in ((failed, "error"), (again, "ok")):
+                if at <= clock.now() < at + timedelta(minutes=1):
+                    store.append(Batch("t", status, {"attempt": attempts([at], trace_id=["t1"], status=[status])}))
+            assert not summaries.close(store, config(slos=SLOS), clock.now()).failures
+
+        assert fine_totals(store) == {again.replace(second=0): (1, 0)}
+        assert slo_rows(store)["fine", failed.replace(second=0), True] == (-1, -1)
+
+
+def test_a_request_that_ends_with_another_model_leaves_the_first_one(tmp_path: Path) -> None:
+    with opened(tmp_path, T0 + timedelta(minutes=6)) as (store, clock):
+        frame = attempts([T0 + timedelta(seconds=5)], trace_id=["t1"], status=["error"])
+        store.append(Batch("t", "1", {"attempt": frame}))
+        summaries.close(store, config(slos=SLOS), clock.now())
+        clock.set(T0 + timedelta(minutes=12))
+        other = attempts([T0 + timedelta(minutes=2)], trace_id=["t1"], model_id=["spare"])
+        store.append(Batch("t", "2", {"attempt": other}))
+        clock.set(T0 + timedelta(minutes=16))
+        summaries.close(store, config(slos=SLOS), clock.now())
+
+        assert fine_totals(store) == {}
+
+
+class Watched:
+    """A store that remembers which SQL it was asked."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self.asked = store, list[str]()
+
+    def read(self, sql: str, *rest: object) -> pl.DataFrame:
+        self.asked.append(sql)
+        return self._store.read(sql, *rest)  # type: ignore[arg-type]
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+
+def test_a_model_without_rows_is_looked_for_once_a_window_and_only_in_new_time(tmp_path: Path) -> None:
+    with opened(tmp_path, T0 + timedelta(minutes=10)) as (store, clock):
+        store.append(Batch("t", "1", {"attempt": attempts([T0], model_id=["other"])}))
+        watched = Watched(store)
+        asked = []
+        for second in (0, 2, 4, 60):
+            clock.set(T0 + timedelta(minutes=10, seconds=second))
+            summaries.close(watched, config(slos=SLOS[1:]), clock.now())  # type: ignore[arg-type]
+            asked.append([sql for sql in watched.asked if "from attempt" in sql])
+            watched.asked.clear()
+
+        assert [bool(some) for some in asked] == [True, False, False, True]
+        assert all("ts >= $none" in sql or "ingested_at >= $seen" in sql for sql in asked[3])
+
+
+def test_an_idle_model_is_summarised_from_its_first_row_however_old(tmp_path: Path) -> None:
+    with opened(tmp_path, T0 + timedelta(days=1)) as (store, clock):
+        store.append(Batch("t", "1", {"attempt": attempts([T0], model_id=["other"])}))
+        summaries.close(store, config(slos=SLOS), clock.now())
+        clock.set(T0 + timedelta(days=1, minutes=1))
+        store.append(Batch("t", "2", {"attempt": attempts([T0 + timedelta(hours=3)])}))
+        clock.set(T0 + timedelta(days=1, minutes=5))
+        summaries.close(store, config(slos=SLOS), clock.now())
+
+        assert fine_totals(store) == {T0 + timedelta(hours=3): (1, 0)}
+
+
+def test_another_name_for_an_idle_model_is_looked_for_in_all_of_the_past(tmp_path: Path) -> None:
+    with opened(tmp_path, T0 + timedelta(minutes=10)) as (store, clock):
+        store.append(Batch("t", "1", {"attempt": attempts([T0], model_id=["old-name"])}))
+        plain = config(slos=SLOS)
+        summaries.close(store, plain, clock.now())
+        clock.set(T0 + timedelta(minutes=20))
+        renamed = Config(plain.site, {"m": replace(plain.models["m"], aliases=("old-name",))})
+        summaries.close(store, renamed, clock.now())
+
+        assert fine_totals(store) == {T0: (1, 0)}

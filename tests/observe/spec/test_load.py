@@ -40,12 +40,12 @@ def test_the_large_example_is_understood() -> None:
     assert chat.spec is not None
     assert chat.monitoring is not None
     assert chat.monitoring.drift is not None
-    assert (chat.spec.min_replicas, chat.spec.max_replicas, chat.spec.logs_days) == (2, 12, 14)
+    assert (chat.spec.min_replicas, chat.spec.max_replicas) == (2, 12)
     assert chat.aliases == ("llama-3.3-70b",)
     ttft, availability = chat.monitoring.slos
     assert (ttft.kind, ttft.column, ttft.threshold_s, ttft.objective) == ("latency", "ttft_s", 0.8, 0.99)
     assert (availability.kind, availability.good_sql, availability.objective) == ("good", "\"status\" = 'ok'", 0.999)
-    assert [f.min_effect for f in chat.monitoring.drift.features] == [Effect(10.0, "%"), Effect(5.0, "pp")]
+    assert [f.min_effect for f in chat.monitoring.drift.features] == [Effect(10.0, "%"), Effect(0.2, "sigma")]
 
 
 def test_an_empty_site_gets_defaults_beside_its_file(tmp_path: Path) -> None:
@@ -168,6 +168,8 @@ def test_a_monitoring_that_makes_no_sense_is_refused(tmp_path: Path, text: str, 
         ("models: ../*.yaml", "leads out of the configuration's folder"),
         ("alerts: {mode: both}", "'both' is not one of the choices"),
         ("server: {auth: none, ui: ':8050'}", "can be reached from elsewhere"),
+        ("server: {auth: none, otlp: '10.0.0.1:4318'}", "can be reached from elsewhere"),
+        ("server: {tls: {cert: a.pem, key: b.pem}}", "TLS is not served yet"),
     ],
 )
 def test_a_site_that_makes_no_sense_is_refused(tmp_path: Path, text: str, said: str) -> None:
@@ -175,6 +177,12 @@ def test_a_site_that_makes_no_sense_is_refused(tmp_path: Path, text: str, said: 
         written(tmp_path, text + "\n")
 
     assert said in str(refused.value)
+
+
+def test_an_open_address_with_tokens_is_allowed_and_no_tls_is_none(tmp_path: Path) -> None:
+    server = written(tmp_path, "server: {listen: '0.0.0.0:8080', tls: }\n").site.server
+
+    assert (server.listen, server.auth, server.tls) == ("0.0.0.0:8080", "token", None)
 
 
 def test_nothing_to_check_and_a_file_without_site_are_told(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_every_question_is_asked_once(monitors: dict[str, Monitor]) -> None:
         "chat/burn/ok", "chat/burn/ttft", "chat/gauge/queue", "chat/rate/error/share",
         "fraud/gauge/queue", "fraud/level/amount/location", "fraud/level/amount/location_fast",
         "fraud/rate/amount/missing", "fraud/rate/country/missing",
-        "site/gauge/gpu", "site/imbalance/gpu", "site/silence/gpus",
+        "site/gauge/gpu", "site/imbalance/gpu", "site/silence/gateway", "site/silence/gpus",
     ]  # fmt: skip
 
 
@@ -96,6 +96,42 @@ def test_newborn_features_draw_on_the_reserve_and_leave_the_others_alone(tmp_pat
 
     assert {i: after[i].threshold_nats for i in before} == pytest.approx(before)
     assert sum(m.share for i, m in after.items() if "/age/" in i) == pytest.approx(0.4 * 0.2)
+
+
+def test_an_unfrozen_count_keeps_the_reserve_so_that_freezing_it_changes_no_threshold(tmp_path: Path) -> None:
+    config = configured(tmp_path, SITE + CHAT + FRAUD)
+
+    assert derive(config, SEEN) == derive(config, SEEN, settled={m: set(kinds) for m, kinds in SEEN.items()})
+
+
+def test_a_model_that_is_not_among_the_settled_is_newborn_and_its_named_features_are_not(tmp_path: Path) -> None:
+    named = FRAUD.replace("predictions", "predictions, features: [{name: amount, kind: numeric}]")
+    arrived = {m.monitor_id: m for m in derive(configured(tmp_path, SITE + FRAUD), SEEN, settled={})}
+    written = {m.monitor_id: m for m in derive(configured(tmp_path, SITE + named), SEEN, settled={})}
+
+    assert sum(m.share for i, m in arrived.items() if i.startswith("fraud")) == pytest.approx(0.4 * 0.2)
+    assert sum(m.share for i, m in written.items() if i.startswith("fraud")) == pytest.approx(0.4 * 0.8)
+
+
+def test_newborns_of_a_model_with_a_stated_share_draw_on_its_own_reserve(tmp_path: Path) -> None:
+    config = configured(tmp_path, SITE + CHAT + FRAUD.replace("drift:", "share: 30%\ndrift:"))
+    monitors = {m.monitor_id: m for m in derive(config, SEEN, settled={"fraud": ["amount"]})}
+
+    assert monitors["fraud/rate/country/missing"].share == pytest.approx(0.4 * 0.2 * 0.3)
+
+
+def test_every_collector_that_has_a_rhythm_is_asked_whether_it_is_silent(tmp_path: Path) -> None:
+    site = (
+        'apiVersion: observe/v1\nkind: Site\ncollectors:\n  p: {type: prometheus, targets: ["http://a/m", "http://b/m"]}\n'
+        "  o: {type: otlp}\n  l: {type: litellm, every: 1m}\n  r: {type: predictions}\n"
+        '  f: {type: files, path: "x/*.parquet", model: m}\n  e: {type: events}\n  t: {type: labels}\n---\nname: m\n'
+    )
+    asked = {m.feature: m.params for m in derive(configured(tmp_path, site), {}) if m.detector == "silence"}
+
+    assert asked == {
+        "p": {"every_s": 15.0}, "o": {"every_s": 300.0, "push": True}, "l": {"every_s": 60.0, "push": True},
+        "r": {"every_s": 300.0, "push": True}, "f": {"every_s": 60.0, "push": True, "rhythm": True},
+    }  # fmt: skip
 
 
 def test_named_features_win_over_those_that_arrived(tmp_path: Path) -> None:

@@ -1,0 +1,77 @@
+"""What a configuration may say before anything acts upon it, told so that nobody relies on it.
+
+Fields listed here are parsed and kept. Remove one from the list when something reads it.
+
+Source: our own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from observe.spec.documents import Documents
+from observe.spec.drift import Feature, attempt_features
+from observe.spec.monitoring import Monitoring
+from observe.spec.source import Document, Loc
+
+NOTE: Final = "kept, not used yet"
+MONITORING: Final[tuple[Loc, ...]] = (
+    ("selector", "matchLabels"),
+    ("drift", "reference", "last"),
+    ("drift", "skew", "file"),
+    ("drift", "labels", "delay"),
+    ("canary",),
+)
+COMPLIANCE: Final[Loc] = ("spec", "governance", "compliance")
+MODELSPEC: Final[tuple[Loc, ...]] = ((*COMPLIANCE, "pii", "allowed"), (*COMPLIANCE, "retention", "logsDays"))
+
+
+def warnings(found: Documents) -> Iterator[str]:
+    """One warning with `file:line:col` per field that is written and not used, in order of the documents."""
+    for document, _ in found.specs:
+        yield from _written(document, MODELSPEC)
+    for document, monitoring in found.monitorings:
+        yield from _written(document, MONITORING)
+        yield from _never_triggered(document, monitoring)
+        yield from _levels_unjudged(document, monitoring)
+
+
+def is_unused(path: str) -> bool:
+    """Whether the value of a Monitoring at a dotted path changes nothing yet.
+
+    >>> is_unused("canary.by"), is_unused("drift.window")
+    (True, False)
+    """
+    return any(f"{path}.".startswith(".".join(map(str, loc)) + ".") for loc in MONITORING)
+
+
+def is_categorical(feature: Feature, source: str) -> bool:
+    """Whether a listed feature is known to have levels: said so, judged in pp, or such a column of `attempt`."""
+    if feature.kind is not None:
+        return feature.kind == "categorical"
+    in_shares = feature.min_effect is not None and feature.min_effect.unit == "pp"
+    return in_shares or (source == "attempts" and attempt_features().get(feature.name) == "categorical")
+
+
+def _written(document: Document, fields: tuple[Loc, ...]) -> Iterator[str]:
+    for loc in fields:
+        node, known = document.find(loc)
+        if known == loc and (node.is_map or node.is_list or node.scalar is not None):
+            yield f"{document.where(loc)}: {'.'.join(map(str, loc))} is {NOTE}"
+
+
+def _never_triggered(document: Document, monitoring: Monitoring) -> Iterator[str]:
+    for i, rule in enumerate(monitoring.actions):
+        if rule.when == "canary.failed":
+            yield f"{document.where(('actions', i))}: actions.{i} ({rule.when}) is {NOTE}"
+
+
+def _levels_unjudged(document: Document, monitoring: Monitoring) -> Iterator[str]:
+    drift = monitoring.drift
+    for i, feature in enumerate(drift.features if drift else ()):
+        if drift is not None and is_categorical(feature, drift.source):
+            loc: Loc = ("drift", "features", i)
+            node, _ = document.find((*loc, "name"))
+            name = node.text or feature.name  # as the file calls it
+            yield f"{document.where(loc)}: shares of levels are not judged yet: only missing values of {name!r} are watched"

@@ -1,0 +1,96 @@
+"""Fields that are read but change nothing yet say so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from observe.spec import Config, load
+from observe.spec.explain import render
+
+SITE = "apiVersion: observe/v1\nkind: Site\n---\n"
+MONITORING = "apiVersion: observe/v1\nkind: Monitoring\nmetadata: {name: m}\n"
+SPEC = "apiVersion: piqc.ai/v1alpha1\nkind: ModelSpec\nmetadata: {name: m}\n"
+
+
+def written(folder: Path, text: str) -> Config:
+    (folder / "observe.yaml").write_text(SITE + text)
+    return load(folder / "observe.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "column"),
+    [
+        ("selector: {matchLabels: {app: chat, tier: a}}", "selector.matchLabels", 25),
+        ("drift: {reference: {last: 28d}}", "drift.reference.last", 27),
+        ("drift: {labels: {delay: 1d}}", "drift.labels.delay", 25),
+        ("drift: {skew: {file: train.parquet}}", "drift.skew.file", 22),
+        ("canary: {by: variant, rollbackAt: 3x}", "canary", 9),
+    ],
+)
+def test_a_field_nothing_reads_is_a_warning_with_its_place(tmp_path: Path, text: str, field: str, column: int) -> None:
+    config = written(tmp_path, MONITORING + text + "\n")
+
+    assert config.warnings == (f"{tmp_path}/observe.yaml:7:{column}: {field} is kept, not used yet",)
+    shown = [line for line in render(config).splitlines() if line.startswith(f"  {field}")]
+    assert shown
+    assert all("# kept, not used yet" in line for line in shown)
+
+
+@pytest.mark.parametrize(
+    ("compliance", "field", "told"),
+    [
+        ("pii: {allowed: false}", "pii.allowed", "pii.allowed False"),
+        ("retention: {logsDays: 14}", "retention.logsDays", "retention.logsDays 14"),
+    ],
+)
+def test_a_field_of_a_modelspec_nothing_reads_is_a_warning_too(
+    tmp_path: Path, compliance: str, field: str, told: str
+) -> None:
+    config = written(tmp_path, SPEC + f"spec: {{governance: {{compliance: {{{compliance}}}}}}}\n")
+
+    (warning,) = config.warnings
+    assert warning.startswith(f"{tmp_path}/observe.yaml:7:")
+    assert warning.endswith(f": spec.governance.compliance.{field} is kept, not used yet")
+    assert f"  ModelSpec: {told}  # kept, not used yet" in render(config)
+
+
+def test_an_action_nobody_proposes_is_a_warning(tmp_path: Path) -> None:
+    rule = "actions: [{when: canary.failed, do: rollback, target: 'argo:m'}]\n"
+    config = written(tmp_path, MONITORING + rule)
+
+    assert config.warnings == (f"{tmp_path}/observe.yaml:7:11: actions.0 (canary.failed) is kept, not used yet",)
+
+
+def test_fields_that_are_used_are_not_called_unused(tmp_path: Path) -> None:
+    used = "selector: {cluster: [a], gatewayModels: [x]}\ndrift: {reference: {from: 2026-01-01, to: 2026-02-01}, window: 10m}\n"
+    config = written(tmp_path, MONITORING + used)
+
+    assert config.warnings == ()
+    assert "not used yet" not in render(config)
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        "[{name: country, kind: categorical}]",
+        "[{name: country, minEffect: 5pp}]",
+        "[amount, {name: country, minEffect: 5pp}]",
+    ],
+)
+def test_a_categorical_feature_says_that_only_its_missing_values_are_watched(tmp_path: Path, features: str) -> None:
+    (warning,) = written(tmp_path, MONITORING + f"drift: {{features: {features}}}\n").warnings
+
+    assert warning.startswith(f"{tmp_path}/observe.yaml:7:")
+    assert warning.endswith(": shares of levels are not judged yet: only missing values of 'country' are watched")
+
+
+@pytest.mark.parametrize("feature", ["tenant", "{name: tenant}", "team_id"])
+def test_a_column_of_attempts_known_to_be_categorical_says_it_in_the_words_of_the_file(
+    tmp_path: Path, feature: str
+) -> None:
+    config = written(tmp_path, MONITORING + f"drift: {{source: attempts, features: [{feature}, tokens_in]}}\n")
+
+    (warning,) = config.warnings
+    assert warning.endswith(f"only missing values of '{feature.strip('{}').removeprefix('name: ')}' are watched")
