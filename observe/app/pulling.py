@@ -25,6 +25,7 @@ from observe.store import Store
 
 _LOG = logging.getLogger("observe.pulling")
 _AT_ONCE: Final = 32
+_WATCHED: Final = {"files": "predictions", "predictions": "predictions", "labels": "labels"}  # by collector type
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +33,7 @@ class Pull:
     """One target of one collector."""
 
     collector: str
-    kind: str  # prometheus | files
+    kind: str  # entry-point name of the collector that reads it: prometheus | predictions | labels
     target: str
     every: timedelta
     labels: Mapping[str, str]
@@ -47,8 +48,8 @@ def pulls(collectors: Mapping[str, Any]) -> tuple[Pull, ...]:
         every = timedelta(seconds=spec.every_s)
         if spec.type == "prometheus":
             made += [Pull(name, "prometheus", t, every, spec.labels, None, spec.timeout_s) for t in spec.targets]
-        elif spec.type == "files" and spec.path:
-            made.append(Pull(name, "files", spec.path, every, spec.labels, spec.model))
+        elif spec.path and spec.type in _WATCHED:
+            made.append(Pull(name, _WATCHED[spec.type], str(spec.path), every, spec.labels, spec.model))
     return tuple(made)
 
 
@@ -145,7 +146,7 @@ class Puller:
                 "accept_past_s": "inf",
             }
             try:
-                taken = self._intake.take("predictions", item.collector, file.read(), labels, batch_id=file.batch_id)
+                taken = self._intake.take(item.kind, item.collector, file.read(), labels, batch_id=file.batch_id)
                 self._record(taken.run(at, item.collector, file.path))
             except (PayloadError, SourceError) as error:  # this file is bad; the next one may be fine
                 self._failed(item, file.path, at, str(error))

@@ -240,7 +240,7 @@ class Stages:
         for name, c in sorted(self._config.site.collectors.items()):
             if c.type == "prometheus":
                 rows += [(name, target, float(c.every_s), runs.get((name, target)), now) for target in c.targets]
-            elif c.type == "files":
+            elif c.path is not None:
                 rows.append((name, "", float(c.every_s), files.get(name), now))
             else:
                 rows.append((name, "", float(c.every_s), _newest(sources, c.type), now))

@@ -83,6 +83,8 @@ class CollectorSpec(Written):
             raise Malformed("a prometheus collector needs targets", 'targets: ["http://host:9400/metrics"]')
         if self.type == "files" and not (self.path and self.model):
             raise Malformed("a files collector needs path and model", 'path: "./predictions/*.parquet", model: fraud')
+        if self.type in ("predictions", "labels") and self.path and not self.model:
+            raise Malformed(f"a {self.type} collector with a path needs a model", "model: fraud")
         if self.type != "prometheus" and self.targets:
             raise Malformed(f"a {self.type} collector has no targets", "it is sent to, or reads a path; remove targets")
         if self.every_s <= 0 or self.timeout_s <= 0:

@@ -78,6 +78,15 @@ def test_a_broken_file_is_recorded_and_the_next_one_is_read(tmp_path: Path) -> N
     ]
 
 
+def test_labels_come_from_a_watched_path_too(tmp_path: Path) -> None:
+    (tmp_path / "truth").mkdir()
+    (tmp_path / "truth" / "day.ndjson").write_text('{"prediction_id": "p", "value": 1, "ts": "2026-11-20T09:00:00Z"}\n')
+    with puller(tmp_path, "  truth: {type: labels, path: ./truth/*.ndjson, model: fraud}") as (made, store):
+        made.once()
+
+        assert store.read("select model_id, prediction_id, value_num from label").rows() == [("fraud", "p", 1.0)]
+
+
 def test_hanging_targets_hold_up_no_healthy_one(tmp_path: Path, target: ThreadingHTTPServer) -> None:
     url = f"http://127.0.0.1:{target.server_port}"
     hanging = ", ".join(f'"{url}/hang?{i}"'.replace("?", "#") for i in range(8))
