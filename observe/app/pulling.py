@@ -77,9 +77,9 @@ class Puller:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def once(self) -> None:
-        """Every pull once, in order, in this thread (`observe demo`, tests)."""
+        """Every pull once, in order."""
         for item in self._plan:
-            self._pull(item)
+            self._pool.submit(self._pull, item).result()
 
     def _run(self) -> None:
         while not self._stop.wait(0.1):
