@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from detectors import counts, rise, series
 from detectors.counts import Normal
+from detectors.identity import finding_id
 from detectors.memory import Alarm
 from detectors.series import epoch, instant
 from detectors.slots import DAY_S, HISTORY_S, due, slot
-from detectors.verdict import finding_id
 from observe.schema import Detected, Evidence, Finding, Json, Monitor, Window
 
 Floats = NDArray[np.float64]

@@ -5,7 +5,6 @@ Source: our own; METHODS section 4, "After an alarm" and "States".
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from detectors import baseline, budget, scores
 from detectors.fitting import Fit
+from detectors.identity import finding_id
 from detectors.memory import Alarm
 from detectors.slots import DAY_S, HISTORY_S, HOUR_S
 from observe.schema import Binning, Finding, Json, Monitor
@@ -41,11 +41,6 @@ class Judged:
     def moved(self) -> float:
         """How far the window is from what was expected, sigma."""
         return self.y - self.expected
-
-
-def finding_id(monitor_id: str, window_end: datetime) -> str:
-    """The same window of the same monitor always has the same id."""
-    return "fnd-" + hashlib.sha256(f"{monitor_id}|{window_end.isoformat()}".encode()).hexdigest()[:16]
 
 
 def finding(
