@@ -12,6 +12,8 @@ from streams import HISTORY_H, evidence, level_monitors, levels, raised, rate_mo
 from detectors import level, rate
 from observe.schema import Monitor
 
+pytestmark = pytest.mark.slow
+
 DAY = 86_400
 FEATURES, DAYS = 30, 10
 ALLOWED = 1  # P(>= 2 | 1/6 declared) = 1.2 %
