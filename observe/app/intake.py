@@ -76,7 +76,10 @@ class Intake:
         self._aliases = {
             alias: model.name for model in config.models.values() for alias in (model.name, *model.aliases)
         }
-        self._past = str(config.site.accept.past_s)
+        self._told = {
+            "accept_past_s": str(config.site.accept.past_s),
+            "accept_future_s": str(config.site.accept.future_s),
+        }
         self._lock = threading.Lock()
         self._declared = frozenset(config.models)
         self._strangers = set(store.features()) - self._declared
@@ -115,7 +118,7 @@ class Intake:
 
     def told(self, labels: Mapping[str, str]) -> Mapping[str, str]:
         """What a collector is told: these labels and how old an item may be."""
-        return {"accept_past_s": self._past, **labels}
+        return {**self._told, **labels}
 
     @staticmethod
     def content_id(source: str, body: bytes) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -61,6 +61,7 @@ class Puller:
         self._due: dict[Pull, datetime] = {}
         self._busy: set[Pull] = set()
         self._xid: dict[str, Mapping[str, int]] = {}
+        self._read: dict[str, Callable[[Pull, datetime], None]] = {"prometheus": self._scrape}  # others are files
         self._stop = threading.Event()
         self._pool = ThreadPoolExecutor(max(1, min(_AT_ONCE, len(plan))), thread_name_prefix="pull")
         self._thread = threading.Thread(target=self._run, name="puller", daemon=True)
@@ -93,10 +94,7 @@ class Puller:
     def _pull(self, item: Pull) -> None:
         at = self._clock.now()
         try:
-            if item.kind == "prometheus":
-                self._scrape(item, at)
-            else:
-                self._tail(item, at)
+            self._read.get(item.kind, self._tail)(item, at)
         except ObserveError as error:
             self._failed(item, item.target, at, str(error))
         except Exception as error:  # noqa: BLE001 - the supervisor loop: told, recorded, tried again

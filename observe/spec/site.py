@@ -36,10 +36,20 @@ DAY_S: Final = 86_400.0
 MODELS: Final = "models/*.yaml"  # where a site's models lie unless it says otherwise
 PULLED: Final[Mapping[str, float]] = {
     "prometheus": 15.0,
+    "nvml": 15.0,
     "files": 60.0,
+    "spendlogs": 60.0,
 }  # types we read ourselves, default cadence in s
 PUSHED_EVERY_S: Final = 300.0  # a pushing source is expected to say something at least this often
-_TYPES: Final = ("prometheus", "files", "otlp", "litellm", "predictions", "labels", "events")
+_TYPES: Final = (
+    "prometheus", "files", "otlp", "litellm", "predictions", "labels", "events", "cloudevents", "nvml", "spendlogs",
+)  # fmt: skip
+_FETCHED: Final = ("prometheus", "spendlogs")  # types that read addresses
+RETAINED_DAYS: Final[Mapping[str, float]] = {  # ARCHITECTURE section 3; days, by table
+    "attempt": 7, "prediction": 35, "gpu_sample": 7, "serving_sample": 7, "metric_sample": 7, "log_event": 7,
+    "rollup": 90, "label": 400, "summary": 400,
+}  # fmt: skip
+LATENESS_S: Final[Mapping[str, float]] = {"attempts": 60.0, "gpu": 30.0, "predictions": 300.0}
 FALSE_ALARMS: Final[Mapping[Severities, Rate]] = {"page": Rate(1, 90 * DAY_S), "ticket": Rate(1, 7 * DAY_S)}
 SHARES: Final[Mapping[Parts, float]] = {"slo": 0.5, "drift": 0.4, "fleet": 0.1}
 
@@ -52,11 +62,51 @@ def _collector_type(value: Any) -> Any:
     return value
 
 
+def _kept(periods: Mapping[str, float]) -> Mapping[str, float]:
+    unknown = next((table for table in periods if table not in RETAINED_DAYS), None)
+    if unknown is not None:
+        raise Malformed(f"nothing is retained as {unknown!r}", did_you_mean(unknown, set(RETAINED_DAYS)))
+    return {**{table: days * DAY_S for table, days in RETAINED_DAYS.items()}, **periods}
+
+
 class StoreSpec(Written):
-    """Where rows lie and how much room they may take."""
+    """Where rows lie, how long they are kept and how much room they may take."""
 
     path: AnyPath = Field(default=Path("data"), validate_default=True)
     size_bytes: Size = Field(default=100 * 10**9, alias="size")
+    retain_s: Annotated[Mapping[str, Duration], AfterValidator(_kept)] = Field(
+        default_factory=lambda: _kept({}), alias="retain"
+    )
+    reservoir: int = Field(default=10_000, ge=0)  # predictions of a model and day that outlive the raw rows
+
+
+class TargetAuth(Written):
+    """What we present to a target: a bearer token, or a user and a password."""
+
+    bearer: Secret | None = None
+    username: str | None = None
+    password: Secret | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        basic = self.username is not None or self.password is not None
+        if (self.bearer is not None) == basic or (basic and (self.username is None or self.password is None)):
+            raise Malformed("auth needs a bearer, or a username and a password", "auth: {bearer: env:SCRAPE_TOKEN}")
+        return self
+
+
+class TargetTls(Written):
+    """Whom we trust at a target, and the certificate we show there; files of PEM."""
+
+    ca: AnyPath | None = None
+    cert: AnyPath | None = None
+    key: AnyPath | None = None
+
+    @model_validator(mode="after")
+    def _pair(self) -> Self:
+        if (self.cert is None) != (self.key is None):
+            raise Malformed("a client certificate needs both cert and key", "tls: {cert: client.pem, key: client.key}")
+        return self
 
 
 class CollectorSpec(Written):
@@ -69,6 +119,8 @@ class CollectorSpec(Written):
     path: PathPattern | None = None
     model: Name | None = None
     timeout_s: Duration = Field(default=10.0, alias="timeout")
+    auth: TargetAuth | None = None
+    tls: TargetTls | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -79,14 +131,16 @@ class CollectorSpec(Written):
 
     @model_validator(mode="after")
     def _needs(self) -> Self:
-        if self.type == "prometheus" and not self.targets:
-            raise Malformed("a prometheus collector needs targets", 'targets: ["http://host:9400/metrics"]')
+        if self.type in _FETCHED and not self.targets:
+            raise Malformed(f"a {self.type} collector needs targets", 'targets: ["http://host:9400/metrics"]')
         if self.type == "files" and not (self.path and self.model):
             raise Malformed("a files collector needs path and model", 'path: "./predictions/*.parquet", model: fraud')
         if self.type in ("predictions", "labels") and self.path and not self.model:
             raise Malformed(f"a {self.type} collector with a path needs a model", "model: fraud")
-        if self.type != "prometheus" and self.targets:
+        if self.type not in _FETCHED and self.targets:
             raise Malformed(f"a {self.type} collector has no targets", "it is sent to, or reads a path; remove targets")
+        if self.type not in _FETCHED and (self.auth or self.tls):
+            raise Malformed(f"a {self.type} collector reads no address", "auth and tls are for collectors with targets")
         if self.every_s <= 0 or self.timeout_s <= 0:
             raise Malformed("every and timeout must be longer than nothing", "every: 15s")
         return self
@@ -101,9 +155,12 @@ class AlertsSpec(Written):
     dashboard_url: Address | None = Field(default=None, alias="dashboardUrl")
 
 
-def _no_tls(value: Any) -> None:
-    if value is not None:
-        raise Malformed("TLS is not served yet", "put a TLS proxy in front, or listen on 127.0.0.1")
+class ServerTls(Written):
+    """The certificate that all listeners show; files of PEM. `ca` is what our own face trusts when it is not public."""
+
+    cert: AnyPath
+    key: AnyPath
+    ca: AnyPath | None = None
 
 
 class ServerSpec(Written):
@@ -114,7 +171,7 @@ class ServerSpec(Written):
     ui: HostPort = "127.0.0.1:8050"
     token: Secret | None = None
     auth: Literal["token", "none"] = "token"
-    tls: Annotated[None, BeforeValidator(_no_tls)] = None  # refused rather than silently served in the clear
+    tls: ServerTls | None = None
 
     @model_validator(mode="after")
     def _closed(self) -> Self:
@@ -140,9 +197,21 @@ def is_loopback(host_port: str) -> bool:
 
 
 class AcceptSpec(Written):
-    """How old the rows of live intakes may be."""
+    """How far from now the event time of rows may be that come in live."""
 
     past_s: Duration = Field(default=7 * DAY_S, alias="past")
+    future_s: Duration = Field(default=600.0, alias="future")
+
+
+def _late(waits: Mapping[str, float]) -> Mapping[str, float]:
+    unknown = next((source for source in waits if source not in LATENESS_S), None)
+    if unknown is not None:
+        raise Malformed(f"{unknown!r} has no lateness", did_you_mean(unknown, set(LATENESS_S)))
+    if max(waits.values(), default=0.0) > 86_400:
+        raise Malformed(
+            "a window that waits longer than a day is no longer watched live", "lateness: {predictions: 1h}"
+        )
+    return {**LATENESS_S, **waits}
 
 
 def _both(rates: Mapping[Severities, Rate]) -> Mapping[Severities, Rate]:
@@ -179,4 +248,7 @@ class Site(Written):
     alerts: AlertsSpec = Field(default_factory=AlertsSpec)
     server: ServerSpec = Field(default_factory=ServerSpec)
     accept: AcceptSpec = Field(default_factory=AcceptSpec)
+    lateness_s: Annotated[Mapping[str, Duration], AfterValidator(_late)] = Field(
+        default_factory=lambda: dict(LATENESS_S), alias="lateness"
+    )  # how long after its end a window still takes rows
     models: Annotated[str, BeforeValidator(_glob_below)] = MODELS

@@ -169,7 +169,7 @@ def test_a_monitoring_that_makes_no_sense_is_refused(tmp_path: Path, text: str, 
         ("alerts: {mode: both}", "'both' is not one of the choices"),
         ("server: {auth: none, ui: ':8050'}", "can be reached from elsewhere"),
         ("server: {auth: none, otlp: '10.0.0.1:4318'}", "can be reached from elsewhere"),
-        ("server: {tls: {cert: a.pem, key: b.pem}}", "TLS is not served yet"),
+        ("server: {tls: {cert: a.pem}}", "missing field 'key'"),
     ],
 )
 def test_a_site_that_makes_no_sense_is_refused(tmp_path: Path, text: str, said: str) -> None:
