@@ -13,17 +13,21 @@ from typing import Final, TypeVar
 from pydantic import ValidationError
 
 from observe.errors import ConfigError
-from observe.spec import modelspec, source
+from observe.spec import modelspec, source, theirs
+from observe.spec.fields import Tree, tree
 from observe.spec.modelspec import ModelSpec
 from observe.spec.monitoring import Monitoring
 from observe.spec.nearest import did_you_mean
 from observe.spec.refusal import refusals
 from observe.spec.site import Site
 from observe.spec.source import Document
-from observe.spec.written import NAME, FromFile, Name, Names, Written
+from observe.spec.written import FromFile, Name, Names, Written
 
 OURS: Final = "observe/v1"
-KINDS: Final[Mapping[str, str]] = {"Site": OURS, "Monitoring": OURS, "ModelSpec": modelspec.API_VERSION}
+KINDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "Site": (OURS,), "Monitoring": (OURS,), "ModelSpec": modelspec.API_VERSIONS,
+}  # kind -> its apiVersions; the first is the one to write  # fmt: skip
+_FIELDS: Final[Mapping[str, Tree]] = {"Site": tree(Site), "Monitoring": tree(Monitoring), "ModelSpec": modelspec.FIELDS}
 _START: Final = (
     "apiVersion: observe/v1 with kind: Site or Monitoring, piqc.ai/v1alpha1 with kind: ModelSpec, or a bare {name: x}"
 )
@@ -55,11 +59,17 @@ class Documents:
         if path.resolve() in self._seen:
             return
         self._seen.add(path.resolve())
-        try:
-            for document in source.read(path):
-                self._sort(document)
-        except ConfigError as error:
-            self.errors.append(error)
+        reading = source.read(path)
+        self.errors += reading.errors
+        for document in reading.documents:
+            self.add(document)
+
+    def add(self, document: Document) -> None:
+        """Sort one document; of one whose YAML is broken only the name counts."""
+        if document.errors:
+            self._declare(document)
+        else:
+            self._sort(document)
 
     def _sort(self, document: Document) -> None:
         kind, version = document.root.child("kind"), document.root.child("apiVersion")
@@ -76,11 +86,12 @@ class Documents:
             self.errors.append(
                 document.refusal(f"unknown kind {kind.text!r}", ("kind",), did_you_mean(kind.text, KINDS))
             )
-        elif version.text != KINDS[kind.text]:
-            wanted = KINDS[kind.text]
+        elif version.text not in KINDS[kind.text]:
+            wanted = f"write {KINDS[kind.text][0]}"
             self.errors.append(
-                document.refusal(f"{kind.text} has no apiVersion {version.text!r}", ("apiVersion",), f"write {wanted}")
+                document.refusal(f"{kind.text} has no apiVersion {version.text!r}", ("apiVersion",), wanted)
             )
+            self._declare(document)
         else:
             self._take(document, kind.text)
 
@@ -90,43 +101,35 @@ class Documents:
         elif kind == "Monitoring":
             self._keep(document, Monitoring, lambda d, monitoring: self.monitorings.append((d, monitoring)))
         else:
-            self._take_spec(document)
+            errors, warnings = theirs.unknown_fields(document, modelspec.FIELDS, modelspec.API_VERSION)
+            self.errors += errors
+            self.warnings += warnings
+            self._keep(document, ModelSpec, self._add_spec)
 
     def _keep(self, document: Document, model: type[_W], add: Callable[[Document, _W], None]) -> None:
-        data = document.root.plain()
+        data = document.root.plain() if model is not ModelSpec else theirs.leaves_as_nodes(document.root)
         if model is not BareModel:
-            del data["apiVersion"], data["kind"]
+            data = {name: value for name, value in data.items() if name not in {"apiVersion", "kind"}}
         if model is Site:
             data.setdefault("store", {})  # so that the default path, too, starts from the file's folder
+        context = FromFile(document.folder, document.mark)
         try:
-            add(document, model.model_validate(data, by_alias=True, by_name=False, context=FromFile(document.folder)))
+            add(document, model.model_validate(data, by_alias=True, by_name=False, context=context))
         except ValidationError as error:
-            self.errors += refusals(document, error, model)
+            self.errors += refusals(document, error, model, _FIELDS)
+            self._declare(document)
 
     def _add_bare(self, document: Document, bare: BareModel) -> None:
         self.declared.add(bare.name)
         self.bare.append((document, bare))
 
-    def _take_spec(self, document: Document) -> None:
-        errors, warnings = modelspec.unknown_fields(document)
-        self.errors += errors
-        self.warnings += warnings
-        try:
-            spec = modelspec.read(document)
-            if not NAME.fullmatch(spec.name):
-                raise _unnamed(document, spec.name)
-        except ConfigError as error:
-            self.errors.append(error)
-            metadata = document.root.child("metadata")
-            name = metadata.child("name") if metadata else None
-            self.declared |= {name.text} if name else set()
-            return
+    def _add_spec(self, document: Document, spec: ModelSpec) -> None:
         self.declared.add(spec.name)
         self.specs.append((document, spec))
 
-
-def _unnamed(document: Document, name: str) -> ConfigError:
-    if not name:
-        return document.refusal("missing field 'name'", ("metadata",), "metadata: {name: my-model}")
-    hint = "lower-case letters, digits, '.', '_', '-'; at most 63, starting with a letter or digit"
-    return document.refusal(f"{name!r} is not a name", ("metadata", "name"), hint)
+    def _declare(self, document: Document) -> None:
+        """Keep the name of a model that failed, so that nothing else is blamed for its absence."""
+        node = document.find(("metadata", "name"))[0]
+        kind = document.root.child("kind")
+        if node.text and kind is not None and kind.text == "ModelSpec":
+            self.declared.add(node.text)

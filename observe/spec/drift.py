@@ -165,9 +165,10 @@ class Drift(Written):
     @model_validator(mode="after")
     def _once(self) -> Self:
         names = [feature.name for feature in self.features]
-        for name in names:
-            if names.count(name) > 1:
-                raise Malformed(f"feature {name!r} is listed twice", "keep one")
+        for i, name in enumerate(names):
+            if name in names[:i]:
+                raise Malformed(f"feature {name!r} is listed twice", "keep one", ("features", i))
             if self.source == "attempts" and name not in attempt_features():
-                raise Malformed(f"attempts have no column {name!r}", did_you_mean(name, attempt_features()))
+                hint = did_you_mean(name, attempt_features())
+                raise Malformed(f"attempts have no column {name!r}", hint, ("features", i))
         return self

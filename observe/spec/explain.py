@@ -5,19 +5,19 @@ Source: our own. This is what `observe check` prints.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from itertools import groupby
+from typing import Any, NamedTuple
 
 from observe.schema import Json, Monitor
 from observe.spec.burn import usable
 from observe.spec.config import Config, Model
 from observe.spec.load import leaves
-from observe.spec.modelspec import ModelSpec
 from observe.spec.monitors import derive
 from observe.spec.quantity import write_duration, write_percent
-from observe.spec.unused import NOTE, is_unused
+from observe.spec.unused import NOTE, is_kept, is_unused
 
-_WIDEST_VALUE = 60  # characters; longer values push their origin to the right
+_WIDEST_VALUE = 48  # characters; longer values push their origin to the right
 
 
 def render(config: Config) -> str:
@@ -44,7 +44,11 @@ def as_json(config: Config) -> Json:
 
 def _model_json(model: Model) -> Json:
     watched = model.monitoring.model_dump(by_alias=True, mode="json") if model.monitoring else None
-    return {"spec": dict(model.spec.raw) if model.spec else None, "monitoring": watched, "aliases": list(model.aliases)}
+    return {
+        "spec": model.spec.as_written() if model.spec else None,
+        "monitoring": watched,
+        "aliases": list(model.aliases),
+    }
 
 
 def _monitor_json(monitor: Monitor) -> Json:
@@ -55,54 +59,64 @@ def _monitor_json(monitor: Monitor) -> Json:
     }  # fmt: skip
 
 
-def _values(dumped: Mapping[str, Any], prefix: str, origins: Mapping[str, str]) -> Iterator[str]:
-    rows = [(".".join(map(str, loc)), _shown(_value(dumped, loc))) for loc in leaves(dumped)]
-    left = max((len(path) for path, _ in rows), default=0)
-    right = max((len(value) for _, value in rows if len(value) <= _WIDEST_VALUE), default=0)
-    for path, value in rows:
-        place = origins.get(f"{prefix}.{path}", "default")
-        unused = prefix != "site" and is_unused(path)
-        yield f"  {path:<{left}}  {value:<{right}}  # {f'{NOTE} ({place})' if unused else place}"
+def _values(
+    dumped: Mapping[str, Any], prefix: str, origins: Mapping[str, str], unused: Callable[[str], bool] = lambda _: False
+) -> Iterator[str]:
+    """One value a line with its origin, under the name of its group (`store`, `collectors.gpus`)."""
+    indent = "  " if prefix == "site" else "    "
+    rows = [_row(dumped, loc) for loc in leaves(dumped)]
+    left = max((len(r.key) for r in rows), default=0) + 2
+    right = max((len(r.value) for r in rows if len(r.value) <= _WIDEST_VALUE), default=0)
+    for group, members in groupby(rows, key=lambda row: row.group):
+        if group:
+            yield f"{indent}{group}"
+        for row in members:
+            place = origins.get(f"{prefix}.{row.path}", "default")
+            note = f"{NOTE} ({place})" if unused(row.path) else place
+            key = f"  {row.key}" if group else row.key
+            yield f"{indent}{key:<{left}}  {row.value:<{right}}  # {note}"
 
 
-def _value(dumped: Any, loc: tuple[str | int, ...]) -> Any:
+class _Row(NamedTuple):
+    """A value of the configuration: the heading it stands under, its name there, and itself."""
+
+    path: str
+    group: str
+    key: str
+    value: str
+
+
+def _row(dumped: Mapping[str, Any], loc: tuple[str | int, ...]) -> _Row:
+    value: Any = dumped
     for part in loc:
-        dumped = dumped[part]
-    return dumped
+        value = value[part]
+    deep = {"collectors": 2, "slos": 2, "actions": 2, "spec": 3}.get(str(loc[0]), 1)
+    head = min(deep, len(loc) - 1)
+    group, key = (".".join(map(str, part)) for part in (loc[:head], loc[head:]))
+    return _Row(".".join(map(str, loc)), group, key, _shown(value))
 
 
 def _shown(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def _of_model(model: Model, origins: Mapping[str, str], monitors: tuple[Monitor, ...]) -> Iterator[str]:
     if model.aliases:
         yield f"  also called {', '.join(model.aliases)}"
     if model.spec is not None:
-        yield from _of_spec(model.spec)
+        yield "  ModelSpec"
+        yield from _values(model.spec.as_written(), f"models.{model.name}.modelspec", origins, is_kept)
     if model.monitoring is None:
         yield "  nothing is watched: add a Monitoring"
         return
-    yield from _values(model.monitoring.model_dump(by_alias=True, mode="json"), f"models.{model.name}", origins)
-    mine = [m for m in monitors if m.model == model.name]
-    yield from _alarms(model, mine)
-
-
-def _of_spec(spec: ModelSpec) -> Iterator[str]:
-    used = {
-        "version": spec.version, "accelerator": spec.accelerator_type, "count": spec.accelerator_count,
-        "minReplicas": spec.min_replicas, "maxReplicas": spec.max_replicas,
-        "targetLatencyMsP95": None if spec.target_latency_p95_s is None else f"{spec.target_latency_p95_s * 1000:g}",
-        "targetCostPer1kTokensUsd": spec.target_cost_per_1k_tokens_usd,
-    }  # fmt: skip
-    yield f"  ModelSpec: {_told(used) or 'nothing that is used'}"
-    kept = _told({"pii.allowed": spec.pii_allowed, "retention.logsDays": spec.logs_days})
-    if kept:
-        yield f"  ModelSpec: {kept}  # {NOTE}"
-
-
-def _told(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in values.items() if value is not None)
+    yield "  Monitoring"
+    dumped = model.monitoring.model_dump(by_alias=True, mode="json")
+    yield from _values(dumped, f"models.{model.name}", origins, is_unused)
+    yield from _alarms(model, [m for m in monitors if m.model == model.name])
 
 
 def _alarms(model: Model, monitors: list[Monitor]) -> Iterator[str]:
@@ -123,6 +137,8 @@ def _alarms(model: Model, monitors: list[Monitor]) -> Iterator[str]:
     levels = [m for m in monitors if m.detector in {"level", "rate"}]
     if model.monitoring.drift is not None and not model.monitoring.drift.features:
         yield "  drift: every feature that arrives; thresholds follow when features are known"
+    elif levels:
+        yield "  questions asked"
     for m in levels:
         least = f", looks for {m.min_effect:g} {m.unit} or more" if m.min_effect is not None else ""
         cadence = write_duration(m.window_s)

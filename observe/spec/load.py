@@ -12,16 +12,17 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from observe.errors import ConfigError
-from observe.spec.burn import TIERS, usable
 from observe.spec.config import Config, Model
 from observe.spec.documents import Documents
 from observe.spec.modelspec import ModelSpec
 from observe.spec.monitoring import Metadata, Monitoring, Slo
 from observe.spec.nearest import did_you_mean
+from observe.spec.nodes import Loc
 from observe.spec.quantity import write_percent
 from observe.spec.refusal import together
+from observe.spec.second_looks import second_looks
 from observe.spec.site import MODELS, Site, StoreSpec
-from observe.spec.source import Document, Loc
+from observe.spec.source import Document
 from observe.spec.unused import warnings as unused_fields
 
 GENERATIVE: Final = frozenset({"chat", "chat-completion", "completion", "text-completion", "text-generation"})
@@ -128,13 +129,15 @@ def _assembled(found: Documents) -> Config:
     for name in sorted({*specs, *watched, *bare}):
         spec_document, spec = specs.get(name, (None, None))
         document, monitoring = watched.get(name, (None, None))
+        if spec is not None and spec_document is not None:
+            origins.update(_places(f"models.{name}.modelspec", spec.as_written(), spec_document))
         if monitoring is not None:
             origins.update(_origins(f"models.{name}", monitoring, document))
         monitoring, added = _with_default_slo(name, spec, monitoring, spec_document)
         origins.update({f"models.{name}.{path}": origin for path, origin in added.items()})
         models[name] = Model(name, spec, monitoring, _aliases(spec, monitoring, bare.get(name, ())))
     models = _distinct(models, found.warnings)
-    found.warnings += [*unused_fields(found), *_second_looks(site, models)]
+    found.warnings += [*unused_fields(found), *second_looks(found, site, models)]
     return Config(site, models, tuple(found.warnings), origins)
 
 
@@ -174,10 +177,9 @@ def _with_default_slo(
         or (monitoring is not None and monitoring.slos)
     ):
         return monitoring, {}
-    task = spec.raw.get("spec", {}).get("identity", {}).get("model", {}).get("task")
     slo = Slo(
         name="latency",
-        latency="ttft_s" if task in GENERATIVE else "duration_s",
+        latency="ttft_s" if spec.task in GENERATIVE else "duration_s",
         below=spec.target_latency_p95_s,
         objective=DEFAULT_LATENCY_OBJECTIVE,
     )
@@ -186,28 +188,6 @@ def _with_default_slo(
     effective = monitoring or Monitoring(metadata=Metadata(name=name), modelRef=name)
     paths = {f"slos.0.{field}": origin for field in ("name", "latency", "below", "objective", "window")}
     return effective.model_copy(update={"slos": (slo,)}), paths
-
-
-def _second_looks(site: Site, models: Mapping[str, Model]) -> list[str]:
-    looks = [
-        f"collector {name!r} feeds model {c.model!r}, which no ModelSpec, Monitoring or bare model declares"
-        for name, c in site.collectors.items()
-        if c.model is not None and c.model not in models
-    ]
-    for model in models.values():
-        looks += _of_model(model)
-    return looks
-
-
-def _of_model(model: Model) -> Iterator[str]:
-    watched = model.monitoring
-    for slo in watched.slos if watched else ():
-        lost = [t.name for t in TIERS if t not in usable(slo.objective, slo.window_s)]
-        if lost:
-            yield f"model {model.name!r}, SLO {slo.name!r}: at {write_percent(slo.objective)} {', '.join(lost)} can never fire"
-    bounded = model.spec is not None and model.spec.max_replicas is not None
-    if watched and not bounded and any(rule.do == "scale" for rule in watched.actions):
-        yield f"model {model.name!r}: a scale action without minReplicas and maxReplicas in a ModelSpec has no bounds"
 
 
 def _origins(prefix: str, written: BaseModel, document: Document | None) -> Iterator[tuple[str, str]]:
@@ -219,6 +199,11 @@ def _origins(prefix: str, written: BaseModel, document: Document | None) -> Iter
         )
         path = ".".join(str(part) for part in loc)
         yield f"{prefix}.{path}", document.where(loc) if document is not None and wrote else "default"
+
+
+def _places(prefix: str, written: Mapping[str, Any], document: Document) -> Iterator[tuple[str, str]]:
+    for loc in leaves(written):
+        yield ".".join(map(str, (prefix, *loc))), document.where(loc)
 
 
 def leaves(dumped: Mapping[str, Any], loc: Loc = ()) -> Iterator[Loc]:

@@ -1,231 +1,267 @@
-"""What a model is and promises, read tolerantly from ParallelIQ's ModelSpec.
+"""What a model is and promises, read tolerantly from ParallelIQ's ModelSpec; only the name is required.
 
-The fields Observe acts upon are checked; everything else is kept in `raw`. A field the schema does
-not know is a warning, unless it is nearly a known name of its place: then it is a mistake, and refused.
-
-Source: ModelSpec v0.1 (`piqc.ai/v1alpha1`), github.com/paralleliq/modelspec, names only.
+Source: ModelSpec v0.1 (`piqc.ai/v1alpha1`), github.com/paralleliq/modelspec: names, types and ranges
+of fields only. Its own examples write `modelspec.paralleliq.ai/v0.1`; both are read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, Self
 
-from observe.errors import ConfigError
-from observe.spec.nearest import nearest
-from observe.spec.source import Document, Loc, Node
+from pydantic import Field, model_validator
+
+from observe.spec.fields import tree
+from observe.spec.governance import Compliance, Governance
+from observe.spec.operations import Observability, Operations, Scaling, Serving
+from observe.spec.quantity import Malformed
+from observe.spec.theirs import AsText, AtLeast1, Flag, Number, Text, Texts, TheirName, Theirs, Variables
 
 API_VERSION: Final = "piqc.ai/v1alpha1"
-_NEARLY: Final = 0.8  # similarity from which an unknown name counts as a misspelling
-
-Tree = Mapping[str, Any]  # field -> its fields; None is a leaf, ANY is free inside
-ANY: Final[Tree] = {}
+API_VERSIONS: Final = (API_VERSION, "modelspec.paralleliq.ai/v0.1")
 
 
-def _leaves(names: str) -> dict[str, None]:
-    return dict.fromkeys(names.split())
+class SpecMetadata(Theirs):
+    """The name the model goes by, its version, and what people hang on it."""
+
+    name: TheirName
+    version: Text | None = None
+    description: Text | None = None
+    labels: Texts = Field(default_factory=dict)
+    annotations: Texts = Field(default_factory=dict)
 
 
-_STEPS: Final = {"steps": _leaves("name type enabled")}
-_PROBE: Final = _leaves("path timeoutSeconds")
-SCHEMA: Final[Tree] = {
-    "apiVersion": None, "kind": None,
-    "metadata": {**_leaves("name version description"), "labels": ANY, "annotations": ANY},
-    "spec": {
-        "identity": {"model": {**_leaves("id family task framework precision"), "artifacts": _leaves("modelUri tokenizerUri")}},
-        "runtime": {
-            "accelerator": _leaves("vendor type count"),
-            "batch": _leaves("maxBatchSize maxSequenceLengthTokens"),
-            "resources": _leaves("cpuCores memoryGb ephemeralStorageGb"),
-            "environment": {"variables": ANY},
-        },
-        "operations": {
-            "serving": {**_leaves("protocol port maxConcurrency timeoutSeconds"), "readinessProbe": _PROBE, "livenessProbe": _PROBE},
-            "scaling": {**_leaves("minReplicas maxReplicas strategy targetLatencyMsP95 targetRps"), "warmPool": _leaves("size strategy")},
-            "observability": {"metrics": _leaves("enabled provider port"), "logging": _leaves("level"), "tracing": _leaves("enabled")},
-        },
-        "pipeline": {
-            "preprocess": _STEPS, "postprocess": _STEPS,
-            "dependencies": {**_leaves("id role specRef required"), "interface": _leaves("inputType outputType maxLatencyMs")},
-        },
-        "governance": {
-            "compliance": {
-                "pii": _leaves("allowed policy"), "retention": _leaves("logsDays artifactsDays"),
-                "governance": _leaves("changeApproval owner"),
-            },
-            "cost": {**_leaves("targetCostPer1kTokensUsd"), "pricingHints": _leaves("cloudProvider instanceType spotAllowed")},
-        },
-    },
-}  # fmt: skip
+class Artifacts(Theirs):
+    """Where weights and tokenizer lie."""
+
+    model_uri: Text | None = Field(default=None, alias="modelUri")
+    tokenizer_uri: Text | None = Field(default=None, alias="tokenizerUri")
 
 
-@dataclass(frozen=True, slots=True)
-class Dependency:
+class ModelIdentity(Theirs):
+    """Which model it is."""
+
+    id: Text | None = None
+    family: Text | None = None
+    task: Text | None = None
+    framework: Text | None = None
+    precision: Text | None = None
+    artifacts: Artifacts = Field(default_factory=Artifacts)
+
+
+class Identity(Theirs):
+    """Holds the model."""
+
+    model: ModelIdentity = Field(default_factory=ModelIdentity)
+
+
+class Accelerator(Theirs):
+    """What one replica runs on."""
+
+    vendor: Text | None = None
+    type: Text | None = None
+    count: AtLeast1 | None = None
+
+
+class Batch(Theirs):
+    """Limits of one batch."""
+
+    max_batch_size: AtLeast1 | None = Field(default=None, alias="maxBatchSize")
+    max_sequence_length_tokens: AtLeast1 | None = Field(default=None, alias="maxSequenceLengthTokens")
+
+
+class Resources(Theirs):
+    """What one replica needs besides accelerators."""
+
+    cpu_cores: Number | None = Field(default=None, alias="cpuCores")
+    memory_gb: Number | None = Field(default=None, alias="memoryGb")
+    ephemeral_storage_gb: Number | None = Field(default=None, alias="ephemeralStorageGb")
+
+
+class Environment(Theirs):
+    """Variables of the model's process; a value that looks secret is never kept."""
+
+    variables: Variables = Field(default_factory=dict)
+
+
+class Runtime(Theirs):
+    """What the model runs on and with."""
+
+    accelerator: Accelerator = Field(default_factory=Accelerator)
+    batch: Batch = Field(default_factory=Batch)
+    resources: Resources = Field(default_factory=Resources)
+    environment: Environment = Field(default_factory=Environment)
+
+
+class Step(Theirs):
+    """One step before or after the model."""
+
+    name: Text | None = None
+    type: Text | None = None
+    enabled: Flag | None = None
+
+
+class Steps(Theirs):
+    """Steps in their order."""
+
+    steps: tuple[Step, ...] = ()
+
+
+class Interface(Theirs):
+    """What goes to a dependency and comes back, and how fast."""
+
+    input_type: Text | None = Field(default=None, alias="inputType")
+    output_type: Text | None = Field(default=None, alias="outputType")
+    max_latency_ms: Number | None = Field(default=None, alias="maxLatencyMs")
+
+
+class Dependency(Theirs):
     """Another model this one relies on."""
 
-    id: str
-    role: str | None
-    max_latency_s: float | None
+    id: Text
+    role: Annotated[Literal["input", "guardrail", "reranker", "postprocess", "custom"], AsText] | None = None
+    spec_ref: Text | None = Field(default=None, alias="specRef")
+    required: Flag = True
+    interface: Interface = Field(default_factory=Interface)
+
+    @property
+    def max_latency_s(self) -> float | None:
+        """How long an answer may take, s."""
+        limit = self.interface.max_latency_ms
+        return None if limit is None else limit / 1000
 
 
-@dataclass(frozen=True, slots=True)
-class ModelSpec:
-    """What Observe uses of a ModelSpec; `raw` is all of it, as plain data."""
+class Pipeline(Theirs):
+    """What stands before, after and beside the model."""
 
-    name: str
-    version: str | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
-    annotations: Mapping[str, str] = field(default_factory=dict)
-    model_id: str | None = None
-    accelerator_type: str | None = None
-    accelerator_count: int | None = None
-    min_replicas: int | None = None
-    max_replicas: int | None = None
-    target_latency_p95_s: float | None = None
-    target_cost_per_1k_tokens_usd: float | None = None
-    pii_allowed: bool | None = None
-    logs_days: int | None = None
+    preprocess: Steps = Field(default_factory=Steps)
+    postprocess: Steps = Field(default_factory=Steps)
     dependencies: tuple[Dependency, ...] = ()
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @model_validator(mode="after")
+    def _once(self) -> Self:
+        ids = [d.id for d in self.dependencies]
+        for i, name in enumerate(ids):
+            if name in ids[:i]:
+                raise Malformed(f"dependency {name!r} is listed twice", "keep one", ("dependencies", i, "id"))
+        return self
 
 
-_IDENTITY: Final = ("spec", "identity", "model")
-_ACCELERATOR: Final = ("spec", "runtime", "accelerator")
-_SCALING: Final = ("spec", "operations", "scaling")
-_COMPLIANCE: Final = ("spec", "governance", "compliance")
+class SpecBody(Theirs):
+    """Everything said about the model."""
+
+    identity: Identity = Field(default_factory=Identity)
+    runtime: Runtime = Field(default_factory=Runtime)
+    operations: Operations = Field(default_factory=Operations)
+    pipeline: Pipeline = Field(default_factory=Pipeline)
+    governance: Governance = Field(default_factory=Governance)
 
 
-def read(document: Document) -> ModelSpec:
-    """The ModelSpec a document holds.
+class ModelSpec(Theirs):
+    """One ModelSpec, with short names for what Observe asks of it."""
 
-    Raises:
-        ConfigError: a field we use has another type, or its values contradict each other.
-    """
-    take = _Reader(document)
-    low, high = take.whole((*_SCALING, "minReplicas")), take.whole((*_SCALING, "maxReplicas"))
-    if low is not None and high is not None and low > high:
-        raise document.refusal(
-            f"minReplicas {low} is more than maxReplicas {high}", (*_SCALING, "minReplicas"), "swap them?"
-        )
-    latency_ms = take.number((*_SCALING, "targetLatencyMsP95"))
-    return ModelSpec(
-        name=take.text(("metadata", "name")) or "",
-        version=take.text(("metadata", "version")),
-        labels=take.texts(("metadata", "labels")),
-        annotations=take.texts(("metadata", "annotations")),
-        model_id=take.text((*_IDENTITY, "id")),
-        accelerator_type=take.text((*_ACCELERATOR, "type")),
-        accelerator_count=take.whole((*_ACCELERATOR, "count")),
-        min_replicas=low,
-        max_replicas=high,
-        target_latency_p95_s=None if latency_ms is None else latency_ms / 1000,
-        target_cost_per_1k_tokens_usd=take.number(("spec", "governance", "cost", "targetCostPer1kTokensUsd")),
-        pii_allowed=take.flag((*_COMPLIANCE, "pii", "allowed")),
-        logs_days=take.whole((*_COMPLIANCE, "retention", "logsDays")),
-        dependencies=tuple(_dependencies(document)),
-        raw=document.root.plain(),
-    )
+    metadata: SpecMetadata
+    spec: SpecBody = Field(default_factory=SpecBody)
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.metadata.name
+
+    @property
+    def version(self) -> str | None:
+        """The version as written: `1.10` stays `1.10`."""
+        return self.metadata.version
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Labels; `team` and `service` go onto alerts."""
+        return self.metadata.labels
+
+    @property
+    def annotations(self) -> Mapping[str, str]:
+        """Annotations; `runbook` goes onto alerts."""
+        return self.metadata.annotations
+
+    @property
+    def model_id(self) -> str | None:
+        """The model's id elsewhere: an alias of its name."""
+        return self.spec.identity.model.id
+
+    @property
+    def task(self) -> str | None:
+        """What the model does: `chat-completion`, `embedding`."""
+        return self.spec.identity.model.task
+
+    @property
+    def accelerator_type(self) -> str | None:
+        """What one replica runs on, as in the site's prices."""
+        return self.spec.runtime.accelerator.type
+
+    @property
+    def accelerator_count(self) -> int | None:
+        """How many of them one replica takes."""
+        return self.spec.runtime.accelerator.count
+
+    @property
+    def serving(self) -> Serving:
+        """Protocol, port and probes."""
+        return self.spec.operations.serving
+
+    @property
+    def scaling(self) -> Scaling:
+        """Bounds and targets of scaling."""
+        return self.spec.operations.scaling
+
+    @property
+    def min_replicas(self) -> int | None:
+        """Fewest replicas."""
+        return self.scaling.min_replicas
+
+    @property
+    def max_replicas(self) -> int | None:
+        """Most replicas: the bound of every scale action."""
+        return self.scaling.max_replicas
+
+    @property
+    def target_latency_p95_s(self) -> float | None:
+        """The declared 95th percentile of latency, s."""
+        target = self.scaling.target_latency_ms_p95
+        return None if target is None else target / 1000
+
+    @property
+    def observability(self) -> Observability:
+        """Metrics, logging, tracing."""
+        return self.spec.operations.observability
+
+    @property
+    def target_cost_per_1k_tokens_usd(self) -> float | None:
+        """The cost envelope, USD per 1,000 tokens."""
+        return self.spec.governance.cost.target_cost_per_1k_tokens_usd
+
+    @property
+    def compliance(self) -> Compliance:
+        """Personal data, retention, ownership."""
+        return self.spec.governance.compliance
+
+    @property
+    def pii_allowed(self) -> bool | None:
+        """Whether personal data may be kept."""
+        return self.compliance.pii.allowed
+
+    @property
+    def logs_days(self) -> int | None:
+        """How long logs may be kept, days."""
+        return self.compliance.retention.logs_days
+
+    @property
+    def dependencies(self) -> tuple[Dependency, ...]:
+        """Models this one relies on."""
+        return self.spec.pipeline.dependencies
+
+    def as_written(self) -> dict[str, Any]:
+        """The fields that were written, by their names in the file; what looks secret is hidden."""
+        return self.model_dump(by_alias=True, exclude_unset=True, mode="json")
 
 
-def _dependencies(document: Document) -> Iterator[Dependency]:
-    loc: Loc = ("spec", "pipeline", "dependencies")
-    listed = _at(document.root, loc)
-    reader = _Reader(document)
-    for i in range(len(listed.items) if listed is not None and listed.is_list else 0):
-        ms = reader.number((*loc, i, "interface", "maxLatencyMs"))
-        name = reader.text((*loc, i, "id"))
-        if name:
-            yield Dependency(name, reader.text((*loc, i, "role")), None if ms is None else ms / 1000)
-
-
-def unknown_fields(document: Document) -> tuple[list[ConfigError], list[str]]:
-    """Fields the schema does not know: errors where one is nearly a known name, warnings elsewhere."""
-    errors: list[ConfigError] = []
-    warnings: list[str] = []
-    for loc, siblings in _strangers(document.root, SCHEMA, ()):
-        name = str(loc[-1])
-        meant = nearest(name, siblings, _NEARLY)
-        if meant is not None:
-            errors.append(document.refusal(f"unknown field {name!r}", loc, f"did you mean {meant!r}?", at_key=True))
-            continue
-        home = next(_homes(name, SCHEMA, ""), None)
-        advice = f"; it belongs under {home}" if home else ""
-        warnings.append(f"{document.where(loc)}: field {name!r} is unknown to {API_VERSION}, kept and not used{advice}")
-    return errors, warnings
-
-
-def _strangers(node: Node, tree: Tree, loc: Loc) -> Iterator[tuple[Loc, Tree]]:
-    if node.is_list:
-        for i, item in enumerate(node.items):
-            yield from _strangers(item, tree, (*loc, i))
-        return
-    for key, value in zip(node.keys or (), node.items, strict=False):
-        here = (*loc, key.text)
-        if key.text not in tree:
-            yield here, tree
-        elif tree[key.text]:
-            yield from _strangers(value, tree[key.text], here)
-
-
-def _homes(name: str, tree: Tree, path: str) -> Iterator[str]:
-    for key, below in tree.items():
-        if key == name and path:
-            yield path
-        if below:
-            yield from _homes(name, below, f"{path}.{key}" if path else key)
-
-
-def _at(node: Node, loc: Loc) -> Node | None:
-    found: Node | None = node
-    for part in loc:
-        found = found.child(part) if found is not None else None
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Reader:
-    """Reads single fields of a document and refuses other types, with the place."""
-
-    document: Document
-
-    def _scalar(self, loc: Loc) -> Node | None:
-        node = _at(self.document.root, loc)
-        if node is not None and (node.is_map or node.is_list):
-            raise self.document.refusal(f"{loc[-1]} must be a single value", loc)
-        return None if node is None or node.scalar is None else node
-
-    def text(self, loc: Loc) -> str | None:
-        """Text as written: `1.10` stays `1.10`."""
-        node = self._scalar(loc)
-        return node.text if node else None
-
-    def texts(self, loc: Loc) -> Mapping[str, str]:
-        """A mapping of texts."""
-        node = _at(self.document.root, loc)
-        return {k.text: v.text for k, v in zip(node.keys or (), node.items, strict=False)} if node else {}
-
-    def number(self, loc: Loc) -> float | None:
-        """A number that is not negative."""
-        node = self._scalar(loc)
-        if node is None:
-            return None
-        if isinstance(node.scalar, bool) or not isinstance(node.scalar, int | float) or node.scalar < 0:
-            raise self.document.refusal(
-                f"{loc[-1]} must be a number, not {node.text!r}", loc, "0 or more, without a unit"
-            )
-        return float(node.scalar)
-
-    def whole(self, loc: Loc) -> int | None:
-        """A whole number that is not negative."""
-        value = self.number(loc)
-        if value is not None and value != int(value):
-            raise self.document.refusal(f"{loc[-1]} must be a whole number, not {value:g}", loc)
-        return None if value is None else int(value)
-
-    def flag(self, loc: Loc) -> bool | None:
-        """True or false."""
-        node = self._scalar(loc)
-        if node is not None and not isinstance(node.scalar, bool):
-            raise self.document.refusal(f"{loc[-1]} must be true or false, not {node.text!r}", loc)
-        return None if node is None else bool(node.scalar)
+FIELDS: Final = {"apiVersion": None, "kind": None, **tree(ModelSpec)}

@@ -9,9 +9,9 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field, StrictInt, model_validator
+from pydantic import BeforeValidator, Field, StrictInt, ValidationInfo, model_validator
 
-from observe.spec.burn import usable
+from observe.spec.burn import TIERS, usable
 from observe.spec.drift import Drift
 from observe.spec.nearest import did_you_mean
 from observe.spec.quantity import Malformed, write_duration, write_percent
@@ -23,12 +23,17 @@ from observe.spec.written import (
     Percent,
     Times,
     Written,
+    as_text,
 )
 
 DAY_S: Final = 86_400.0
 LatencyColumn = Literal["ttft_s", "duration_s", "tpot_s"]
 _WHEN = re.compile(r"slo\.(?P<slo>[a-z0-9._-]+)\.(?:page|ticket)|drift\.confirmed|canary\.failed")
 _TARGET = re.compile(r"[a-z][a-z0-9-]*:\S+")
+_WHEN_SCHEMA: Final = as_text(
+    "event", r"(slo\.[a-z0-9._-]+\.(page|ticket)|drift\.confirmed|canary\.failed)", "slo.ttft.page", "drift.confirmed"
+)
+_TARGET_SCHEMA: Final = as_text("who:what", _TARGET.pattern, "keda:vllm-chat", "airflow:retrain_chat")
 
 
 def _objective(value: Any) -> Any:
@@ -56,6 +61,13 @@ class Selector(Written):
     clusters: Names = Field(default=(), alias="cluster")
     gateway_models: Names = Field(default=(), alias="gatewayModels")
     match_labels: Mapping[str, str] = Field(default_factory=dict, alias="matchLabels")
+
+    @model_validator(mode="after")
+    def _something(self, info: ValidationInfo) -> Self:
+        if info.context is not None and not (self.clusters or self.gateway_models or self.match_labels):
+            hint = "name gatewayModels, or remove it: rows under the model's own name are always its own"
+            raise Malformed("a selector that selects nothing", hint)
+        return self
 
 
 class Slo(Written):
@@ -92,6 +104,10 @@ class Slo(Written):
             )
         if (self.latency is None) != (self.threshold_s is None):
             raise Malformed(f"SLO {self.name!r}: latency and below go together", "latency: ttft_s, below: 800ms")
+        if self.window_s <= TIERS[0].long_s:
+            said = f"no burn tier fits into a window of {write_duration(self.window_s)}"
+            shortest = write_duration(TIERS[0].long_s)
+            raise Malformed(said, f"the shortest looks back {shortest}; promise over days: 30d", ("window",))
         if not usable(self.objective, self.window_s):
             asked, window = write_percent(self.objective), write_duration(self.window_s)
             raise Malformed(
@@ -125,10 +141,10 @@ def _target(value: Any) -> Any:
 class ActionRule(Written):
     """When something is found, what is proposed, to whom, and who must agree."""
 
-    when: Annotated[str, BeforeValidator(_when)]
+    when: Annotated[str, BeforeValidator(_when), _WHEN_SCHEMA]
     for_s: Duration = Field(default=0.0, alias="for")
     do: Literal["scale", "retrain", "rollback", "hold"]
-    target: Annotated[str, BeforeValidator(_target)]
+    target: Annotated[str, BeforeValidator(_target), _TARGET_SCHEMA]
     approve: Literal["auto", "human"] = "human"
     step: StrictInt = Field(default=1, ge=1, le=100)
     cooldown_s: Duration = Field(default=600.0, alias="cooldown")
@@ -165,18 +181,16 @@ class Monitoring(Written):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         names = [slo.name for slo in self.slos]
-        for name in names:
-            if names.count(name) > 1:
-                raise Malformed(
-                    f"two SLOs are named {name!r}", "names are what alerts and pages show; make them differ"
-                )
-        for rule in self.actions:
+        for i, name in enumerate(names):
+            if name in names[:i]:
+                hint = "names are what alerts and pages show; make them differ"
+                raise Malformed(f"two SLOs are named {name!r}", hint, ("slos", i, "name"))
+        for i, rule in enumerate(self.actions):
+            at = ("actions", i, "when")
             if rule.slo is not None and rule.slo not in names:
-                raise Malformed(
-                    f"an action waits for SLO {rule.slo!r}, which is not declared", did_you_mean(rule.slo, names)
-                )
+                hint = did_you_mean(rule.slo, names) or "declare it under slos"
+                raise Malformed(f"an action waits for SLO {rule.slo!r}, which is not declared", hint, at)
             if rule.when.startswith("drift.") and self.drift is None:
-                raise Malformed(
-                    "an action waits for drift, which is not watched", "declare drift: {source: predictions}"
-                )
+                hint = "declare drift: {source: predictions}"
+                raise Malformed("an action waits for drift, which is not watched", hint, at)
         return self

@@ -32,7 +32,9 @@ RESERVE: Final = 0.2  # of the drift part, for newborn streams
 LEVEL_WINDOW_S: Final = 3_600  # level streams keep their budget at one hour; METHODS section 4, Cadence
 FAST_EFFECT: Final = Effect(1.0, "sigma")  # what the second, quick stream of a feature looks for
 SITE: Final = "site"
-_WITH_RHYTHM: Final = ("prometheus", "otlp", "litellm", "predictions", "files")  # labels and events come when they come
+_PULLED: Final = ("prometheus", "nvml", "spendlogs")  # asked by us, so their silence is never their rhythm
+# labels and events come when they come
+_WITH_RHYTHM: Final = (*_PULLED, "otlp", "litellm", "predictions", "files", "cloudevents")
 _MINUTE_S: Final = 60
 _FIVE_MINUTES_S: Final = 300
 
@@ -241,7 +243,7 @@ def _of_site(config: Config) -> Iterator[_Draft]:
 def _rhythm(collector: CollectorSpec) -> Json:
     """How a source speaks: `push` when it comes by itself, `rhythm` when only its own past says how often."""
     params: dict[str, Any] = {"every_s": collector.every_s}
-    if collector.type != "prometheus":
+    if collector.type not in _PULLED:
         params["push"] = True
     if collector.type == "files":
         params["rhythm"] = True

@@ -14,17 +14,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from observe.schema import ERROR_KINDS
 from observe.spec.nearest import did_you_mean
 from observe.spec.quantity import Malformed, parse_duration
 
 Kind = Literal["text", "number", "seconds", "flag"]
 FIELDS: Final[Mapping[str, Kind]] = {
-    "status": "text", "error_class": "text", "cluster": "text", "team_id": "text", "provider": "text",
+    "status": "text", "error_class": "text", "error_kind": "text", "cluster": "text", "team_id": "text", "provider": "text",
     "model_served": "text", "deployment_id": "text", "http_status": "number", "attempts": "number",
     "tokens_in": "number", "tokens_out": "number", "cost_usd": "number", "duration_s": "seconds",
     "ttft_s": "seconds", "tpot_s": "seconds", "stream": "flag", "cost_known": "flag",
 }  # fmt: skip
 STATUSES: Final = ("ok", "error", "cancelled")
+_WORDS: Final[Mapping[str, tuple[str, ...]]] = {"status": STATUSES, "error_kind": ERROR_KINDS}
 _OPERATORS: Final = {"=": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 _TOKEN = re.compile(r"\s*(?:(?P<op><=|>=|!=|=|<|>)|(?P<quoted>'[^']*'|\"[^\"]*\")|(?P<word>[\w.:/%-]+))")
 _MOST_TERMS: Final = 32
@@ -125,8 +127,8 @@ def _literal(name: str, kind: Kind, written: str) -> str:
         return f"{parse_duration(text):.12g}"
     if kind == "number":
         return _number(name, text)
-    if name == "status" and text not in STATUSES:
-        raise Malformed(f"status is never {text!r}", did_you_mean(text, STATUSES))
+    if name in _WORDS and text not in _WORDS[name]:
+        raise Malformed(f"{name} is never {text!r}", did_you_mean(text, _WORDS[name]))
     return "'" + text.replace("'", "''") + "'"
 
 

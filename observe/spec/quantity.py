@@ -17,12 +17,15 @@ from typing import Final, Literal
 _SECONDS: Final = {
     "w": Decimal(604_800), "d": Decimal(86_400), "h": Decimal(3_600), "m": Decimal(60), "s": Decimal(1), "ms": Decimal("0.001"),
 }  # fmt: skip
+LONGEST_D: Final = 36_500  # days; what is longer is a slip, and would leave the calendar
+_LARGEST: Final = Decimal(2**60)  # bytes
 _BYTES: Final = {
     "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
     "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
 }  # fmt: skip
 _NUMBER = r"(\d+(?:\.\d+)?)"
 _DURATION = re.compile(rf"(?:{_NUMBER} ?(ms|[wdhms]))")
+_SPOKEN = re.compile(rf"{_NUMBER} ?(mil|min|sec|hour|hr|day|week|wk)[a-z]*")
 _SIZE = re.compile(rf"{_NUMBER} ?([kKMGT]?i?B)")
 _RATE = re.compile(r"(\d+) per (.+)")
 _PRICE = re.compile(rf"{_NUMBER} ?USD/h")
@@ -32,11 +35,18 @@ _TIMES = re.compile(rf"{_NUMBER} ?[x×]")
 
 
 class Malformed(ValueError):
-    """A value is not written as expected; `hint` shows how to write it."""
+    """A value is not written as expected; `hint` shows how to write it.
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    Args:
+        message: what is wrong.
+        hint: how to write it.
+        at: where inside the refused value, when it is a mapping or a list.
+        shows: whether the line may be shown; not when it holds a secret.
+    """
+
+    def __init__(self, message: str, hint: str = "", at: tuple[str | int, ...] = (), *, shows: bool = True) -> None:
         super().__init__(message)
-        self.hint = hint
+        self.hint, self.at, self.shows = hint, at, shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +84,20 @@ def parse_duration(text: str) -> float:
     """Seconds of `800ms`, `15s`, `5m`, `1h30m`, `30d` or `2w`.
 
     Raises:
-        Malformed: another form, or nothing.
+        Malformed: another form, nothing, or more than a hundred years.
 
     >>> parse_duration("1h30m")
     5400.0
     """
     parts = _DURATION.findall(text)
     if not parts or _DURATION.sub("", text).strip():
-        raise Malformed(f"{text!r} is not a duration", "write a number and a unit: 800ms, 15s, 5m, 2h, 30d")
-    return float(sum((Decimal(number) * _SECONDS[unit] for number, unit in parts), Decimal(0)))
+        spoken = _SPOKEN.fullmatch(text.casefold())
+        meant = f"did you mean {spoken[1]}{'ms' if spoken[2] == 'mil' else spoken[2][0]}?" if spoken else ""
+        raise Malformed(f"{text!r} is not a duration", meant or "write a number and a unit: 800ms, 15s, 5m, 2h, 30d")
+    seconds = sum((Decimal(number) * _SECONDS[unit] for number, unit in parts), Decimal(0))
+    if seconds > LONGEST_D * _SECONDS["d"]:
+        raise Malformed(f"{text[:40]!r} is longer than a hundred years", f"at most {LONGEST_D}d")
+    return float(seconds)
 
 
 def write_duration(seconds: float) -> str:
@@ -105,13 +120,16 @@ def parse_size(text: str) -> int:
     """Bytes of `100GB`, `512MiB`.
 
     Raises:
-        Malformed: another form.
+        Malformed: another form, or more than a disk can be.
     """
     found = _SIZE.fullmatch(text)
     unit = found[2].replace("KB", "kB") if found else ""
     if found is None or unit not in _BYTES:
         raise Malformed(f"{text!r} is not a size", "write a number and a unit: 500MB, 100GB, 2TB, 64MiB")
-    return int(Decimal(found[1]) * _BYTES[unit])
+    size = Decimal(found[1]) * _BYTES[unit]
+    if size > _LARGEST:
+        raise Malformed(f"{text[:40]!r} is no size of anything", "write a number and a unit: 500MB, 100GB, 2TB, 64MiB")
+    return int(size)
 
 
 def write_size(size: int) -> str:
@@ -145,8 +163,15 @@ def parse_price(text: str) -> float:
     """
     found = _PRICE.fullmatch(text)
     if found is None:
-        raise Malformed(f"{text!r} is not a price", "write USD per hour: 2.90 USD/h")
+        raise Malformed(f"{text!r} is not a price", _price_hint(text))
     return float(found[1])
+
+
+def _price_hint(text: str) -> str:
+    other = re.search(r"\b(?!USD)[A-Z]{3}\b|[€£¥]", text)
+    if other is not None:
+        return f"{other[0]} is not converted; write what it costs in USD per hour: 2.90 USD/h"
+    return "a price is not negative" if text.startswith("-") else "write USD per hour: 2.90 USD/h"
 
 
 def write_price(usd_per_h: float) -> str:

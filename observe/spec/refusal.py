@@ -12,10 +12,13 @@ from typing import Any, Final, get_args
 from pydantic import BaseModel, ValidationError
 
 from observe.errors import ConfigError
+from observe.spec.excerpt import is_secret_place
+from observe.spec.fields import Tree, advice
 from observe.spec.nearest import did_you_mean
+from observe.spec.nodes import Loc, Node
 from observe.spec.quantity import Malformed
-from observe.spec.secret import SecretRef
-from observe.spec.source import Document, Loc
+from observe.spec.secret import HIDDEN
+from observe.spec.source import Document
 from observe.spec.written import Written
 
 _EXPECTED: Final[Mapping[str, str]] = {
@@ -49,9 +52,17 @@ def together(errors: Sequence[ConfigError]) -> ConfigError:
     return errors[0] if len(errors) == 1 else ConfigErrors(errors)
 
 
-def refusals(document: Document, error: ValidationError, model: type[BaseModel]) -> list[ConfigError]:
+def without_excerpts(error: ConfigError) -> ConfigError:
+    """The same without lines of the files, for those who may not read them."""
+    every = error.errors if isinstance(error, ConfigErrors) else (error,)
+    return together([ConfigError(e.message, e.mark, hint=e.hint) for e in every])
+
+
+def refusals(
+    document: Document, error: ValidationError, model: type[BaseModel], kinds: Mapping[str, Tree]
+) -> list[ConfigError]:
     """The errors of one document validated as `model`, in the order they stand in the file."""
-    found = [_Complaint(document, model, e).refusal() for e in error.errors(include_url=False)]
+    found = [_Complaint(document, model, kinds, e).refusal() for e in error.errors(include_url=False)]
     return sorted(found, key=lambda e: (e.mark.line, e.mark.column) if e.mark else (0, 0))
 
 
@@ -61,25 +72,28 @@ class _Complaint:
 
     document: Document
     model: type[BaseModel]
+    kinds: Mapping[str, Tree]
     error: Mapping[str, Any]
 
     def refusal(self) -> ConfigError:
         loc: Loc = self.error["loc"]
         known = _fields(self.model, loc[:-1])
         if self.error["type"] == "extra_forbidden":
-            return self.document.refusal(
-                f"unknown field {loc[-1]!r}", loc, did_you_mean(str(loc[-1]), known), at_key=True
-            )
+            hint = advice(str(loc[-1]), known, self.model.__name__, self.kinds)
+            return self.document.refusal(f"unknown field {loc[-1]!r}", loc, hint, at_key=True)
         if self.error["type"] == "missing":
             needed = ", ".join(name for name, required in known.items() if required)
             return self.document.refusal(f"missing field {loc[-1]!r}", loc[:-1], f"needed: {needed}")
         message, hint = self._said()
-        refused = self.document.refusal(message, loc, hint)
-        return _masked(self.document, refused, loc) if _is_secret(self.model, loc) else refused
+        cause = self.error.get("ctx", {}).get("error")
+        inner: Loc = (*loc, *cause.at) if isinstance(cause, Malformed) else loc
+        refused = self.document.refusal(message, inner, hint)
+        return _masked(self.document, refused, loc) if isinstance(cause, Malformed) and not cause.shows else refused
 
     def _said(self) -> tuple[str, str]:
         kind, context = str(self.error["type"]), self.error.get("ctx", {})
-        cause, given = context.get("error"), _shown(self.error.get("input"))
+        cause = context.get("error")
+        given = HIDDEN if self._is_secret() else _shown(self.error.get("input"))
         if isinstance(cause, Malformed):
             return str(cause), cause.hint
         if kind == "literal_error":
@@ -88,10 +102,27 @@ class _Complaint:
         if kind in _BOUNDS:
             words, bound = _BOUNDS[kind]
             return f"{given} is out of range", f"it must be {words} {context[bound]:g}"
-        return f"expected {_EXPECTED.get(kind, 'another value')}, got {given}", ""
+        return f"expected {_EXPECTED.get(kind, 'another value')}, got {given}", self._shape_hint(kind)
+
+    def _is_secret(self) -> bool:
+        return any(is_secret_place(str(part)) for part in self.error["loc"])
+
+    def _shape_hint(self, kind: str) -> str:
+        given, name = self.error.get("input"), self.error["loc"][-1] if self.error["loc"] else ""
+        wants = _EXPECTED.get(kind, "")
+        if given is None and wants.startswith("a mapping"):
+            return "indent what belongs to it by two more spaces, or remove it"
+        if wants.startswith("a mapping") and isinstance(given, tuple | list):
+            return f"write name: fields, without dashes: {name}: {{my-name: …}}"
+        if wants == "a list" and given is not None:
+            shows = isinstance(given, str) and not self._is_secret()
+            return f"write it as a list: [{given}]" if shows else "start each entry with a dash"
+        return ""
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, Node):
+        value = value.text if value.scalar is None else value.scalar
     if isinstance(value, Mapping):
         return "a mapping"
     if isinstance(value, tuple | list):
@@ -113,15 +144,6 @@ def _inner(annotation: Any) -> type[Written] | None:
     if isinstance(annotation, type) and issubclass(annotation, Written):
         return annotation
     return next((found for a in get_args(annotation) if (found := _inner(a)) is not None), None)
-
-
-def _is_secret(model: type[BaseModel], loc: Loc) -> bool:
-    for part in loc:
-        found = next((f for n, f in model.model_fields.items() if part == (f.alias or n)), None)
-        if found is not None and SecretRef in (found.annotation, *get_args(found.annotation)):
-            return True
-        model = (_inner(found.annotation) if found else None) or model
-    return False
 
 
 def _masked(document: Document, refused: ConfigError, loc: Loc) -> ConfigError:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from observe.spec.nearest import did_you_mean
-from observe.spec.quantity import Malformed, Rate, write_duration
+from observe.spec.quantity import Malformed, Rate, write_duration, write_size
 from observe.spec.written import (
     Address,
     AnyPath,
@@ -41,39 +41,51 @@ PULLED: Final[Mapping[str, float]] = {
     "spendlogs": 60.0,
 }  # types we read ourselves, default cadence in s
 PUSHED_EVERY_S: Final = 300.0  # a pushing source is expected to say something at least this often
-_TYPES: Final = (
+TYPES: Final = (
     "prometheus", "files", "otlp", "litellm", "predictions", "labels", "events", "cloudevents", "nvml", "spendlogs",
 )  # fmt: skip
-_FETCHED: Final = ("prometheus", "spendlogs")  # types that read addresses
+FETCHED: Final = ("prometheus", "spendlogs")  # types that read addresses
 RETAINED_DAYS: Final[Mapping[str, float]] = {  # ARCHITECTURE section 3; days, by table
-    "attempt": 7, "prediction": 35, "gpu_sample": 7, "serving_sample": 7, "metric_sample": 7, "log_event": 7,
-    "rollup": 90, "label": 400, "summary": 400,
+    "attempt": 7, "prediction": 7, "gpu_sample": 7, "serving_sample": 7, "metric_sample": 7, "log_event": 7,
+    "prediction_half": 1, "rollup": 90, "label": 400, "summary": 400,
 }  # fmt: skip
 LATENESS_S: Final[Mapping[str, float]] = {"attempts": 60.0, "gpu": 30.0, "predictions": 300.0}
+SMALLEST_STORE: Final = 10**6  # bytes
+KEPT_S: Final = 3600.0  # the least that rows are kept
+SOONEST_S: Final = 0.1  # nothing is read more often
 FALSE_ALARMS: Final[Mapping[Severities, Rate]] = {"page": Rate(1, 90 * DAY_S), "ticket": Rate(1, 7 * DAY_S)}
 SHARES: Final[Mapping[Parts, float]] = {"slo": 0.5, "drift": 0.4, "fleet": 0.1}
 
 
 def _collector_type(value: Any) -> Any:
-    if isinstance(value, str) and value not in _TYPES:
+    if isinstance(value, str) and value not in TYPES:
         plugged = {e.name for e in entry_points(group="observe.collectors")}
         if value not in plugged:
-            raise Malformed(f"unknown collector type {value!r}", did_you_mean(value, {*plugged, *_TYPES}))
+            raise Malformed(f"unknown collector type {value!r}", did_you_mean(value, {*plugged, *TYPES}))
     return value
 
 
 def _kept(periods: Mapping[str, float]) -> Mapping[str, float]:
     unknown = next((table for table in periods if table not in RETAINED_DAYS), None)
     if unknown is not None:
-        raise Malformed(f"nothing is retained as {unknown!r}", did_you_mean(unknown, set(RETAINED_DAYS)))
+        raise Malformed(f"nothing is retained as {unknown!r}", did_you_mean(unknown, set(RETAINED_DAYS)), (unknown,))
+    short = next((table for table, period in periods.items() if period < KEPT_S), None)
+    if short is not None:
+        raise Malformed(f"{short} rows would be gone before anybody reads them", "at least 1h", (short,))
     return {**{table: days * DAY_S for table, days in RETAINED_DAYS.items()}, **periods}
+
+
+def _room(size: int) -> int:
+    if size < SMALLEST_STORE:
+        raise Malformed(f"{write_size(size)} holds nothing", "at least 1MB; 100GB is the default")
+    return size
 
 
 class StoreSpec(Written):
     """Where rows lie, how long they are kept and how much room they may take."""
 
     path: AnyPath = Field(default=Path("data"), validate_default=True)
-    size_bytes: Size = Field(default=100 * 10**9, alias="size")
+    size_bytes: Annotated[Size, AfterValidator(_room)] = Field(default=100 * 10**9, alias="size")
     retain_s: Annotated[Mapping[str, Duration], AfterValidator(_kept)] = Field(
         default_factory=lambda: _kept({}), alias="retain"
     )
@@ -131,18 +143,23 @@ class CollectorSpec(Written):
 
     @model_validator(mode="after")
     def _needs(self) -> Self:
-        if self.type in _FETCHED and not self.targets:
+        if self.type in FETCHED and not self.targets:
             raise Malformed(f"a {self.type} collector needs targets", 'targets: ["http://host:9400/metrics"]')
         if self.type == "files" and not (self.path and self.model):
             raise Malformed("a files collector needs path and model", 'path: "./predictions/*.parquet", model: fraud')
         if self.type in ("predictions", "labels") and self.path and not self.model:
             raise Malformed(f"a {self.type} collector with a path needs a model", "model: fraud")
-        if self.type not in _FETCHED and self.targets:
-            raise Malformed(f"a {self.type} collector has no targets", "it is sent to, or reads a path; remove targets")
-        if self.type not in _FETCHED and (self.auth or self.tls):
-            raise Malformed(f"a {self.type} collector reads no address", "auth and tls are for collectors with targets")
-        if self.every_s <= 0 or self.timeout_s <= 0:
-            raise Malformed("every and timeout must be longer than nothing", "every: 15s")
+        if self.type not in FETCHED and self.targets:
+            raise Malformed(
+                f"a collector of type {self.type} has no targets", "it is sent to, or reads a path; remove targets"
+            )
+        if self.type not in FETCHED and (self.auth or self.tls):
+            raise Malformed(
+                f"a collector of type {self.type} reads no address", "auth and tls are for collectors with targets"
+            )
+        if self.every_s < SOONEST_S or self.timeout_s <= 0:
+            slip = "timeout" if self.timeout_s <= 0 else "every"
+            raise Malformed(f"{slip} is too short", "every: at least 100ms; timeout: more than nothing")
         return self
 
 
@@ -173,6 +190,11 @@ class ServerSpec(Written):
     auth: Literal["token", "none"] = "token"
     tls: ServerTls | None = None
 
+    @property
+    def scheme(self) -> str:
+        """`https` when our listeners show a certificate."""
+        return "https" if self.tls else "http"
+
     @model_validator(mode="after")
     def _closed(self) -> Self:
         reachable = [a for a in (self.listen, self.otlp, self.ui) if not is_loopback(a)]
@@ -180,6 +202,10 @@ class ServerSpec(Written):
             raise Malformed(
                 f"{reachable[0]} can be reached from elsewhere without a token", "auth: token, or bind 127.0.0.1"
             )
+        for name, other in (("otlp", "listen"), ("ui", "listen"), ("ui", "otlp")):
+            address = getattr(self, name)
+            if address == getattr(self, other) and not address.endswith(":0"):
+                raise Malformed(f"{name} and {other} are both {address}", "give each its own port", (name,))
         return self
 
 
@@ -206,10 +232,13 @@ class AcceptSpec(Written):
 def _late(waits: Mapping[str, float]) -> Mapping[str, float]:
     unknown = next((source for source in waits if source not in LATENESS_S), None)
     if unknown is not None:
-        raise Malformed(f"{unknown!r} has no lateness", did_you_mean(unknown, set(LATENESS_S)))
-    if max(waits.values(), default=0.0) > 86_400:
+        raise Malformed(f"{unknown!r} has no lateness", did_you_mean(unknown, set(LATENESS_S)), (unknown,))
+    longest = max(waits, key=waits.__getitem__, default="")
+    if longest and waits[longest] > DAY_S:
         raise Malformed(
-            "a window that waits longer than a day is no longer watched live", "lateness: {predictions: 1h}"
+            "a window that waits longer than a day is no longer watched live",
+            f"at most 1d; import older rows: lateness: {{{longest}: 1h}}",
+            (longest,),
         )
     return {**LATENESS_S, **waits}
 

@@ -7,13 +7,14 @@ Source: our own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from observe.spec.documents import Documents
 from observe.spec.drift import Feature, attempt_features
 from observe.spec.monitoring import Monitoring
-from observe.spec.source import Document, Loc
+from observe.spec.nodes import Loc
+from observe.spec.source import Document
 
 NOTE: Final = "kept, not used yet"
 MONITORING: Final[tuple[Loc, ...]] = (
@@ -23,8 +24,27 @@ MONITORING: Final[tuple[Loc, ...]] = (
     ("drift", "labels", "delay"),
     ("canary",),
 )
+MODELSPEC_USED: Final[Mapping[str, str]] = {  # field of a ModelSpec -> what reads it; every other one is only kept
+    "metadata.name": "the model's name",
+    "metadata.version": "model pages",
+    "metadata.labels": "`team` and `service` go onto alerts",
+    "metadata.annotations": "`runbook` goes onto alerts",
+    "spec.identity.model.id": "an alias: rows under this id are the model's",
+    "spec.identity.model.task": "whether the default latency SLO is about TTFT (chat, completion) or duration",
+    "spec.runtime.accelerator.type": "model pages; as in `prices`",
+    "spec.runtime.accelerator.count": "model pages",
+    "spec.operations.serving.readinessProbe.path": "tried by `observe check --live` where it is an address",
+    "spec.operations.serving.livenessProbe.path": "tried by `observe check --live` where it is an address",
+    "spec.operations.scaling.minReplicas": "lower bound of scale actions",
+    "spec.operations.scaling.maxReplicas": "upper bound of scale actions",
+    "spec.operations.scaling.targetLatencyMsP95": "the default latency SLO, where none is declared",
+    "spec.governance.cost.targetCostPer1kTokensUsd": "the cost envelope on model pages",
+}
 COMPLIANCE: Final[Loc] = ("spec", "governance", "compliance")
-MODELSPEC: Final[tuple[Loc, ...]] = ((*COMPLIANCE, "pii", "allowed"), (*COMPLIANCE, "retention", "logsDays"))
+MODELSPEC: Final[tuple[Loc, ...]] = (  # promises somebody might rely on: kept ones of them are warned about
+    (*COMPLIANCE, "pii", "allowed"), (*COMPLIANCE, "retention", "logsDays"),
+    (*COMPLIANCE, "retention", "artifactsDays"), (*COMPLIANCE, "governance", "changeApproval"),
+)  # fmt: skip
 
 
 def warnings(found: Documents) -> Iterator[str]:
@@ -44,6 +64,15 @@ def is_unused(path: str) -> bool:
     (True, False)
     """
     return any(f"{path}.".startswith(".".join(map(str, loc)) + ".") for loc in MONITORING)
+
+
+def is_kept(path: str) -> bool:
+    """Whether the value of a ModelSpec at a dotted path is kept and read by nothing yet.
+
+    >>> is_kept("spec.pipeline.preprocess.steps.0.name"), is_kept("metadata.labels.team")
+    (True, False)
+    """
+    return not any(f"{path}.".startswith(f"{used}.") for used in MODELSPEC_USED)
 
 
 def is_categorical(feature: Feature, source: str) -> bool:

@@ -212,3 +212,22 @@ def test_importing_the_configuration_stays_clear_of_heavy_things() -> None:
     code = f"import sys, observe.spec.explain; print([m for m in {heavy.split()!r} if m in sys.modules])"
 
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        ("store: {size: 0B}", "at least 1MB"),
+        ("store: {size: 1kB}", "at least 1MB"),
+        ("store: {retain: {attempt: 0s}}", "at least 1h"),
+        ("store: {retain: {attempt: 1ms}}", "at least 1h"),
+        ("collectors: {a: {type: nvml, every: 1ms}}", "at least 100ms"),
+        ("collectors: {a: {type: nvml, every: 4000000d}}", "at most 36500d"),
+        ("falseAlarms: {page: 1 per 40000d}", "at most 36500d"),
+    ],
+)
+def test_what_could_only_be_a_slip_is_refused_with_the_bound(tmp_path: Path, wrong: str, hint: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        written(tmp_path, wrong + "\n")
+
+    assert hint in refused.value.hint

@@ -155,7 +155,7 @@ def test_the_explanation_names_values_origins_and_what_alarms_need(tmp_path: Pat
     config = configured(tmp_path, SITE + CHAT + FRAUD)
     text = render(config)
 
-    assert "falseAlarms.page" in text
+    assert "  falseAlarms\n    page" in text
     assert f"# {tmp_path}/observe.yaml:3:21" in text
     assert "page-fast         14.4x the budget over 1h and 5m" in text
     assert "total outage found after 52s" in text

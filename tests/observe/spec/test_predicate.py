@@ -21,6 +21,7 @@ from observe.spec.quantity import Malformed
             '("http_status" < 500) OR ("status" = \'ok\' AND "stream" = TRUE)',
         ),
         ("team_id != 'it''s'", None),
+        ("error_kind != rate_limited", "\"error_kind\" <> 'rate_limited'"),
         ('error_class = "o\'clock"', "\"error_class\" = 'o''clock'"),
         ("team_id = 'and'", "\"team_id\" = 'and'"),
     ],

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from observe.errors import ConfigError
-from observe.spec.source import MAX_BYTES, parse, read, scalar
+from observe.spec.nodes import scalar
+from observe.spec.source import MAX_BYTES, parse, read, survey
 
 HERE = Path("site.yaml")
 
@@ -67,14 +68,43 @@ def test_a_file_is_at_most_256_kib_and_utf8(tmp_path: Path) -> None:
     big.write_bytes(b"a: " + b"x" * MAX_BYTES)
     binary.write_bytes(b"a: 1\nb: \xff\n")
 
-    with pytest.raises(ConfigError, match="larger than 256 KiB"):
-        read(big)
-    with pytest.raises(ConfigError, match="not UTF-8") as refused:
-        read(binary)
-    assert refused.value.mark is not None
-    assert refused.value.mark.line == 2
-    with pytest.raises(ConfigError, match="cannot read"):
-        read(tmp_path / "absent.yaml")
+    large, odd, absent = read(big).failure, read(binary).failure, read(tmp_path / "absent.yaml").failure
+
+    assert large is not None
+    assert "larger than 256 KiB" in large.message
+    assert odd is not None
+    assert odd.mark is not None
+    assert (odd.message, odd.mark.line) == ("not UTF-8", 2)
+    assert absent is not None
+    assert "cannot read" in absent.message
+    assert "missing" not in absent.message
+    assert "No such file" in absent.message
+
+
+def test_a_mark_at_the_start_and_lines_of_windows_are_fine(tmp_path: Path) -> None:
+    file = tmp_path / "windows.yaml"
+    file.write_bytes(b"\xef\xbb\xbfa: 1\r\nb: [\r\n")
+
+    failure = read(file).failure
+
+    assert failure is not None
+    assert failure.mark is not None
+    assert failure.mark.line == 3
+
+
+def test_what_is_wrong_with_one_document_hides_nothing_of_the_others() -> None:
+    reading = survey("a: 1\na: 2\n---\nb: *x\n---\nc: 3\n---\nd: [\n", HERE)
+
+    assert [e.message.split(":")[0] for e in reading.errors] == [
+        "field 'a' is written twice", "alias '*x' is not allowed", "not valid YAML",
+    ]  # fmt: skip
+    assert [len(d.errors) for d in reading.documents] == [1, 1, 0]
+
+
+def test_a_bomb_of_aliases_is_a_few_errors_and_no_memory() -> None:
+    bomb = "a: &a [x, x]\n" + "".join(f"b{i}: &b{i} [*a, *a, *a]\n" for i in range(1000))
+
+    assert len(survey(bomb, HERE).errors) == 20
 
 
 @given(st.text(max_size=200))
@@ -89,3 +119,13 @@ def test_any_text_is_read_or_refused_but_never_breaks(text: str) -> None:
 @given(st.integers(-(10**12), 10**12))
 def test_integers_are_numbers(n: int) -> None:
     assert scalar(str(n)) == n
+
+
+@pytest.mark.parametrize("half", [r"\ud83d", r"\ude00", r"\ud83d\ude00"])
+def test_half_a_character_is_refused_with_its_place(half: str) -> None:
+    with pytest.raises(ConfigError, match="half of a character") as refused:
+        parse(f'a: 1\nb: "x{half}"\n', HERE)
+
+    assert (refused.value.mark.line, refused.value.mark.column) == (2, 4) if refused.value.mark else False
+    assert "U0001F600" in refused.value.hint
+    str(refused.value).encode()

@@ -8,6 +8,7 @@ import pytest
 
 from observe.spec import Config, load
 from observe.spec.explain import render
+from observe.spec.unused import NOTE
 
 SITE = "apiVersion: observe/v1\nkind: Site\n---\n"
 MONITORING = "apiVersion: observe/v1\nkind: Monitoring\nmetadata: {name: m}\n"
@@ -33,16 +34,16 @@ def test_a_field_nothing_reads_is_a_warning_with_its_place(tmp_path: Path, text:
     config = written(tmp_path, MONITORING + text + "\n")
 
     assert config.warnings == (f"{tmp_path}/observe.yaml:7:{column}: {field} is kept, not used yet",)
-    shown = [line for line in render(config).splitlines() if line.startswith(f"  {field}")]
-    assert shown
-    assert all("# kept, not used yet" in line for line in shown)
+    said = [line for line in render(config).partition("\nwarnings")[0].splitlines() if NOTE in line]
+    assert said
+    assert all(f"# {NOTE} ({tmp_path}/observe.yaml:7:" in line for line in said)
 
 
 @pytest.mark.parametrize(
     ("compliance", "field", "told"),
     [
-        ("pii: {allowed: false}", "pii.allowed", "pii.allowed False"),
-        ("retention: {logsDays: 14}", "retention.logsDays", "retention.logsDays 14"),
+        ("pii: {allowed: false}", "pii.allowed", "pii.allowed  false"),
+        ("retention: {logsDays: 14}", "retention.logsDays", "retention.logsDays  14"),
     ],
 )
 def test_a_field_of_a_modelspec_nothing_reads_is_a_warning_too(
@@ -53,7 +54,7 @@ def test_a_field_of_a_modelspec_nothing_reads_is_a_warning_too(
     (warning,) = config.warnings
     assert warning.startswith(f"{tmp_path}/observe.yaml:7:")
     assert warning.endswith(f": spec.governance.compliance.{field} is kept, not used yet")
-    assert f"  ModelSpec: {told}  # kept, not used yet" in render(config)
+    assert f"{told}  # kept, not used yet ({tmp_path}/observe.yaml:7:" in render(config)
 
 
 def test_an_action_nobody_proposes_is_a_warning(tmp_path: Path) -> None:
