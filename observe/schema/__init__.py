@@ -20,30 +20,36 @@ from observe.schema.outcomes import (
     Finding,
     Incident,
     Monitor,
+    ServiceSample,
     Severity,
     Summary,
 )
+from observe.schema.rollups import ROLLUPS, AttemptHour, AttemptMinute, GpuFleet, GpuHour, GpuMinute, ServingFiveMinutes
 from observe.schema.sources import (
+    ERROR_KINDS,
     Attempt,
     ChangeEvent,
     GpuDevice,
     GpuSample,
     Label,
+    LogEvent,
     MetricSample,
     Prediction,
+    PredictionHalf,
     ServingSample,
 )
 from observe.schema.table import Column, Json, Noun, Table, Window
 
 NOUNS: tuple[type[Noun], ...] = (
-    GpuSample, GpuDevice, ServingSample, MetricSample, Attempt, Prediction, Label, ChangeEvent,
-    Binning, Summary, Finding, Alert, Incident, Action, Command, Delivery, CollectorRun,
+    GpuSample, GpuDevice, ServingSample, MetricSample, LogEvent, Attempt, Prediction, PredictionHalf, Label, ChangeEvent,
+    Binning, Summary, Finding, Alert, Incident, Action, Command, Delivery, CollectorRun, ServiceSample,
+    *ROLLUPS,
 )  # fmt: skip
 TABLES: Mapping[str, Table] = {noun.table_name: noun.table() for noun in NOUNS}
 
 __all__ = [
-    "NOUNS", "TABLES", "Action", "Alert", "Attempt", "Batch", "Binning", "ChangeEvent", "CollectorRun", "Column",
-    "Command", "Decision", "Delivery", "Detected", "Evidence", "Finding", "GpuDevice", "GpuSample", "Incident", "Json", "Label",
-    "Message", "MetricSample", "Monitor", "Noun", "Parsed", "Prediction", "Receipt", "Reply", "ServingSample", "Severity",
+    "ERROR_KINDS", "NOUNS", "ROLLUPS", "TABLES", "Action", "Alert", "Attempt", "AttemptHour", "AttemptMinute", "Batch", "Binning", "ChangeEvent", "CollectorRun", "Column",
+    "Command", "Decision", "Delivery", "Detected", "Evidence", "Finding", "GpuDevice", "GpuFleet", "GpuHour", "GpuMinute", "GpuSample", "Incident", "Json", "Label", "LogEvent",
+    "Message", "MetricSample", "Monitor", "Noun", "Parsed", "Prediction", "PredictionHalf", "Receipt", "Reply", "ServiceSample", "ServingFiveMinutes", "ServingSample", "Severity",
     "Summary", "Table", "Window",
 ]  # fmt: skip

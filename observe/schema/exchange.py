@@ -62,7 +62,8 @@ class Receipt:
     stored: Mapping[str, int]  # rows by table
     rejected: Mapping[str, int]  # rows not stored, by reason, e.g. duplicate
     duplicate: bool = False  # the whole batch was seen before
-    notes: Mapping[str, int] = field(default_factory=dict)  # kept but repaired, e.g. type_conflict
+    notes: Mapping[str, int] = field(default_factory=dict)  # kept but repaired, e.g. type_conflict:amount
+    examples: Mapping[str, str] = field(default_factory=dict)  # one short example for a reason
 
 
 @dataclass(frozen=True, slots=True)

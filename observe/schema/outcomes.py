@@ -189,8 +189,10 @@ class Command(Noun):
     command_id: Annotated[str, "cmd-<random>"]
     actor: Annotated[str, "token name"]
     role: Annotated[str, "viewer | ingest | operator | admin"]
-    verb: Annotated[str, "acknowledge | mute | approve | deny | accept_normal | false_alarm | note | token"]
-    object: Annotated[str, "incident, action or monitor id"]
+    verb: Annotated[
+        str, "acknowledge | mute | approve | deny | accept_normal | false_alarm | note | token | reload | backup"
+    ]
+    object: Annotated[str, "incident, action or monitor id; files of a reload"]
     reason: Annotated[str | None, "why, in their words"]
     parameters: Annotated[Json, "e.g. until"]
     chain: Annotated[str, "sha256 over this row and the previous row's chain"]
@@ -226,3 +228,27 @@ class CollectorRun(Noun):
     rejected: Annotated[Json, "items not stored, by reason"]
     lag_s: Annotated[float | None, "age of the newest row when stored, s"]
     error: Annotated[str | None, "why it was not read"]
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSample(Noun):
+    """One minute of the service itself: how full, how far behind, how much went wrong since it started."""
+
+    table_name = "service_sample"
+    ts: Annotated[datetime, "when"]
+    rss_bytes: Annotated[int | None, "memory of the core's process; its children are not in it"]
+    queue_bytes: Annotated[int, "rows that wait for the committer, bytes"]
+    queue_ratio: Annotated[float, "of what the queue holds, 0-1; from 0.7 on senders are told to wait"]
+    hot_rows: Annotated[int, "rows that are not sealed yet"]
+    lake_bytes: Annotated[int, "sealed files, bytes"]
+    database_bytes: Annotated[int, "the database and its log, bytes"]
+    disk_free_bytes: Annotated[int, "of the disk the data lies on"]
+    last_commit_at: Annotated[datetime | None, "when rows were last made durable"]
+    last_seal_at: Annotated[datetime | None, "when rows were last sealed to a file"]
+    summarised_until: Annotated[datetime | None, "event time up to which the source furthest behind is summarised"]
+    judged_until: Annotated[datetime | None, "event time up to which the quick detector furthest behind has judged"]
+    loop_lag_max_s: Annotated[float, "how late intake's event loop was at worst in this minute, upper bound, s"]
+    stage_errors_total: Annotated[int, "stages that failed and were tried again, since the start"]
+    child_restarts_total: Annotated[int, "restarts of child processes, since the start"]
+    open_alerts: Annotated[int, "alerts that fire"]
+    deliveries_waiting: Annotated[int, "messages that no receiver has taken yet"]

@@ -27,7 +27,9 @@ class GpuSample(Noun):
     util_ratio: Annotated[
         float | None, "busy fraction; the first of SM active, engine active, GPU_UTIL that is present"
     ]
-    util_source: Annotated[str | None, "sm_active | gr_engine | gpu_util"]
+    util_source: Annotated[
+        str | None, "sm_active | gr_engine | gpu_util | mig (its instances, weighted by mig_fraction) | gfx_activity"
+    ]
     sm_active_ratio: Annotated[float | None, "fraction of cycles with a warp on an SM"]
     sm_occupancy_ratio: Annotated[float | None, "resident warps over the maximum"]
     tensor_active_ratio: Annotated[float | None, "tensor pipe active fraction"]
@@ -48,9 +50,15 @@ class GpuSample(Noun):
     ]
     nvlink_rx_bps: Annotated[float | None, "bytes per second"]
     throttle_mask: Annotated[int | None, "clock event reasons, NVML bit mask"]
+    pcie_replay_total: Annotated[float | None, "PCIe retries, cumulative"]
+    power_violation_s: Annotated[float | None, "time throttled for power, cumulative, s"]
+    thermal_violation_s: Annotated[float | None, "time throttled for heat, cumulative, s"]
+    processes: Annotated[int | None, "compute processes; from NVML only"]
     ecc_sbe_total: Annotated[float | None, "corrected ECC errors, cumulative"]
     ecc_dbe_total: Annotated[float | None, "uncorrected ECC errors, cumulative"]
     remapped_uncorr: Annotated[float | None, "rows remapped for uncorrectable errors"]
+    remapped_corr: Annotated[float | None, "rows remapped for corrected errors"]
+    row_remap_pending: Annotated[float | None, "1 when a remap waits for a reset"]
     row_remap_failure: Annotated[float | None, "1 when a remap failed"]
     xid_last: Annotated[int | None, "last XID code the driver reported; standing values are not new faults"]
     state: Annotated[str | None, "ok | lost | unsupported"]
@@ -76,6 +84,7 @@ class GpuDevice(Noun):
     pci_bus_id: Annotated[str | None, "PCI address"]
     mig_profile: Annotated[str | None, "e.g. 1g.10gb"]
     mig_gi: Annotated[str | None, "GPU instance id"]
+    mig_fraction: Annotated[float | None, "share of the board's compute that a MIG instance has, e.g. 3/7"]
     mem_total_mib: Annotated[float | None, "used + free + reserved, MiB"]
     driver: Annotated[str | None, "driver version"]
     first_seen: Annotated[datetime, "first sample"]
@@ -120,9 +129,42 @@ class MetricSample(Noun):
     metric: Annotated[str, "name as exposed"]
     labels: Annotated[str, "labels as JSON with sorted keys"]
     value: Annotated[float, "as exposed"]
-    kind: Annotated[str, "counter | gauge | bucket | sum | count | unknown"]
+    kind: Annotated[
+        str,
+        "counter | gauge | bucket | sum | count | quantile | unknown; with delta_ before it, what was added since the sample before",
+    ]
+    unit: Annotated[str | None, "as the exporter or, where that is known better, the mapping says: s, h, USD, {token}"]
     source: Annotated[str, "collector that took it"]
     ingested_at: Annotated[datetime, "when it was stored"]
+
+
+@dataclass(frozen=True, slots=True)
+class LogEvent(Noun):
+    """Log records of severity WARN and above that said the same, as a template: what they said stays with their writer."""
+
+    table_name, bulk = "log_event", True
+    ts: Annotated[datetime, "of the first record"]
+    severity_number: Annotated[int, "OpenTelemetry: 13-16 warn, 17-20 error, 21-24 fatal"]
+    severity_text: Annotated[str | None, "as the source names it"]
+    service: Annotated[str | None, "service.name"]
+    template: Annotated[str, "the body without numbers, ids, addresses, quoted and assigned values"]
+    template_id: Annotated[str, "sha256 of the template, 16 hex digits"]
+    count: Annotated[int, "records of one minute that this row stands for"]
+    trace_id: Annotated[str | None, "joins attempt.trace_id"]
+    span_id: Annotated[str | None, "joins attempt.attempt_id of source otlp"]
+    model_id: Annotated[str | None, "canonical model, when an attribute names one"]
+    cluster: Annotated[str | None, "where it was written"]
+    namespace: Annotated[str | None, "where it was written"]
+    pod: Annotated[str | None, "where it was written"]
+    quality: Annotated[int, "bit flags: 32 the template was cut"]
+    source: Annotated[str, "collector that took it"]
+    ingested_at: Annotated[datetime, "when it was stored"]
+
+
+ERROR_KINDS = (
+    "timeout", "rate_limited", "overloaded", "context_length", "content_filter", "auth", "bad_request", "provider_error",
+    "cancelled", "unknown",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +177,10 @@ class Attempt(Noun):
     attempt_id: Annotated[str, "id within its source"]
     trace_id: Annotated[str | None, "all tries of one request share it"]
     parent_span_id: Annotated[str | None, "from OTLP"]
+    response_id: Annotated[
+        str | None,
+        "the provider's id of the answer, from OTLP; of spans of one trace and operation that share it and overlap only the first to come is stored, and a later one that brings a cost or team the first did not know",
+    ]
     session_id: Annotated[str | None, "conversation"]
     model_id: Annotated[str | None, "canonical model, aliases resolved"]
     model_requested: Annotated[str | None, "what the client asked for"]
@@ -150,11 +196,16 @@ class Attempt(Noun):
     stream: Annotated[bool | None, "whether tokens were streamed"]
     status: Annotated[str, "ok | error | cancelled"]
     error_class: Annotated[str | None, "as the source names it"]
+    error_kind: Annotated[
+        str | None,
+        "timeout | rate_limited | overloaded | context_length | content_filter | auth | bad_request | provider_error | cancelled | unknown; NULL when it succeeded",
+    ]
     http_status: Annotated[int | None, "of the provider"]
     finish_reason: Annotated[str | None, "stop | length | tool_calls | ..."]
     tokens_in: Annotated[int | None, "prompt tokens, cached ones included"]
     tokens_out: Annotated[int | None, "completion tokens"]
     tokens_cached_in: Annotated[int | None, "part of tokens_in read from a cache"]
+    tokens_cache_write_in: Annotated[int | None, "part of tokens_in written to a cache"]
     tokens_reasoning: Annotated[int | None, "part of tokens_out spent on reasoning"]
     cost_usd: Annotated[float | None, "USD; NULL when the price is unknown"]
     cost_known: Annotated[bool, "whether cost_usd can be trusted"]
@@ -186,7 +237,28 @@ class Prediction(Noun):
     score: Annotated[float | None, "numeric answer or probability"]
     trace_id: Annotated[str | None, "joins attempts"]
     orphan: Annotated[str | None, "request_only | response_only; NULL when whole"]
+    sampled_of: Annotated[
+        int | None, "NULL while all of a day are there; else this row was sampled from so many when its day left"
+    ]
     quality: Annotated[int, "bit flags: 16 a feature had another type and was blanked"]
+    source: Annotated[str, "collector that took it"]
+    ingested_at: Annotated[datetime, "when it was stored"]
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionHalf(Noun):
+    """One side of a call to a model server that came before the other; both together become predictions."""
+
+    table_name, bulk, ids = "prediction_half", True, ("model_id", "half_id", "side")
+    ts: Annotated[datetime, "when it was logged"]
+    half_id: Annotated[str, "id that request and response share; prediction_id of their rows"]
+    side: Annotated[str, "request | response"]
+    model_id: Annotated[str, "canonical model, aliases resolved"]
+    namespace: Annotated[str | None, "of the inference service"]
+    variant: Annotated[str | None, "default | canary | shadow"]
+    trace_id: Annotated[str | None, "joins attempts"]
+    body: Annotated[str, "what was asked or answered, as JSON"]
+    quality: Annotated[int, "bit flags"]
     source: Annotated[str, "collector that took it"]
     ingested_at: Annotated[datetime, "when it was stored"]
 
@@ -218,7 +290,7 @@ class ChangeEvent(Noun):
     event_id: Annotated[str, "id within its source"]
     kind: Annotated[
         str,
-        "deploy | rollback | config | scale | node_add | node_remove | disruption | xid | driver | model_version | prompt | data_pipeline | trained | alert_silence",
+        "deploy | rollback | config | scale | node_add | node_remove | disruption | xid | driver | model_version | prompt | data_pipeline | trained | alert_silence | ecc",
     ]
     object_kind: Annotated[str | None, "Deployment | GPU | Dag | ..."]
     object_name: Annotated[str | None, "name, or device_id"]

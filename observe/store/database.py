@@ -2,7 +2,8 @@
 
 With two writers DuckDB reports catalog conflicts; with one lock around appends, swaps, ALTERs and
 retention there are none. A failed COMMIT means "unknown" and leaves the instance unusable, so it is
-closed and opened again; whoever wrote then asks the ledger.
+closed and opened again; whoever wrote then asks the ledger. When even that fails, as it may on a full
+disk, whoever comes next tries again.
 
 Source: our own; MECHANISMS (c), TRUST section 1.
 """
@@ -53,6 +54,7 @@ class Database:
         self._gate = threading.Condition()
         self._cursors: set[duckdb.DuckDBPyConnection] = set()
         self._reopening = False
+        self._down = False  # closed, and could not be opened again yet
         self.seq = 0  # number of the newest writing transaction
         self.commits = 0  # made by this process; unchanged means nothing was written
         self.after_commit: Callable[[], None] = _nothing
@@ -73,6 +75,7 @@ class Database:
         """A cursor of one's own, for reading."""
         with self._gate:
             self._gate.wait_for(lambda: not self._reopening)
+            self._heal()
             cursor = self._connection.cursor()
             self._cursors.add(cursor)
         try:
@@ -102,9 +105,8 @@ class Database:
             StoreError: DuckDB refused; when it refused the COMMIT, whether the rows are stored is unknown.
         """
         with self._write:
+            cursor = self._begun()
             self.seq += 1
-            cursor = self._writing
-            cursor.execute("BEGIN")
             try:
                 yield cursor
             except BaseException as error:
@@ -114,10 +116,20 @@ class Database:
                 cursor.execute("COMMIT")
             except duckdb.Error as error:
                 self._reopen()
-                self._tell_rollback()
                 raise StoreError(f"commit failed, its rows may or may not be stored: {error}") from error
             self.commits += 1
             self.after_commit()
+
+    def _begun(self) -> duckdb.DuckDBPyConnection:
+        """The writer's cursor in a new transaction; an instance that an earlier error left unusable is replaced."""
+        with self._gate:
+            self._heal()
+        try:
+            self._writing.execute("BEGIN")
+        except duckdb.Error as error:
+            self._reopen()
+            raise StoreError(f"DuckDB was opened again, try once more: {error}") from error
+        return self._writing
 
     def _roll_back(self, cursor: duckdb.DuckDBPyConnection, error: BaseException) -> None:
         broken = isinstance(error, (duckdb.FatalException, duckdb.InternalException, duckdb.IOException))
@@ -127,7 +139,8 @@ class Database:
             broken = True
         if broken:
             self._reopen()
-        self._tell_rollback()
+        else:
+            self._tell_rollback()
         if isinstance(error, duckdb.Error):
             raise StoreError(f"DuckDB refused a write: {error}") from error
 
@@ -144,15 +157,25 @@ class Database:
                 for cursor in self._cursors:
                     cursor.interrupt()
                 self._gate.wait_for(lambda: not self._cursors, _READERS_LEAVE_S)
+            self._down = True
             try:
                 with suppress(duckdb.Error):
                     self._writing.close()
                     self._connection.close()
-                self._connection = self._connect()
-                self._writing = self._connection.cursor()
+                self._heal()
+            except StoreError as error:
+                _LOG.error("event=database_down path=%s error=%s", self._path, error)
             finally:
                 self._reopening = False
                 self._gate.notify_all()
+
+    def _heal(self) -> None:
+        """Open the database if an earlier try failed; what was rolled back is then told. The caller holds the gate."""
+        if self._down:
+            self._connection = self._connect()
+            self._writing = self._connection.cursor()
+            self._down = False
+            self._tell_rollback()
 
     def close(self) -> None:
         """Wait for the writer, then close; readers that still run are interrupted."""
@@ -160,8 +183,9 @@ class Database:
             for cursor in self._cursors:
                 cursor.interrupt()
             self._gate.wait_for(lambda: not self._cursors, _READERS_LEAVE_S)
-            self._writing.close()
-            self._connection.close()
+            if not self._down:
+                self._writing.close()
+                self._connection.close()
 
 
 def _nothing(*_: object) -> None:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from observe.schema import TABLES, Table
+from observe.schema import ROLLUPS, TABLES, Table
 
-SCHEMA_VERSION: Final = 1  # of the tables in this module; written to core.meta, a newer one is refused
+SCHEMA_VERSION: Final = 2  # see migrations.py; written to core.meta, a newer one is refused
 SCHEMAS: Final = ("core", "hot", "predictions")
 PREDICTION: Final = "prediction:"  # prefix of the table key of one model's predictions
 
@@ -25,6 +25,7 @@ _LATENESS: Final = {  # how long after its end a window still takes rows; ARCHIT
     "serving_sample": timedelta(seconds=30),
     "metric_sample": timedelta(seconds=30),
     "prediction": timedelta(minutes=5),
+    **{noun.table_name: timedelta(hours=1) for noun in ROLLUPS},  # a file an hour, not one every five minutes
 }
 
 BOOKKEEPING: Final = """
@@ -34,7 +35,13 @@ CREATE TABLE IF NOT EXISTS core.batch (
   rejected VARCHAR, committed_at TIMESTAMPTZ);
 CREATE TABLE IF NOT EXISTS core.manifest (
   table_name VARCHAR, path VARCHAR, t_min TIMESTAMPTZ, t_max TIMESTAMPTZ, rows BIGINT, bytes BIGINT,
-  seq BIGINT, ingested_max TIMESTAMPTZ, sealed_at TIMESTAMPTZ, dead_at TIMESTAMPTZ);
+  seq BIGINT, ingested_max TIMESTAMPTZ, sealed_at TIMESTAMPTZ, dead_at TIMESTAMPTZ, checksum VARCHAR,
+  reservoir BOOLEAN, rolled BOOLEAN);
+CREATE TABLE IF NOT EXISTS core.departure (
+  table_name VARCHAR, ingested_to TIMESTAMPTZ, rows BIGINT, reason VARCHAR, left_at TIMESTAMPTZ);
+CREATE TABLE IF NOT EXISTS core.damage (
+  found_at TIMESTAMPTZ, kind VARCHAR, subject VARCHAR, t_min TIMESTAMPTZ, t_max TIMESTAMPTZ, rows BIGINT,
+  said VARCHAR, todo VARCHAR);
 CREATE TABLE IF NOT EXISTS core.state (
   key VARCHAR PRIMARY KEY, value VARCHAR, judged_until TIMESTAMPTZ, updated_at TIMESTAMPTZ);
 CREATE TABLE IF NOT EXISTS core.setting (key VARCHAR PRIMARY KEY, value VARCHAR);

@@ -10,11 +10,9 @@ Source: our own; MECHANISMS (c).
 
 from __future__ import annotations
 
-import logging
 import os
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -23,25 +21,31 @@ from uuid import uuid4
 import duckdb
 
 from observe.schema import Window
+from observe.store.checksums import checksum
 from observe.store.database import Database
 from observe.store.ddl import Bulk, literal, quoted
+from observe.store.folds import FOLDED
 from observe.store.manifest import Manifest, Sheet
+from observe.store.merging import floor, merges
+from observe.store.rollups import Rolled, Rollups
 from observe.store.rows import identity
 from observe.store.views import create_bulk_view, parquet_sql
 
 WINDOW: Final = timedelta(minutes=5)  # windows of event time are sealed whole
 GRACE: Final = timedelta(seconds=60)  # between leaving the manifest and unlinking; longer than any query
 _BY_HOUR: Final = timedelta(hours=3)  # rows younger than this go to one file an hour, older ones to one a day
-_MERGES: Final = 4  # at most this many merges of a table a seal, so that a seal stays short
-_MERGED_BYTES: Final = 256 << 20  # files are not merged beyond this size
-RAW: Final = frozenset({"attempt", "gpu_sample", "serving_sample", "metric_sample", "prediction"})  # leave for size
-_LOG = logging.getLogger("observe.store")
+_ORDER: Final = {
+    "attempt_1m": ("model_id",),
+    "attempt_1h": ("model_id",),
+    "gpu_1m": ("device_id",),
+    "gpu_1h": ("device_id",),
+}  # whom pages choose
 _TICK: Final = timedelta(microseconds=1)  # the resolution of event time
 
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """What one seal did: rows by table, files written, rows dropped because they were there already."""
+    """What one seal did with rows that came in: rows by table, files written, rows dropped because they were there already."""
 
     rows: Mapping[str, int] = field(default_factory=dict)
     files: int = 0
@@ -69,29 +73,55 @@ class Lake:
 
     def __init__(self, database: Database, manifest: Manifest) -> None:
         self._database, self._manifest = database, manifest
+        self._rollups = Rollups(manifest)
 
     def seal(self, bulk: Bulk, now: datetime) -> Sealed:
         """Seal every window of `bulk` whose end and lateness have passed at `now`."""
-        bound = _floor(now - bulk.lateness)
+        bound = floor(now - bulk.lateness, WINDOW)
         with self._database.snapshot() as cursor:
             slices = _slices(cursor, bulk, bound)
-            sheets = [self._copy(cursor, bulk, piece) for piece in slices]
-        if not slices:
+            written = [s for piece in slices if (s := self._copy(cursor, bulk, piece)).rows]
+            rolled = self._rollups.fold(cursor, bulk, [self._draft(s) for s in written], bound)
+        if not slices and rolled is None:
             return Sealed()
-        written = [s for s in sheets if s.rows]
-        for sheet in written:
-            self._publish(sheet)
+        self.publish(written)
         with self._database.change() as cursor:
-            self._swap(cursor, bulk, slices, written, now)
+            if slices:
+                self._swap(cursor, bulk, slices, written, now)
+            self._roll(cursor, rolled, now)
         rows = sum(s.rows for s in written)
-        return Sealed({bulk.key: rows}, len(written), sum(s.rows for s in slices) - rows)
+        return Sealed({bulk.key: rows} if slices else {}, len(written), sum(s.rows for s in slices) - rows)
+
+    def _roll(self, cursor: duckdb.DuckDBPyConnection, rolled: Rolled | None, now: datetime) -> None:
+        if rolled is not None:
+            rolled.write(cursor, self._database.seq, now)
+
+    def roll(self, bulk: Bulk, now: datetime) -> int:
+        """Fold files that were sealed when there were no rollups, each in a transaction; how many."""
+        if bulk.key not in FOLDED:
+            return 0
+        with self._database.snapshot() as cursor:
+            sheets = [s for s in self._manifest.sheets(cursor, bulk.key) if not s.rolled]
+        for sheet in sheets:
+            with self._database.snapshot() as cursor:
+                file = self._manifest.folder / sheet.path
+                rolled = self._rollups.fold(cursor, bulk, [file], floor(sheet.t_max, WINDOW) + WINDOW)
+            with self._database.change() as cursor:
+                self._roll(cursor, rolled, now)
+                self._manifest.mark_rolled(cursor, sheet.path)
+        return len(sheets)
 
     def _copy(self, cursor: duckdb.DuckDBPyConnection, bulk: Bulk, piece: _Slice) -> Sheet:
-        path = _path(bulk, piece.start)
-        return self._write(cursor, bulk, path, self._rows_sql(cursor, bulk, piece), piece.seq)
+        return self.write(cursor, bulk, piece.start, self._rows_sql(cursor, bulk, piece), piece.seq)
+
+    def _draft(self, sheet: Sheet) -> Path:
+        return self._manifest.folder / f"{sheet.path}.tmp"
+
+    def write(self, cursor: duckdb.DuckDBPyConnection, bulk: Bulk, start: datetime, rows: str, seq: int) -> Sheet:
+        """A draft of a file with `rows`, the oldest at `start`, and what it holds; no draft is left when it holds none."""
+        return self._write(cursor, bulk, _path(bulk, start), rows, seq)
 
     def _write(self, cursor: duckdb.DuckDBPyConnection, bulk: Bulk, path: str, rows: str, seq: int) -> Sheet:
-        """A draft of the file at `path`, and what it holds; no draft is left when there are no rows."""
         draft = self._manifest.folder / f"{path}.tmp"
         draft.parent.mkdir(parents=True, exist_ok=True)
         cursor.execute(f"COPY ({rows}) TO {literal(str(draft))} (FORMAT parquet, COMPRESSION zstd)")
@@ -102,7 +132,8 @@ class Lake:
         if not count:
             draft.unlink()
         size = draft.stat().st_size if count else 0
-        return Sheet(bulk.key, path, low, high, count, size, seq, newest)
+        summed, rolled = checksum(draft) if count else None, bulk.key in FOLDED
+        return Sheet(bulk.key, path, low, high, count, size, seq, newest, summed, rolled=rolled)
 
     def _rows_sql(self, cursor: duckdb.DuckDBPyConnection, bulk: Bulk, piece: _Slice) -> str:
         """The rows of a slice, in order of time: the first of each identity that no file holds yet."""
@@ -117,13 +148,16 @@ class Lake:
             sql += f" QUALIFY row_number() OVER (PARTITION BY {', '.join(keys)} ORDER BY seq) = 1"
         return f"{sql} ORDER BY {time}"
 
-    def _publish(self, sheet: Sheet) -> None:
-        """Make a draft durable under its own name."""
-        path = self._manifest.folder / sheet.path
-        draft = path.with_name(f"{path.name}.tmp")
-        _sync(draft)
-        os.rename(draft, path)
-        for folder in (path.parent, path.parent.parent, path.parent.parent.parent):
+    def publish(self, sheets: Sequence[Sheet]) -> None:
+        """Make drafts durable under their own names."""
+        folders: dict[Path, None] = {}
+        for sheet in sheets:
+            path = self._manifest.folder / sheet.path
+            draft = self._draft(sheet)
+            _sync(draft)
+            os.rename(draft, path)
+            folders |= dict.fromkeys(path.parents[:3])
+        for folder in folders:
             _sync(folder)
 
     def _swap(
@@ -134,63 +168,47 @@ class Lake:
         sheets: Sequence[Sheet],
         now: datetime,
     ) -> None:
+        if sum(s.rows for s in slices) > sum(s.rows for s in sheets):
+            self._note_duplicates(cursor, bulk, slices, sheets)
         for piece in slices:
             cursor.execute(f"DELETE FROM {bulk.hot} WHERE {piece.where(quoted(bulk.table.time))}")
         for sheet in sheets:
             self._manifest.add(cursor, sheet, now)
         create_bulk_view(cursor, bulk, self._manifest.files(cursor, bulk.key))
 
+    def _note_duplicates(
+        self, cursor: duckdb.DuckDBPyConnection, bulk: Bulk, slices: Sequence[_Slice], sheets: Sequence[Sheet]
+    ) -> None:
+        where = " OR ".join(f"({piece.where(quoted(bulk.table.time))})" for piece in slices)
+        cursor.execute(
+            f"INSERT INTO core.departure SELECT $key, max(ingested_at), $rows, 'duplicate', max(ingested_at) "
+            f"FROM {bulk.hot} WHERE {where}",
+            {"key": bulk.key, "rows": sum(s.rows for s in slices) - sum(s.rows for s in sheets)},
+        )
+
     def compact(self, bulk: Bulk, now: datetime) -> int:
-        """Merge the small files of one hour, later of one day, into one; at most a few merges a call.
+        """Merge small files, see `merging`.
 
         Returns:
             How many merges were made.
         """
         with self._database.snapshot() as cursor:
-            merges = _merges(self._manifest.sheets(cursor, bulk.key), now)[:_MERGES]
-            sheets = [self._merged(cursor, bulk, group) for group in merges]
-        for group, sheet in zip(merges, sheets, strict=True):
-            self._publish(sheet)
+            groups = merges(self._manifest.sheets(cursor, bulk.key), now)
+            sheets = [self._merged(cursor, bulk, group) for group in groups]
+        for group, sheet in zip(groups, sheets, strict=True):
+            self.publish([sheet])
             with self._database.change() as cursor:
                 self._manifest.bury(cursor, [old.path for old in group], now)
                 self._manifest.add(cursor, sheet, now)
                 create_bulk_view(cursor, bulk, self._manifest.files(cursor, bulk.key))
-        return len(merges)
+        return len(groups)
 
     def _merged(self, cursor: duckdb.DuckDBPyConnection, bulk: Bulk, group: Sequence[Sheet]) -> Sheet:
         start, seq = group[0].t_min.astimezone(UTC), max(s.seq for s in group)
-        path = _path(bulk, start)
         files = parquet_sql([self._manifest.folder / s.path for s in group])
-        return self._write(cursor, bulk, path, f"SELECT * FROM {files} ORDER BY {quoted(bulk.table.time)}", seq)
-
-    def retain(self, bulk: Bulk, now: datetime, keep: timedelta) -> int:
-        """Take files of `bulk` whose newest row is older than `keep` out of its table; how many."""
-        with self._database.change() as cursor:
-            old = [s.path for s in self._manifest.sheets(cursor, bulk.key) if s.t_max < now - keep]
-            if old:
-                self._manifest.bury(cursor, old, now)
-                create_bulk_view(cursor, bulk, self._manifest.files(cursor, bulk.key))
-        return len(old)
-
-    def shrink(self, bulks: Sequence[Bulk], now: datetime, size_bytes: int) -> int:
-        """Take the oldest raw files out of their tables until all files together are within `size_bytes`; how many."""
-        raw = {b.key: b for b in bulks if b.table.name in RAW}
-        with self._database.snapshot() as cursor:
-            sheets = [s for b in bulks for s in self._manifest.sheets(cursor, b.key)]
-        over = sum(s.size for s in sheets) - size_bytes
-        leaving: list[Sheet] = []
-        for sheet in sorted((s for s in sheets if s.key in raw), key=lambda s: (s.t_max, s.path)):
-            if over <= 0:
-                break
-            leaving.append(sheet)
-            over -= sheet.size
-        if leaving:
-            _LOG.warning("event=size_cap files=%d until=%s", len(leaving), leaving[-1].t_max.isoformat())
-            with self._database.change() as cursor:
-                self._manifest.bury(cursor, [s.path for s in leaving], now)
-                for key in {s.key for s in leaving}:
-                    create_bulk_view(cursor, raw[key], self._manifest.files(cursor, key))
-        return len(leaving)
+        order = ", ".join((*_ORDER.get(bulk.key, ()), quoted(bulk.table.time)))
+        sheet = self.write(cursor, bulk, start, f"SELECT * FROM {files} ORDER BY {order}", seq)
+        return replace(sheet, rolled=group[0].rolled)
 
     def sweep(self, now: datetime) -> int:
         """Unlink files that left their table longer than the grace before `now`; how many."""
@@ -222,11 +240,6 @@ def _slice(row: tuple[datetime, bool, int, int, datetime, datetime], bound: date
     return _Slice(start, min(start + timedelta(days=1), recent), rows, seq, low, high)
 
 
-def _floor(instant: datetime, length: timedelta = WINDOW) -> datetime:
-    epoch = datetime(1970, 1, 1, tzinfo=UTC)
-    return epoch + (instant - epoch) // length * length
-
-
 def _instant(moment: datetime) -> str:
     return f"TIMESTAMPTZ {literal(moment.astimezone(UTC).isoformat())}"
 
@@ -237,20 +250,6 @@ def _sync(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-def _merges(sheets: Sequence[Sheet], now: datetime) -> list[list[Sheet]]:
-    """Groups of files, each in order of time, that should be one: whole past days, then whole past hours."""
-    for length, rest in ((timedelta(days=1), timedelta(hours=3)), (timedelta(hours=1), timedelta(minutes=30))):
-        spans: dict[datetime, list[Sheet]] = defaultdict(list)
-        for sheet in sheets:
-            start = _floor(sheet.t_min, length)
-            if start == _floor(sheet.t_max, length) and start + length + rest <= now:
-                spans[start].append(sheet)
-        groups = [g for g in spans.values() if len(g) > 1 and sum(s.size for s in g) <= _MERGED_BYTES]
-        if groups:
-            return groups
-    return []
 
 
 def joined(done: Sequence[Sealed]) -> Sealed:

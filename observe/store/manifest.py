@@ -21,6 +21,7 @@ from observe.errors import StoreError
 from observe.schema import Window
 from observe.store.ddl import bulk_tables
 
+SUFFIX: Final = ".damaged"  # of a file that was set aside, in its own folder
 _LIVE = "SELECT path FROM core.manifest WHERE table_name = $table AND dead_at IS NULL"
 _LIVE_ALL: Final = "SELECT path FROM core.manifest WHERE dead_at IS NULL"
 _OURS: Final = re.compile(  # as lake.py names them
@@ -41,6 +42,9 @@ class Sheet:
     size: int  # bytes
     seq: int  # newest commit it may hold rows of
     ingested_max: datetime
+    checksum: str | None = None  # sha256 of the file, 64 hex digits; None when it was sealed before 0.2
+    reservoir: bool = False  # a sample of predictions whose day has left
+    rolled: bool = False  # its rows are in the rollups; false for tables without
 
 
 class Manifest:
@@ -69,7 +73,8 @@ class Manifest:
     def sheets(self, cursor: duckdb.DuckDBPyConnection, key: str) -> list[Sheet]:
         """Live files of a bulk table with what they hold, in order of time."""
         rows = cursor.execute(
-            "SELECT table_name, path, t_min, t_max, rows, bytes, seq, ingested_max FROM core.manifest "
+            "SELECT table_name, path, t_min, t_max, rows, bytes, seq, ingested_max, checksum, "
+            "coalesce(reservoir, false), coalesce(rolled, false) FROM core.manifest "
             "WHERE table_name = ? AND dead_at IS NULL ORDER BY t_min, path", [key],
         ).fetchall()  # fmt: skip
         return [Sheet(*row) for row in rows]
@@ -78,13 +83,25 @@ class Manifest:
         """Let files no longer belong to their table; they stay on disk for the grace."""
         cursor.execute("UPDATE core.manifest SET dead_at = ? WHERE list_contains(?, path)", [now, list(paths)])
 
+    def leave(self, cursor: duckdb.DuckDBPyConnection, paths: Sequence[str], now: datetime, reason: str) -> None:
+        """Let files no longer belong to their table, with their rows; `verify` then does not miss them."""
+        cursor.execute(
+            "INSERT INTO core.departure SELECT table_name, ingested_max, rows, $reason, $now FROM core.manifest "
+            "WHERE list_contains($paths, path)", {"reason": reason, "now": now, "paths": list(paths)},
+        )  # fmt: skip
+        self.bury(cursor, paths, now)
+
     def add(self, cursor: duckdb.DuckDBPyConnection, sheet: Sheet, now: datetime) -> None:
         """Let a file belong to its table."""
         cursor.execute(
-            "INSERT INTO core.manifest VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
+            "INSERT INTO core.manifest VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?, ?)",
             [sheet.key, sheet.path, sheet.t_min, sheet.t_max, sheet.rows, sheet.size, sheet.seq,
-             sheet.ingested_max, now],
+             sheet.ingested_max, now, sheet.checksum, sheet.reservoir, sheet.rolled],
         )  # fmt: skip
+
+    def mark_rolled(self, cursor: duckdb.DuckDBPyConnection, path: str) -> None:
+        """The rows of a file are in the rollups from now on."""
+        cursor.execute("UPDATE core.manifest SET rolled = true WHERE path = ?", [path])
 
     def unlink_dead(self, cursor: duckdb.DuckDBPyConnection, before: datetime | None = None) -> int:
         """Remove dead files and their lines: those that died by `before`, or all; how many."""
@@ -113,11 +130,13 @@ class Manifest:
     def refuse_gaps(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Every file that a line names must be there: else database and lake are not of one moment.
 
+        One that was set aside is there; its line is still there after dying before the commit.
+
         Raises:
             StoreError: files are missing; nothing was changed.
         """
         named = {path for (path,) in cursor.execute(_LIVE_ALL).fetchall()}
-        missing = sorted(named - self._found())
+        missing = sorted(named - {path.removesuffix(SUFFIX) for path in self._found()})
         if missing:
             raise StoreError(
                 f"{self.folder}: {len(missing)} of {len(named)} sealed files named in observe.duckdb are missing "

@@ -1,27 +1,34 @@
-"""What happens between opening the file and serving: schema, views, orphans, what was seen lately.
+"""What happens between opening the file and serving: schema, views, orphans, losses, what was seen lately.
 
 Source: our own; ARCHITECTURE section 3.
 """
 
 from __future__ import annotations
 
+import json
+import logging
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 import duckdb
 
-from observe.errors import StoreError, UsageError
+from observe.errors import UsageError
 from observe.store import ddl
+from observe.store.damage import Damage, keep, lost_commits
 from observe.store.database import Database
-from observe.store.ledger import Ledger
+from observe.store.journal import Journal
+from observe.store.ledger import Ledger, void_foreign_checksums
 from observe.store.manifest import Manifest
+from observe.store.migrations import migrate, set_version, stored_version
 from observe.store.predictions import Features
 from observe.store.rows import identity
 from observe.store.views import create_bulk_view, create_derived_views, create_predictions_view, parquet_sql
 from observe.store.writer import REMEMBERED, Writer
 
 DATABASE: Final = "observe.duckdb"
+_LOG = logging.getLogger("observe.store")
 
 
 def check_directory(path: Path, *, must_exist: bool) -> None:
@@ -46,24 +53,30 @@ def _no_store(path: Path) -> UsageError:
 
 
 def prepare(database: Database, manifest: Manifest, features: Features, *, must_exist: bool = False) -> None:
-    """Make tables and views, refuse a newer schema, unlink files that left their tables.
+    """Refuse what cannot be served, migrate, make tables and views, unlink files that left their tables.
 
     Raises:
         UsageError: `must_exist`, and the database is not ours.
         StoreError: the directory was written by a newer Observe, or database and lake do not belong together.
     """
-    with database.change() as cursor:
-        if not _check_version(cursor, manifest):
-            if must_exist:
-                raise _no_store(manifest.folder)
+    with database.snapshot() as cursor:
+        version = stored_version(cursor, manifest.folder)
+        if version is not None:
+            manifest.refuse_gaps(cursor)
+        elif must_exist:
+            raise _no_store(manifest.folder)
+        else:
             manifest.refuse_strangers()
+    migrate(database, version or ddl.SCHEMA_VERSION)
+    with database.change() as cursor:
         for statement in ddl.create_statements():
             cursor.execute(statement)
-        cursor.execute("INSERT OR REPLACE INTO core.meta VALUES ('schema_version', ?)", [str(ddl.SCHEMA_VERSION)])
+        set_version(cursor, ddl.SCHEMA_VERSION)
+        void_foreign_checksums(cursor)
         features.load(cursor)
         _widen(cursor, features)
-        manifest.refuse_gaps(cursor)
         manifest.unlink_dead(cursor)
+    with database.change() as cursor:  # of its own: a damaged file is told in the tables made above
         create_views(cursor, manifest, features)
 
 
@@ -74,22 +87,6 @@ def create_views(cursor: duckdb.DuckDBPyConnection, manifest: Manifest, features
         create_bulk_view(cursor, bulk, files.get(bulk.key, ()))
     create_predictions_view(cursor, features.bulks())
     create_derived_views(cursor)
-
-
-def _check_version(cursor: duckdb.DuckDBPyConnection, manifest: Manifest) -> bool:
-    """Refuse a newer schema; whether there is one at all."""
-    known = cursor.execute(
-        "SELECT 1 FROM duckdb_tables() WHERE schema_name = 'core' AND table_name = 'meta'"
-    ).fetchall()
-    if not known:
-        return False
-    for (version,) in cursor.execute("SELECT value FROM core.meta WHERE key = 'schema_version'").fetchall():
-        if int(version) > ddl.SCHEMA_VERSION:
-            raise StoreError(
-                f"{manifest.folder}: this data directory has schema version {version}, this Observe knows up to "
-                f"{ddl.SCHEMA_VERSION}; run the newer Observe, or choose another directory with store.path"
-            )
-    return True
 
 
 def _widen(cursor: duckdb.DuckDBPyConnection, features: Features) -> None:
@@ -129,3 +126,20 @@ def newest_commit(cursor: duckdb.DuckDBPyConnection, writer: Writer) -> tuple[in
     [(seq,)] = cursor.execute(f"SELECT coalesce(max(seq), 0) FROM ({' UNION ALL '.join(parts)})").fetchall()
     [(newest,)] = cursor.execute("SELECT max(committed_at) FROM core.batch").fetchall()
     return seq, newest
+
+
+def compare(database: Database, journal: Journal, damaged: Sequence[Damage], now: datetime) -> tuple[Damage, ...]:
+    """What this opening found damaged: told in the log, kept in the file, and the journal begun anew.
+
+    The numbers of lost commits are not given again.
+    """
+    with database.cursor() as cursor:
+        found = (*damaged, *lost_commits(cursor, journal))
+    if found:
+        database.seq = max(database.seq, *(c.seq for c in journal.read()), 0)
+        with database.change() as cursor:
+            keep(cursor, found, now)
+        for one in found:
+            _LOG.error("event=damage kind=%s subject=%s said=%s", one.kind, one.subject, json.dumps(one.said))
+    journal.restart()
+    return found

@@ -1,7 +1,7 @@
 """Features of a model become typed columns, decided once: name and type never change afterwards.
 
 Numbers are DOUBLE, truth values BOOLEAN, everything else VARCHAR. A value that does not fit the
-decided type becomes NULL, is counted (`type_conflict`) and marks its row (quality bit 16).
+decided type becomes NULL, is counted (`type_conflict:<feature>`) and marks its row (quality bit 16).
 Identifiers of DuckDB ignore case, so `Z` after `z` is stored as `Z_2`. A model's features beyond
 the 500th are kept as JSON text in `extra`.
 
@@ -23,6 +23,8 @@ from observe.schema import TABLES
 from observe.store.ddl import PREDICTION, Bulk, bulk_tables, hot_columns, quoted
 
 MAX_FEATURES: Final = 500
+CONFLICT: Final = "type_conflict"
+CONFLICTS_TOLD: Final = 20  # features of one batch that are named; a body may have 500
 CONFLICT_BIT: Final = 16  # of `quality`, see schema.Prediction
 EXTRA: Final = "extra"
 _TABLE: Final = TABLES["prediction"]
@@ -35,6 +37,20 @@ class _Model:
     bulk: Bulk
     columns: dict[str, tuple[str, str]] = field(default_factory=dict)  # feature -> column, type
     taken: set[str] = field(default_factory=lambda: {*_FIXED, "seq", EXTRA})  # column names, casefolded
+
+
+@dataclass(slots=True)
+class Conflicts:
+    """Values that became NULL since they did not fit the decided type: how many by feature, and one of each."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    examples: dict[str, str] = field(default_factory=dict)
+
+    def reasons(self) -> dict[str, int]:
+        """`type_conflict:<feature>` for the first of them, `type_conflict` for all others together."""
+        told = {f"{CONFLICT}:{feature}": n for feature, n in list(self.counts.items())[:CONFLICTS_TOLD]}
+        others = sum(list(self.counts.values())[CONFLICTS_TOLD:])
+        return {**told, CONFLICT: others} if others else told
 
 
 class Features:
@@ -86,11 +102,11 @@ class Features:
             cursor.execute("INSERT INTO core.feature_column SELECT ?, unnest(?), unnest(?), unnest(?)", values)
         return known is None
 
-    def fit(self, model: str, frame: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+    def fit(self, model: str, frame: pl.DataFrame) -> tuple[pl.DataFrame, Conflicts]:
         """Rename and cast the features of `frame`, which were admitted, to the model's columns.
 
         Returns:
-            The frame as it can be inserted by name, and how many values became NULL for their type.
+            The frame as it can be inserted by name, and the values that became NULL for their type.
         """
         decided = self._models[model]
         features = _features(frame)
@@ -100,7 +116,8 @@ class Features:
         beyond = [f for f in features if f not in decided.columns]
         if beyond:
             rows = rows.with_columns(_as_json(frame.select(beyond)))
-        return _marked(rows, [(frame[f], column) for f, column in zip(kept, fitted, strict=True)])
+        given = [(frame[f], column, decided.columns[f][1]) for f, column in zip(kept, fitted, strict=True)]
+        return _marked(rows, given)
 
 
 def _features(frame: pl.DataFrame) -> list[str]:
@@ -195,12 +212,18 @@ def _as_json(frame: pl.DataFrame) -> pl.Series:
     return pl.Series(EXTRA, list(rows), dtype=pl.String)
 
 
-def _marked(rows: pl.DataFrame, pairs: list[tuple[pl.Series, pl.Series]]) -> tuple[pl.DataFrame, int]:
-    """Set the conflict bit on rows where a value was given but none is kept; count those values."""
-    lost = [given.is_not_null() & kept.is_null() for given, kept in pairs if kept.null_count() > given.null_count()]
-    conflicts = sum(int(mask.sum()) for mask in lost)
-    if conflicts:
-        marked = pl.DataFrame([m.alias(str(i)) for i, m in enumerate(lost)]).select(pl.any_horizontal(pl.all()))
+def _marked(rows: pl.DataFrame, given: list[tuple[pl.Series, pl.Series, str]]) -> tuple[pl.DataFrame, Conflicts]:
+    """Set the conflict bit on rows where a value was given but none is kept; tell those values."""
+    conflicts = Conflicts()
+    masks: list[pl.Series] = []
+    for values, kept, sql in given:
+        if kept.null_count() > values.null_count():
+            lost = values.is_not_null() & kept.is_null()
+            conflicts.counts[values.name] = int(lost.sum())
+            conflicts.examples[values.name] = f"{str(values.filter(lost)[0])[:100]!r} is no {sql}"
+            masks.append(lost.alias(str(len(masks))))
+    if masks:
+        marked = pl.DataFrame(masks).select(pl.any_horizontal(pl.all()))
         bit = pl.when(marked.to_series()).then(CONFLICT_BIT).otherwise(0)
         rows = rows.with_columns((pl.col("quality") | bit).cast(pl.Int64).alias("quality"))
     return rows, conflicts

@@ -1,7 +1,7 @@
 """Questions to the store: SQL in, a frame or an Arrow stream out, all from one moment.
 
 Without a window the views answer, which scan every sealed file of a table. With a window each bulk
-table named in the SQL, and those beneath `request`, `gpu_5m`, `queue_5m` and `prediction`, stands for
+table named in the SQL, and those beneath `request`, `gpu_5m`, `queue_5m`, `traffic_1m` and `prediction`, stands for
 its rows of that window only: hot ones and those of the few files that overlap it.
 
 Source: our own; MECHANISMS (c), the two doors.
@@ -22,12 +22,13 @@ from observe.errors import QueryError
 from observe.schema import Window
 from observe.store.database import Database
 from observe.store.ddl import Bulk, literal, quoted
+from observe.store.isolating import Isolation
 from observe.store.manifest import Manifest
 from observe.store.predictions import all_bulks, model_of
 from observe.store.views import derived, predictions_sql, source_sql
 
 _FOLDED: Final[Mapping[str, tuple[str, ...]]] = {
-    "request": ("attempt",), "gpu_5m": ("gpu_sample",), "queue_5m": ("serving_sample",),
+    "request": ("attempt",), "gpu_5m": ("gpu_fleet_5m",), "queue_5m": ("serving_5m",), "traffic_1m": ("attempt_1m",),
 }  # fmt: skip
 _MODEL_VIEW: Final = re.compile(r'\bpredictions\s*\.\s*(?:"((?:[^"]|"")+)"|(\w+))', re.IGNORECASE)
 
@@ -35,8 +36,8 @@ _MODEL_VIEW: Final = re.compile(r'\bpredictions\s*\.\s*(?:"((?:[^"]|"")+)"|(\w+)
 class Reader:
     """Answers queries; safe to use from many threads."""
 
-    def __init__(self, database: Database, manifest: Manifest) -> None:
-        self._database, self._manifest = database, manifest
+    def __init__(self, database: Database, manifest: Manifest, isolation: Isolation) -> None:
+        self._database, self._manifest, self._isolation = database, manifest, isolation
 
     def table(self, sql: str, params: Mapping[str, Any] | None = None, window: Window | None = None) -> pa.Table:
         """The answer to one SELECT as an Arrow table; sums of integers are int64, decimals float64.
@@ -49,6 +50,9 @@ class Reader:
         Raises:
             QueryError: not one SELECT, or DuckDB refuses it; the message is DuckDB's.
         """
+        return self._isolation.surviving(lambda: self._answer(sql, params, window), sql)
+
+    def _answer(self, sql: str, params: Mapping[str, Any] | None, window: Window | None) -> pa.Table:
         try:
             with self._database.snapshot() as cursor:
                 text = _single_select(cursor, sql)

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from observe.errors import StoreError
@@ -36,11 +37,10 @@ class Part:
     hashes: Hashes | None
     missing_key: int  # rows left out because their time or an id was NULL
 
-    @property
-    def checksum(self) -> str:
-        """16 hex digits over the identities, or the times, of the rows; order does not matter."""
+    def checksum(self, fresh: npt.NDArray[np.bool_] | None) -> str:
+        """16 hex digits over the identities, or the times, of the rows that `fresh` says, or all; in any order."""
         hashes = row_hashes(self.frame, [self.table.time]) if self.hashes is None else self.hashes
-        return f"{int(np.add.reduce(hashes, dtype=np.uint64)):016x}"
+        return f"{int(np.add.reduce(hashes if fresh is None else hashes[fresh], dtype=np.uint64)):016x}"
 
 
 def table_of(key: str) -> Table:

@@ -21,8 +21,10 @@ from typing import Final
 
 import duckdb
 
+from observe.errors import StoreError
 from observe.store.database import Database
 from observe.store.ddl import core_table, literal, native_tables, quoted
+from observe.store.folds import FOLDED
 from observe.store.manifest import Manifest
 from observe.store.named import PREDICTIONS, reached
 from observe.store.parts import GROWING, Parts
@@ -35,7 +37,8 @@ _KEPT: Final = 8  # at most so many snapshots of one moment, of different tables
 _PARTS: Final = "parts"  # the folder of growing tables
 _OURS: Final = re.compile(rf"\d{{12}}|{_PARTS}")  # folders that we make
 _PREDICTION: Final = "prediction"
-_PUBLIC_SETTINGS: Final = ("false_alarms", "prices", "models")  # of core.setting; the rest never leaves the service
+# of core.setting; the rest never leaves the service
+_PUBLIC_SETTINGS: Final = ("false_alarms", "prices", "models", "collectors", "store")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,11 @@ class Snapshots:
     def take(
         self, watermark: datetime | None, needed: Collection[str] | None = None, *, stale_ok: bool = False
     ) -> Snapshot:
-        """The tables `needed` as they are now, or with `stale_ok` as they were at most ten seconds ago."""
+        """The tables `needed` as they are now, or with `stale_ok` as they were at most ten seconds ago.
+
+        Raises:
+            StoreError: there is no room on the disk for what has to be exported.
+        """
         names = reached(needed)
         with self._lock:
             moment = monotonic()
@@ -98,7 +105,10 @@ class Snapshots:
                 recent = stale_ok and moment - made.moment < STALE_S
                 if (current or recent) and _covers(made.names, names):
                     return made.snapshot
-            made = self._make(watermark, names, moment)
+            try:
+                made = self._make(watermark, names, moment)
+            except (duckdb.IOException, OSError) as error:
+                raise StoreError(f"SQL needs room on the disk for a copy of the newest rows: {error}") from error
             self._made.append(made)
             return made.snapshot
 
@@ -117,7 +127,7 @@ class Snapshots:
         if _PREDICTION in names:
             views[_PREDICTION] = predictions_sql(models)
         views |= {quoted(name): sql for name, sql in derived().items() if name in names}
-        done = Snapshot(views, tuple(files), ("core", "predictions"), watermark, commit)
+        done = Snapshot(views, tuple(dict.fromkeys(files)), ("core", "hot", "predictions"), watermark, commit)
         return _Made(done, names, folder, moment)
 
     def _sources(
@@ -137,6 +147,8 @@ class Snapshots:
                 hot = folder / f"hot.{bulk.folder.replace('/', '.')}"
                 rows = _export(cursor, f"SELECT * EXCLUDE (seq) FROM {bulk.hot}", hot)
                 yield bulk.view, [rows, *self._manifest.files(cursor, bulk.key)]
+                if bulk.key in FOLDED:  # views of rollups fold what is still hot
+                    yield bulk.hot, [rows]
 
     def _remove_old(self, moment: float) -> None:
         true = [m for m in self._made if m.snapshot.commit == self._database.commits or moment - m.moment < STALE_S]

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,26 +23,36 @@ import polars as pl
 
 from observe.clock import Clock
 from observe.errors import Overloaded
+from observe.lock import DirectoryLock
 from observe.schema import Batch, Json, Receipt, Window
+from observe.store.alone import alone
+from observe.store.backup import Contents, back_up, remove_stages
 from observe.store.batches import Batches
 from observe.store.committer import Committer, Entry
+from observe.store.damage import Damage, kept
 from observe.store.database import Database
 from observe.store.ddl import Bulk
+from observe.store.folds import ROLLED
+from observe.store.isolating import Isolation
+from observe.store.journal import Journal
 from observe.store.lake import Lake, Sealed, joined
 from observe.store.ledger import Ledger
-from observe.store.lock import DirectoryLock
 from observe.store.manifest import Manifest
-from observe.store.opening import DATABASE, check_directory, newest_commit, prepare, seed
+from observe.store.opening import DATABASE, check_directory, compare, newest_commit, prepare, seed
 from observe.store.predictions import Features, all_bulks
 from observe.store.read import Reader
+from observe.store.retention import Passed, Policy, Retention
 from observe.store.rows import part
 from observe.store.snapshot import Snapshot, Snapshots
 from observe.store.transaction import Transaction
 from observe.store.trimming import trim
+from observe.store.verifying import Report, verify_batches, verify_files, verify_tables
+from observe.store.wal import open_database
 from observe.store.writer import Writer
 
 QUEUE_BYTES: Final = 64 << 20
 HOT_ROWS: Final = 300_000  # appended one after the other before they are sealed on the way
+RETRY_S: Final = 5  # when to come back to a full disk
 FREE_BYTES: Final = 256 << 20  # less free disk than this: intake answers 503
 
 
@@ -49,26 +60,32 @@ class Store:
     """See the module; open one with `Store.open` and close it."""
 
     def __init__(
-        self, path: Path, clock: Clock, lock: DirectoryLock, database: Database, must_exist: bool = False
+        self, path: Path, clock: Clock, lock: DirectoryLock, opened: tuple[Database, list[Damage]], must_exist: bool
     ) -> None:
+        database, damaged = opened
         self.path, self._clock, self._lock, self._database = path, clock, lock, database
         self._manifest = Manifest(path)
         self._writer = Writer(Features())
         self._ledger = Ledger()
-        self._sealing = threading.Lock()
+        self._sealing, self._backing, self._verifying = threading.Lock(), threading.Lock(), threading.Lock()
         self._unsealed = 0  # rows appended since the last seal
-        prepare(database, self._manifest, self._writer.features, must_exist=must_exist)
-        with database.snapshot() as cursor:
-            self._manifest.remove_orphans(cursor)
-            seed(cursor, self._writer, self._ledger, self._manifest, clock.now())
-            database.seq, self._watermark = newest_commit(cursor, self._writer)
+        self._isolation = Isolation(database, self._manifest, clock)
+        self._isolation.surviving(
+            lambda: prepare(database, self._manifest, self._writer.features, must_exist=must_exist)
+        )
+        self._isolation.surviving(self._recall)
+        self._journal = Journal(path)
+        self.damages = compare(database, self._journal, damaged, clock.now())
         database.after_commit, database.after_rollback = self._committed, self._writer.undone
-        self._reader = Reader(database, self._manifest)
+        self._reader = Reader(database, self._manifest, self._isolation)
         self._lake = Lake(database, self._manifest)
+        self._retention = Retention(database, self._manifest, self._lake)
         self._snapshots = Snapshots(database, self._manifest, path / "snapshot")
         self._snapshots.clear()
         self._warm_up()
-        self._committer = Committer(Batches(database, self._writer, self._ledger, clock).store, QUEUE_BYTES)
+        self._committer = Committer(
+            Batches(database, self._writer, self._ledger, self._journal, clock).store, QUEUE_BYTES
+        )
 
     @classmethod
     def open(
@@ -94,15 +111,23 @@ class Store:
         (path / "lake").mkdir(parents=True, exist_ok=True)
         lock = DirectoryLock(path)
         try:
-            database = Database(path / DATABASE, threads=threads, memory=memory)
+            remove_stages(path)
+            opened = open_database(path / DATABASE, threads=threads, memory=memory)
             try:
-                return cls(path, clock, lock, database, must_exist)
+                return cls(path, clock, lock, opened, must_exist)
             except BaseException:
-                database.close()
+                opened[0].close()
                 raise
         except BaseException:
             lock.release()
             raise
+
+    def _recall(self) -> None:
+        """Know again what came lately and how far the commits are."""
+        with self._database.snapshot() as cursor:
+            self._manifest.remove_orphans(cursor)
+            seed(cursor, self._writer, self._ledger, self._manifest, self._clock.now())
+            self._database.seq, self._watermark = newest_commit(cursor, self._writer)
 
     def _warm_up(self) -> None:
         """First uses are slow (imports, plans): pay for them before anybody waits."""
@@ -124,7 +149,7 @@ class Store:
             StoreError: an unknown table or column, or the store is closed.
         """
         if shutil.disk_usage(self.path).free < FREE_BYTES:
-            raise Overloaded("the disk is nearly full, nothing was taken", 30, 503)
+            raise Overloaded("the disk is nearly full, nothing was taken", RETRY_S, 503)
         parts = tuple(part(key, frame, batch.source) for key, frame in batch.tables.items())
         size = sum(int(p.frame.estimated_size()) for p in parts) + 1024
         return self._committer.submit(Entry(batch.source, batch.batch_id, parts, batch.rejected, size))
@@ -202,33 +227,50 @@ class Store:
         with self._sealing:
             self._unsealed = 0
             bulks = self._bulks()
-            sealed = joined([self._lake.seal(bulk, now) for bulk in bulks])
             for bulk in bulks:
-                self._lake.compact(bulk, now)
+                self._isolation.surviving(partial(self._lake.roll, bulk, now), bulk.view)
+            done = {bulk.key: self._isolation.surviving(partial(self._lake.seal, bulk, now)) for bulk in bulks}
+            for bulk in bulks:
+                self._isolation.surviving(partial(self._lake.compact, bulk, now), bulk.view)
             self._lake.sweep(now)
-        return sealed
+        return joined([sealed for key, sealed in done.items() if key not in ROLLED])
 
-    def retain(self, now: datetime, policy: Mapping[str, timedelta], size_bytes: int | None = None) -> int:
+    def retain(
+        self,
+        now: datetime,
+        keep: Mapping[str, timedelta],
+        size_bytes: int | None = None,
+        reservoir: int = 0,
+        passed: Mapping[str, Passed] | None = None,
+    ) -> int:
         """Let files leave whose newest row is older than allowed, then the oldest beyond a size.
 
         Lines of batches older than 24 h and runs of collectors older than 30 days are deleted.
 
         Args:
             now: the present.
-            policy: how long to keep, by table name (`prediction` for all models); others are kept.
+            keep: how long, by table name (`prediction` for all models, `rollup` for all rollups); others are kept.
             size_bytes: the most that sealed files may take together; the oldest files of attempts,
                 samples and predictions leave, never summaries or labels.
+            reservoir: predictions of a model and day that stay when the others leave, as long as rollups do.
+            passed: by table key, how far those have come who still count its rows; later rows do not leave by age.
 
         Returns:
             How many files left; they are unlinked by a later seal, after a grace.
         """
+        policy = Policy(keep, size_bytes, reservoir, passed or {})
         with self._sealing:
             bulks = self._bulks()
-            left = sum(self._lake.retain(b, now, policy[b.table.name]) for b in bulks if b.table.name in policy)
-            left += 0 if size_bytes is None else self._lake.shrink(bulks, now, size_bytes)
+            left = sum(self._isolation.surviving(partial(self._retention.by_age, b, now, policy)) for b in bulks)
+            if size_bytes is not None:
+                left += self._isolation.surviving(partial(self._retention.by_size, bulks, now, policy))
             for table in trim(self._database, now):
                 self._snapshots.forget(table)
         return left
+
+    def set_aside(self, said: str) -> int:
+        """Take the damaged files that a complaint of DuckDB is about out of their tables; how many there were."""
+        return self._isolation.set_aside(said)
 
     def snapshot(self, needed: Collection[str] | None = None, stale_ok: bool = False) -> Snapshot:
         """The store as files of one moment, for the SQL worker.
@@ -239,6 +281,31 @@ class Store:
             stale_ok: up to ten seconds old is good enough.
         """
         return self._snapshots.take(self._watermark, needed, stale_ok=stale_ok)
+
+    def backup(self, dest: Path) -> Contents:
+        """Copy everything committed before this call into the empty or absent folder `dest`; reads and writes go on.
+
+        Raises:
+            UsageError: `dest` holds something, or lies within the data directory.
+            StoreError: it could not be written, `dest` is empty again; or another backup is running.
+        """
+        with alone(self._backing, "backup"):
+            return back_up(self._database, self._manifest, self._sealing, dest, self._clock.now())
+
+    def verify(self) -> Report:
+        """Compare what is stored with what was acknowledged and sealed; reads and writes go on.
+
+        Raises:
+            StoreError: another one is running.
+        """
+        report, now = Report(), self._clock.now()
+        with alone(self._verifying, "verify"):
+            with self._database.cursor() as cursor:
+                report.damages += kept(cursor, now)
+            verify_tables(self._database, report)
+            verify_files(self._database, self._manifest, report)
+            verify_batches(self._database, self._manifest, self._sealing, now, report)
+        return report
 
     def watermark(self) -> datetime | None:
         """When the newest commit was made; None before the first."""
@@ -273,4 +340,5 @@ class Store:
         self._committer.close()
         with self._sealing:
             self._database.close()
+        self._journal.close()
         self._lock.release()

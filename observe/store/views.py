@@ -19,6 +19,7 @@ import duckdb
 
 from observe.schema import TABLES
 from observe.store.ddl import PREDICTION, Bulk, core_table, literal, native_tables, quoted
+from observe.store.folds import open_sql
 
 _FIXED: Final = tuple(c.name for c in TABLES["prediction"].columns)
 
@@ -27,7 +28,12 @@ _FIXED: Final = tuple(c.name for c in TABLES["prediction"].columns)
 def derived() -> Mapping[str, str]:
     """SQL of every view that is not a bulk table, by name, each after the ones it uses."""
     plain = {t.name: f"SELECT * FROM {core_table(t)}" for t in native_tables()}
-    return plain | {name: _without_comments(body) for name, body in _blocks().items()}
+    return plain | {name: _opened(_without_comments(body)) for name, body in _blocks().items()}
+
+
+def _opened(sql: str) -> str:
+    """`sql` with `$open(rollup)` written out: the rows that are not in it yet."""
+    return re.sub(r"\$open\((\w+)\)", lambda m: open_sql(m[1]), sql)
 
 
 @cache

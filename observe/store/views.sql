@@ -43,6 +43,7 @@ SELECT
   cost_usd,
   cost_known,
   error_class,
+  error_kind,
   http_status,
   model_served,
   provider,
@@ -66,11 +67,12 @@ FROM (
     arg_max_null(tokens_in, last) AS tokens_in,
     arg_max_null(tokens_out, last) AS tokens_out,
     arg_max_null(error_class, last) AS error_class,
+    arg_max_null(error_kind, last) AS error_kind,
     arg_max_null(http_status, last) AS http_status,
     arg_max_null(model_served, last) AS model_served,
     arg_max_null(provider, last) AS provider,
     arg_max_null(deployment_id, last) AS deployment_id
-  FROM (SELECT *, epoch_us(ts) * 1000 + least(coalesce(attempt_no, 0), 999) AS last FROM attempt)
+  FROM (SELECT *, epoch_us(ts) * 2000 + least(coalesce(attempt_no, 0), 19) * 100 + (hash(attempt_id) % 100)::BIGINT AS last FROM attempt)
   GROUP BY 1)
 
 -- view: gpu_5m
@@ -88,28 +90,17 @@ FROM (
 -- * power_w_sum: sum of the devices' mean draw, W
 SELECT
   ts, cluster, sku,
-  count(*) AS devices,
-  avg(util) AS util_mean,
-  count(*) FILTER (WHERE util < 0.05) AS idle_devices,
-  count(*) FILTER (WHERE util >= 0.9) AS saturated_devices,
-  count(*) FILTER (WHERE throttled) AS throttled_devices,
-  avg(sm_clock) AS sm_clock_mean,
-  max(temp) AS temp_max,
-  sum(power) AS power_w_sum
-FROM (
-  SELECT
-    time_bucket(INTERVAL 5 MINUTE, s.ts) AS ts,
-    coalesce(s.cluster, d.cluster) AS cluster,
-    d.model AS sku,
-    s.device_id AS device_id,
-    avg(s.util_ratio) AS util,
-    bool_or(s.throttle_mask & 232 <> 0) AS throttled,
-    avg(s.sm_clock_mhz) AS sm_clock,
-    max(s.temp_c) AS temp,
-    avg(s.power_w) AS power
-  FROM gpu_sample AS s LEFT JOIN gpu_device AS d ON d.device_id = s.device_id
-  GROUP BY ALL)
+  sum(devices)::BIGINT AS devices,
+  round(sum(util_sum) / nullif(sum(util_devices), 0), 9) AS util_mean,
+  sum(idle_devices)::BIGINT AS idle_devices,
+  sum(saturated_devices)::BIGINT AS saturated_devices,
+  sum(throttled_devices)::BIGINT AS throttled_devices,
+  sum(sm_clock_sum) / nullif(sum(sm_clock_devices), 0) AS sm_clock_mean,
+  max(temp_max) AS temp_max,
+  sum(power_w_sum) AS power_w_sum
+FROM (SELECT * FROM gpu_fleet_5m UNION ALL BY NAME SELECT * FROM ($open(gpu_fleet_5m)))
 GROUP BY ts, cluster, sku
+HAVING sum(devices) > 0
 
 -- view: queue_5m
 -- Load of model servers by model and cluster in 5-minute buckets.
@@ -122,16 +113,18 @@ GROUP BY ts, cluster, sku
 -- * kv_mean: KV cache in use, 0-1, mean
 -- * samples: samples in the bucket
 SELECT
-  time_bucket(INTERVAL 5 MINUTE, ts) AS ts,
-  model_id,
-  cluster,
-  avg(queue_depth) AS queue_mean,
-  max(queue_depth) AS queue_max,
-  avg(running) AS running_mean,
-  avg(kv_util_ratio) AS kv_mean,
-  count(*) AS samples
-FROM serving_sample
-GROUP BY ALL
+  ts, model_id, cluster,
+  sum(queue_sum) / nullif(sum(queue_count), 0) AS queue_mean,
+  max(queue_max) AS queue_max,
+  sum(running_sum) / nullif(sum(running_count), 0) AS running_mean,
+  sum(kv_sum) / nullif(sum(kv_count), 0) AS kv_mean,
+  sum(samples)::BIGINT AS samples
+FROM (SELECT * FROM serving_5m UNION ALL BY NAME SELECT * FROM ($open(serving_5m)))
+GROUP BY ts, model_id, cluster
+
+-- view: traffic_1m
+-- attempt_1m together with the attempts that are not sealed yet: what pages about traffic read.
+SELECT * EXCLUDE (late, ingested_at) FROM attempt_1m UNION ALL BY NAME SELECT * FROM ($open(attempt_1m))
 
 -- view: slo_status
 -- Each SLO as last judged: how much of its budget is left and how fast it burns.
@@ -213,3 +206,293 @@ LEFT JOIN (SELECT DISTINCT object FROM core.command WHERE verb = 'false_alarm') 
   ON marked.object = incident.incident_id
 WHERE promise.allowed IS NOT NULL
 GROUP BY promise.severity, promise.allowed, promise.period_s
+
+-- view: source_health
+-- Every source as it is now: when it was last heard, how late its rows come, what was refused; `now` is the newest minute of service_sample.
+-- * source: collector of the site, or the way in as counted: otlp, litellm, predictions/<model>
+-- * target: the address or path that is read; push for what is sent to us
+-- * way: pull | push
+-- * state: ok | silent (longer than it may be) | failing (the newest try failed) | never (not heard yet)
+-- * judged_at: the instant this is told for
+-- * last_heard: when it was last read, or rows last came; for paths and devices when rows were last stored
+-- * allowed_s: how long it may be silent, s; NULL where its rhythm is not known
+-- * last_rows: rows stored then
+-- * lag_s: age of the newest row when it came, s; below 0 its clock runs ahead
+-- * offered_1h: items that came in the last hour
+-- * stored_1h: of these stored
+-- * rejected_1h: of these not stored, see reject_reason
+-- * errors_1h: tries that failed in the last hour
+-- * last_error: of the newest try that failed, in the last day
+WITH moment AS (
+  SELECT coalesce((SELECT max(ts) FROM service_sample), (SELECT max(ts) FROM collector_run), now()) AS judged_at
+), declared AS (
+  SELECT source, type, reads, every_s, unnest(targets) AS target
+  FROM (
+    SELECT unnest(from_json(value, '[{"source":"VARCHAR","type":"VARCHAR","reads":"VARCHAR","every_s":"DOUBLE","targets":["VARCHAR"]}]'), recursive := true)
+    FROM core.setting WHERE key = 'collectors')
+), said AS (
+  SELECT subject AS source, (details ->> '$.allowed_s')::DOUBLE AS allowed_s
+  FROM finding, moment
+  WHERE detector = 'silence' AND window_end > judged_at - INTERVAL 1 DAY
+  QUALIFY row_number() OVER (PARTITION BY subject ORDER BY window_end DESC) = 1
+), runs AS (
+  SELECT
+    collector AS source,
+    coalesce(paths.target, run.target) AS target,
+    coalesce(any_value(paths.reads), if(run.target = 'push', 'push', 'address')) AS reads,
+    max(ts) FILTER (ok AND (stored > 0 OR coalesce(paths.reads, 'address') = 'address')) AS last_heard,
+    max(ts) FILTER (ok) AS last_ok,
+    max(ts) FILTER (NOT ok) AS last_bad,
+    arg_max(stored, ts) FILTER (ok) AS last_rows,
+    arg_max(lag_s, ts) FILTER (ok) AS lag_s,
+    coalesce(sum(offered) FILTER (ts > judged_at - INTERVAL 1 HOUR), 0)::BIGINT AS offered_1h,
+    coalesce(sum(stored) FILTER (ts > judged_at - INTERVAL 1 HOUR), 0)::BIGINT AS stored_1h,
+    count(*) FILTER (NOT ok AND ts > judged_at - INTERVAL 1 HOUR) AS errors_1h,
+    arg_max(error, ts) FILTER (NOT ok AND ts > judged_at - INTERVAL 1 DAY) AS last_error
+  FROM collector_run AS run
+  CROSS JOIN moment
+  LEFT JOIN (SELECT * FROM declared WHERE reads IN ('path', 'device')) AS paths ON paths.source = run.collector
+  GROUP BY collector, coalesce(paths.target, run.target), run.target = 'push'
+), told AS (
+  SELECT
+    coalesce(runs.source, known.source) AS source,
+    coalesce(runs.target, known.target) AS target,
+    coalesce(known.reads, runs.reads) AS reads,
+    CASE
+      WHEN known.reads = 'address' THEN 3 * known.every_s
+      WHEN known.type IN ('labels', 'events') OR known.reads = 'path' THEN said.allowed_s
+      ELSE coalesce(said.allowed_s, 3 * known.every_s, 900)
+    END AS allowed_s,
+    runs.* EXCLUDE (source, target, reads)
+  FROM declared AS known
+  FULL JOIN runs ON CASE
+    WHEN known.reads = 'push' THEN runs.reads = 'push' AND split_part(runs.source, '/', 1) = known.type
+    ELSE runs.source = known.source AND runs.target = known.target END
+  LEFT JOIN said ON said.source = known.source
+  WHERE known.source IS NOT NULL OR runs.reads = 'push' OR NOT EXISTS (SELECT 1 FROM core.setting WHERE key = 'collectors')
+)
+SELECT
+  source,
+  target,
+  if(reads = 'push', 'push', 'pull') AS way,
+  CASE
+    WHEN last_bad > coalesce(last_ok, TIMESTAMPTZ '1970-01-01 00:00:00+00') THEN 'failing'
+    WHEN last_heard IS NULL THEN 'never'
+    WHEN epoch_us(judged_at) - epoch_us(last_heard) > allowed_s * 1e6 THEN 'silent'
+    ELSE 'ok'
+  END AS state,
+  judged_at,
+  last_heard,
+  allowed_s,
+  last_rows,
+  lag_s,
+  coalesce(offered_1h, 0) AS offered_1h,
+  coalesce(stored_1h, 0) AS stored_1h,
+  coalesce(offered_1h - stored_1h, 0) AS rejected_1h,
+  coalesce(errors_1h, 0) AS errors_1h,
+  last_error
+FROM told CROSS JOIN moment
+
+-- view: reject_reason
+-- Items that were offered and not stored, by source and reason; `duplicate` is a row that was there already.
+-- * source: see source_health
+-- * reason: why
+-- * n_1h: in the last hour
+-- * n_24h: in the last day
+-- * last_at: when it last happened
+WITH moment AS (
+  SELECT coalesce((SELECT max(ts) FROM service_sample), (SELECT max(ts) FROM collector_run), now()) AS judged_at
+)
+SELECT
+  collector AS source,
+  entry.key AS reason,
+  coalesce(sum(entry.value) FILTER (ts > judged_at - INTERVAL 1 HOUR), 0)::BIGINT AS n_1h,
+  sum(entry.value)::BIGINT AS n_24h,
+  max(ts) AS last_at
+FROM (
+  SELECT collector, ts, judged_at, unnest(map_entries(rejected::JSON::MAP(VARCHAR, BIGINT))) AS entry
+  FROM collector_run, moment
+  WHERE ts > judged_at - INTERVAL 1 DAY AND rejected <> '{}')
+GROUP BY ALL
+
+-- view: telemetry_doubt
+-- What is wrong, missing or contradictory in what sources send, found by the rows of the last hour: the telemetry doctor.
+-- * level: doubt (numbers that mislead) | hint (numbers that are missing)
+-- * source: collector or model it is about
+-- * what: what was seen
+-- * n: rows, devices or requests it concerns
+-- * of: out of so many
+-- * since: when it was first seen in that hour
+-- * why: why it matters
+-- * todo: what to do
+WITH moment AS (
+  SELECT coalesce((SELECT max(ts) FROM service_sample), (SELECT max(ts) FROM collector_run), now()) AS judged_at
+), gpu AS (
+  SELECT s.*, d.mig_profile IS NOT NULL AS mig
+  FROM gpu_sample AS s LEFT JOIN gpu_device AS d USING (device_id)
+  WHERE s.ts > (SELECT judged_at - INTERVAL 1 HOUR FROM moment) AND NOT starts_with(s.source, 'import/')
+), flags AS (
+  SELECT
+    source,
+    count(*) AS samples,
+    count(DISTINCT device_id) AS devices,
+    count(DISTINCT device_id) FILTER (quality & 4 <> 0) AS stuck, min(ts) FILTER (quality & 4 <> 0) AS stuck_at,
+    count(*) FILTER (quality & 1 <> 0) AS ranged, min(ts) FILTER (quality & 1 <> 0) AS ranged_at,
+    count(*) FILTER (quality & 2 <> 0) AS blank, min(ts) FILTER (quality & 2 <> 0) AS blank_at,
+    count(DISTINCT device_id) FILTER (mig AND util_source = 'gpu_util') AS mig_util,
+    count(DISTINCT device_id) FILTER (mig AND util_ratio IS NULL) AS mig_none,
+    min(ts) AS since,
+    list_filter([
+      if(count(sm_active_ratio) = 0, 'DCGM_FI_PROF_SM_ACTIVE (how busy the SMs are)', NULL),
+      if(count(sm_occupancy_ratio) = 0, 'DCGM_FI_PROF_SM_OCCUPANCY (room for larger batches)', NULL),
+      if(count(tensor_active_ratio) = 0, 'DCGM_FI_PROF_PIPE_TENSOR_ACTIVE (whether tensor cores work)', NULL),
+      if(count(ecc_dbe_total) = 0, 'DCGM_FI_DEV_ECC_DBE_VOL_TOTAL (memory that fails)', NULL),
+      if(count(throttle_mask) = 0, 'DCGM_FI_DEV_CLOCKS_EVENT_REASONS (why clocks fall)', NULL),
+      if(count(power_violation_s) = 0, 'DCGM_FI_DEV_POWER_VIOLATION (time lost to the power cap)', NULL),
+      if(count(thermal_violation_s) = 0, 'DCGM_FI_DEV_THERMAL_VIOLATION (time lost to heat)', NULL)
+    ], lambda field: field IS NOT NULL) AS missing
+  FROM gpu GROUP BY source
+), twice AS (
+  SELECT device_id, string_agg(DISTINCT source, ' and ' ORDER BY source) AS sources, min(ts) AS since
+  FROM gpu WHERE ts > (SELECT judged_at - INTERVAL 10 MINUTES FROM moment) GROUP BY device_id HAVING count(DISTINCT source) > 1
+), falls AS (
+  SELECT source, 'energy_j of ' || device_id AS series, min(ts) AS since, count(*) AS n FROM (
+    SELECT source, device_id, ts, energy_j < lag(energy_j) OVER (PARTITION BY source, device_id ORDER BY ts) AS fell FROM gpu)
+  WHERE fell GROUP BY ALL HAVING count(*) > 1
+  UNION ALL
+  SELECT source, 'tokens_out_total of ' || target, min(ts), count(*) FROM (
+    SELECT source, target, ts, tokens_out_total < lag(tokens_out_total) OVER (PARTITION BY source, target, model_id, engine ORDER BY ts) AS fell
+    FROM serving_sample WHERE ts > (SELECT judged_at - INTERVAL 1 HOUR FROM moment))
+  WHERE fell GROUP BY ALL HAVING count(*) > 1
+), calls AS (
+  SELECT
+    coalesce(model_id, '(no name)') AS model,
+    count(*) AS n,
+    count(*) FILTER (NOT cost_known AND status = 'ok' AND tokens_out > 0) AS unpriced, min(ts) FILTER (NOT cost_known) AS unpriced_at,
+    count(*) FILTER (stream AND status = 'ok') AS streamed,
+    count(*) FILTER (stream AND status = 'ok' AND ttft_s IS NULL) AS untimed, min(ts) FILTER (stream AND ttft_s IS NULL) AS untimed_at,
+    min(ts) AS since
+  FROM attempt WHERE ts > (SELECT judged_at - INTERVAL 1 HOUR FROM moment) GROUP BY 1
+), shared AS (
+  SELECT string_agg(DISTINCT source, ' and ' ORDER BY source) AS sources, count(DISTINCT trace_id) AS n, min(ts) AS since FROM (
+    SELECT trace_id, source, ts, min(source) OVER same <> max(source) OVER same AS told_twice
+    FROM attempt
+    WHERE trace_id IS NOT NULL AND response_id IS NOT NULL AND NOT starts_with(source, 'import/') AND ts > (SELECT judged_at - INTERVAL 10 MINUTES FROM moment)
+    WINDOW same AS (PARTITION BY trace_id, response_id))
+  WHERE told_twice HAVING count(*) > 0
+), mixed AS (
+  SELECT model_id, count(*) FILTER (quality & 16 <> 0) AS n, count(*) AS total, min(ts) FILTER (quality & 16 <> 0) AS since
+  FROM prediction WHERE ts > (SELECT judged_at - INTERVAL 1 HOUR FROM moment) GROUP BY 1
+), found AS (
+  SELECT 'doubt' AS level, source, 'profiling counters are 0 while the GPUs are busy' AS what, stuck AS n, devices AS "of", stuck_at AS since,
+    'a GPU that works would be counted as idle; Observe goes by GPU_UTIL instead' AS why,
+    'restart dcgm-exporter or nv-hostengine on these nodes; check that no profiler holds the counters' AS todo
+  FROM flags WHERE stuck > 0
+  UNION ALL SELECT 'doubt', source, 'values outside of what is possible', ranged, samples, ranged_at,
+    'they were left out, so means stand on fewer samples', 'update DCGM and the driver; spikes of GPU_UTIL are known of older ones'
+  FROM flags WHERE ranged > 0
+  UNION ALL SELECT 'hint', source, 'blank values that mean "not supported"', blank, samples, blank_at,
+    'these columns are NULL, never 0', 'drop these fields from the exporter''s list for GPUs that do not have them'
+  FROM flags WHERE blank > 0
+  UNION ALL SELECT 'doubt', source, 'MIG instances measured by GPU_UTIL, or not at all', mig_util + mig_none, devices, since,
+    'GPU_UTIL does not exist under MIG: it reads 0 or the whole board', 'export DCGM_FI_PROF_GR_ENGINE_ACTIVE or DCGM_FI_PROF_SM_ACTIVE'
+  FROM flags WHERE mig_util + mig_none > 0
+  UNION ALL SELECT 'hint', source, len(missing) || ' fields never come', devices, devices, since,
+    'they would tell: ' || array_to_string(missing, ', '), 'add them to dcgm-exporter''s counters file (-f counters.csv)'
+  FROM flags WHERE len(missing) > 0
+  UNION ALL SELECT 'doubt', sources, 'the same GPUs are read by more than one collector', count(*), NULL, min(since),
+    'sums over samples and rows count them twice', 'remove one of the targets'
+  FROM twice GROUP BY sources
+  UNION ALL SELECT 'doubt', source, 'a counter goes down: ' || min(series) || if(count(*) > 1, ' and ' || count(*) - 1 || ' more', ''), sum(n), NULL, min(since),
+    'a restart does that once; again and again it is several processes behind one address', 'read each process by itself, or a multiprocess directory'
+  FROM falls GROUP BY source
+  UNION ALL SELECT 'doubt', model, 'the cost of answers is not known', unpriced, n, unpriced_at,
+    'sums of cost are too low by these', 'give the gateway a price for this model'
+  FROM calls WHERE unpriced > 0.01 * n
+  UNION ALL SELECT 'doubt', model, 'streamed answers without a time to first token', untimed, streamed, untimed_at,
+    'a latency objective on ttft_s does not see them', 'let the gateway or SDK report the first chunk'
+  FROM calls WHERE untimed > 0.01 * streamed
+  UNION ALL SELECT 'hint', model, 'requests of a model that no file declares', n, NULL, since,
+    'nobody is told when it gets slow, fails or drifts', 'observe init --from-traffic proposes a file for it'
+  FROM calls WHERE model NOT IN (SELECT unnest(json_keys(value)) FROM core.setting WHERE key = 'models')
+  UNION ALL SELECT 'doubt', sources, 'the same answers are told by two sources', n, NULL, since,
+    'requests, tokens and cost are counted twice', 'let either the gateway or the SDK report them'
+  FROM shared
+  UNION ALL SELECT 'doubt', model_id, 'features that came with another type were blanked', n, total, since,
+    'drift is judged without these values', 'send one type a feature; POST answers name feature and example'
+  FROM mixed WHERE n > 0
+  UNION ALL SELECT 'doubt', source, 'its clock runs ahead by ' || round(-lag_s)::BIGINT || ' s', last_rows, NULL, last_heard,
+    'windows close before its rows are due, and later ones look early', 'let ntpd or chrony set the clock of the sender'
+  FROM source_health WHERE lag_s < -5
+)
+SELECT level, source, what, n::BIGINT AS n, "of"::BIGINT AS "of", since, why, todo FROM found
+
+-- view: pipeline_health
+-- The service's own parts as they were in the newest minute of service_sample: full, late, failing, or fine.
+-- * part: queue | commit | seal | summarise | judge | store | disk | memory | event_loop | stages | children | deliveries
+-- * state: ok | doubt | wrong | unknown
+-- * judged_at: that minute
+-- * age_s: how far behind it is, s, where that is what counts
+-- * value: what was measured
+-- * most: up to where it is fine, s where it has an age
+-- * unit: of value and most: ratio | bytes | s | rows | times | messages
+-- * todo: what to do when it is not fine
+WITH sample AS (
+  SELECT *, epoch_us(ts) / 1e6 AS at_s FROM service_sample ORDER BY ts DESC LIMIT 1
+), past AS (
+  SELECT
+    sum(greatest(0, stage_errors_total - before.errors)) AS errors,
+    sum(greatest(0, child_restarts_total - before.restarts)) AS restarts,
+    max(loop_lag_max_s) FILTER (ts > newest - INTERVAL 10 MINUTES) AS loop_lag_s
+  FROM (
+    SELECT *, max(ts) OVER () AS newest, {
+      'errors': lag(stage_errors_total) OVER (ORDER BY ts), 'restarts': lag(child_restarts_total) OVER (ORDER BY ts)} AS before
+    FROM service_sample WHERE ts > (SELECT ts - INTERVAL 1 HOUR FROM sample))
+), site AS (
+  SELECT
+    (SELECT (value ->> '$.size_bytes')::DOUBLE FROM core.setting WHERE key = 'store') AS size_bytes,
+    coalesce((SELECT (value ->> '$.lateness_s')::DOUBLE FROM core.setting WHERE key = 'store'), 300) + 900 AS behind_s
+), part AS (
+  SELECT ts AS judged_at, unnest([
+    {'part': 'queue', 'age_s': NULL::DOUBLE, 'value': queue_ratio, 'most': 0.7, 'worst': 0.95, 'unit': 'ratio',
+     'todo': 'senders are told to come again; look at the disk, and whether one source sends far more than before'},
+    {'part': 'commit', 'age_s': if(queue_bytes > 0, at_s - epoch_us(last_commit_at) / 1e6, 0), 'value': queue_bytes, 'most': 30, 'worst': 60, 'unit': 'bytes',
+     'todo': 'look for a full or slow disk, and for StoreError in the log'},
+    {'part': 'seal', 'age_s': if(hot_rows > 0, at_s - epoch_us(last_seal_at) / 1e6, 0), 'value': hot_rows, 'most': 10800, 'worst': 86400, 'unit': 'rows',
+     'todo': 'rows are safe but not in files yet, so queries get slow: look for stage=seal in the log'},
+    {'part': 'summarise', 'age_s': at_s - epoch_us(summarised_until) / 1e6, 'value': NULL, 'most': behind_s, 'worst': 4 * behind_s, 'unit': 's',
+     'todo': 'objectives and drift are judged late: look for stage=summarise in the log'},
+    {'part': 'judge', 'age_s': at_s - epoch_us(judged_until) / 1e6, 'value': NULL, 'most': behind_s, 'worst': 4 * behind_s, 'unit': 's',
+     'todo': 'alerts come late: look for stage=detect in the log, and whether the machine has cores to spare'},
+    {'part': 'store', 'age_s': NULL, 'value': lake_bytes + database_bytes, 'most': 1.1 * size_bytes, 'worst': 1.5 * size_bytes, 'unit': 'bytes',
+     'todo': 'the oldest rows leave at store.size; what is above it is not sealed yet, or waits for a query to end'},
+    {'part': 'disk', 'age_s': NULL, 'value': -disk_free_bytes, 'most': -1073741824, 'worst': -268435456, 'unit': 'bytes',
+     'todo': 'below 256 MB nothing is taken any more: make room, or lower store.size'},
+    {'part': 'memory', 'age_s': NULL, 'value': rss_bytes, 'most': 1610612736, 'worst': 4294967296, 'unit': 'bytes',
+     'todo': 'more than 1.5 GiB is not foreseen: restart the service, and tell what was sent to it'},
+    {'part': 'event_loop', 'age_s': NULL, 'value': loop_lag_s, 'most': 1, 'worst': 10, 'unit': 's',
+     'todo': 'observe_loop_held_total in /metrics names what held them up'},
+    {'part': 'stages', 'age_s': NULL, 'value': coalesce(errors, 0), 'most': 0, 'worst': 60, 'unit': 'times',
+     'todo': 'they are tried again; event=stage_failed in the log says why'},
+    {'part': 'children', 'age_s': NULL, 'value': coalesce(restarts, 0), 'most': 0, 'worst': 10, 'unit': 'times',
+     'todo': 'they are started again; look before event=child_ended in the log'},
+    {'part': 'deliveries', 'age_s': NULL, 'value': deliveries_waiting, 'most': 0, 'worst': 20, 'unit': 'messages',
+     'todo': 'select * from delivery says which and why; observe check --live tries the receiver'}
+  ]::STRUCT(part VARCHAR, age_s DOUBLE, value DOUBLE, most DOUBLE, worst DOUBLE, unit VARCHAR, todo VARCHAR)[], recursive := true)
+  FROM sample CROSS JOIN past CROSS JOIN site
+)
+SELECT
+  part,
+  CASE
+    WHEN coalesce(age_s, value) IS NULL OR most IS NULL THEN 'unknown'
+    WHEN coalesce(age_s, value) > worst THEN 'wrong'
+    WHEN coalesce(age_s, value) > most THEN 'doubt'
+    ELSE 'ok'
+  END AS state,
+  judged_at,
+  age_s,
+  abs(value) AS value,
+  abs(most) AS most,
+  unit,
+  todo
+FROM part

@@ -20,7 +20,7 @@ import polars as pl
 
 from observe.schema import Table
 from observe.store.ddl import PREDICTION, Bulk, bulk_tables, core_table, quoted
-from observe.store.predictions import Features
+from observe.store.predictions import CONFLICT, CONFLICTS_TOLD, Features
 from observe.store.rows import Part, identity
 from observe.store.seen import Hashes, Seen, row_hashes
 from observe.store.views import create_bulk_view, create_predictions_view
@@ -35,8 +35,10 @@ class Outcome:
     """What became of one part: rows stored, rows left out by reason, values repaired by reason."""
 
     stored: int = 0
+    checksum: str = ""  # over the rows stored
     rejected: dict[str, int] = field(default_factory=dict)
     notes: dict[str, int] = field(default_factory=dict)
+    examples: dict[str, str] = field(default_factory=dict)
 
 
 class Writer:
@@ -79,7 +81,7 @@ class Writer:
         frames = []
         for part, mask, outcome in zip(parts, fresh, outcomes, strict=True):
             frame = part.frame if mask is None else part.frame.filter(pl.Series(mask, dtype=pl.Boolean))
-            outcome.stored = frame.height
+            outcome.stored, outcome.checksum = frame.height, part.checksum(mask)
             if frame.height < part.frame.height:
                 outcome.rejected["duplicate"] = part.frame.height - frame.height
             frames.append(frame)
@@ -100,7 +102,8 @@ class Writer:
             kept = hashes[mask]
             self.learn(lambda at: seen.add(kept, at))
         else:
-            mask &= ~_stored(cursor, table, pl.concat([p.frame for p in parts]))
+            keys = list(dict.fromkeys((*identity(table), table.time)))  # sources fill different columns beside these
+            mask &= ~_stored(cursor, table, pl.concat([p.frame.select(keys) for p in parts]))
         ends = np.cumsum([p.frame.height for p in parts])[:-1]
         return list(np.split(mask, ends))
 
@@ -133,8 +136,9 @@ class Writer:
         fitted = []
         for frame, outcome in zip(frames, outcomes, strict=True):
             rows, conflicts = self.features.fit(model, frame)
-            if conflicts:
-                outcome.notes["type_conflict"] = conflicts
+            outcome.notes.update(conflicts.reasons())
+            told = list(conflicts.examples.items())[:CONFLICTS_TOLD]
+            outcome.examples.update({f"{CONFLICT}:{feature}": example for feature, example in told})
             fitted.append(rows)
         if new:
             bulk = self.features.bulk(model)

@@ -129,7 +129,7 @@ def test_rows_of_one_commit_outlive_their_merges(store, noon, folder) -> None:
         store.seal(noon + DAY + i * 2 * MINUTE)
 
     assert len(ids(store)) == 9
-    assert len(list(folder.rglob("lake/**/*.parquet"))) == store.stats()["files"]["attempt"] == 1
+    assert len(list(folder.rglob("lake/attempt/**/*.parquet"))) == store.stats()["files"]["attempt"] == 1
 
 
 def test_merged_and_retained_files_are_unlinked_after_a_grace(store, attempts, noon, folder) -> None:
@@ -139,9 +139,9 @@ def test_merged_and_retained_files_are_unlinked_after_a_grace(store, attempts, n
     assert store.retain(noon, {"attempt": HOUR}) == 1
     assert ids(store) == []
     store.seal(noon + timedelta(seconds=30))
-    assert len(list(folder.rglob("lake/**/*.parquet"))) == 1
+    assert len(list(folder.rglob("lake/attempt/**/*.parquet"))) == 1
     store.seal(noon + 2 * MINUTE)
-    assert list(folder.rglob("lake/**/*.parquet")) == []
+    assert list(folder.rglob("lake/attempt/**/*.parquet")) == []
 
 
 def test_tables_without_a_policy_are_kept(store, attempts, noon) -> None:

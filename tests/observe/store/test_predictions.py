@@ -36,7 +36,10 @@ def test_a_value_of_another_type_becomes_null_and_is_counted(store, predict) -> 
 
     receipt = predict(amount=["12.5", "a lot"], country=[7, 8])
 
-    assert receipt.notes == {"type_conflict": 3}
+    assert receipt.notes == {"type_conflict:amount": 1, "type_conflict:country": 2}
+    assert receipt.examples == {
+        "type_conflict:amount": "'a lot' is no DOUBLE", "type_conflict:country": "'7' is no VARCHAR",
+    }  # fmt: skip
     assert store.read("SELECT amount, country, quality FROM predictions.fraud ORDER BY ALL").rows() == [
         (1.5, "DE", 0), (12.5, None, 16), (None, None, 16),
     ]  # fmt: skip

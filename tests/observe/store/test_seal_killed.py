@@ -32,12 +32,13 @@ def test_a_seal_killed_at_a_step_loses_and_doubles_nothing(tmp_path: Path, step:
     for _ in range(2):
         store = Store.open(folder, EventClock(noon))
         found = store.read("SELECT prediction_id AS id FROM predictions.m ORDER BY 1")["id"].to_list()
+        rolled = store.read("SELECT sum(attempts)::BIGINT AS n FROM traffic_1m").item()
         named = [p for (p,) in store.read("SELECT path FROM core.manifest").iter_rows()]
         files = sorted(str(f.relative_to(folder)) for f in (folder / "lake").rglob("*") if f.is_file())
         store.seal(noon + timedelta(days=1))
         store.close()
 
-        assert found == expected
+        assert (found, rolled) == (expected, len(expected))
         assert files == sorted(named)
 
 

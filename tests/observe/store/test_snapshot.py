@@ -120,7 +120,7 @@ def parts(snapshot: Snapshot, table: str = "finding") -> set[str]:
 def test_only_what_a_query_can_reach_is_exported(filled) -> None:
     snapshot = filled.snapshot(tables_named("SELECT count(*) FROM request"))
 
-    assert set(snapshot.views) == {'"attempt"', '"request"', "core.setting"}
+    assert set(snapshot.views) == {'"attempt"', 'hot."attempt"', '"request"', "core.setting"}
     assert not [f for f in snapshot.files if "finding" in f.name or "prediction" in f.name]
 
 
@@ -197,6 +197,8 @@ def test_a_query_that_lists_tables_reaches_all(sql) -> None:
 
 
 def test_names_beneath_a_view_are_found_and_longer_words_are_not() -> None:
-    assert tables_named("SELECT attempts, labels FROM queue_5m") == {"queue_5m", "serving_sample"}
+    assert tables_named("SELECT attempts, labels FROM queue_5m") == {
+        "queue_5m", "serving_5m", "serving_sample",
+    }  # fmt: skip
     assert tables_named('FROM predictions."My.Model"') == {'predictions."my.model"'}
     assert tables_named("FROM predictions /* x */ . fraud") == {"prediction"}

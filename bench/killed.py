@@ -1,7 +1,11 @@
 """A process that stores what it is told on standard input and says on standard output what is durable.
 
-Lines in: `open` once, then numbers of batches. Lines out: `ready`, then numbers acknowledged.
-Every batch holds ROWS attempts, old enough that the seals which run beside move them to the lake.
+    python -m bench.killed FOLDER
+
+Lines in: `open` once, then numbers of batches. Lines out: `ready`, then numbers acknowledged. Every
+batch holds ROWS attempts and one prediction of three models' tables, minutes to days old, while seals, merges and
+retention run beside without a pause: model `m` stays, of model `old` a sample stays, the samples of
+serving leave altogether.
 """
 
 import sys
@@ -17,15 +21,23 @@ from observe.schema import Batch, Receipt
 from observe.store import Store
 
 ROWS = 7
+RESERVOIR = 5  # rows of a model and day that stay
+AGES = tuple(timedelta(minutes=m) for m in (7, 12, 17, 22, 27, 100, 1500, 1510, 3000))
+LONG_AGO = timedelta(days=40)
+KEEP = {"prediction": timedelta(days=30), "serving_sample": timedelta(days=30)}
 
 
 def batch(number: int, clock: WallClock) -> Batch:
-    ended = clock.now() - timedelta(minutes=7 + number % 5 * 5)
+    now = clock.now()
+    ended, left = now - AGES[number % len(AGES)], now - LONG_AGO
     rows = pl.DataFrame({
         "ts": [ended] * ROWS, "attempt_id": [f"{number}-{i}" for i in range(ROWS)], "tokens_in": [number] * ROWS,
     })  # fmt: skip
     features = pl.DataFrame({"ts": [ended], "prediction_id": [str(number)], f"f{number % 40}": [1.0]})
-    return Batch("client", str(number), {"attempt": rows, "prediction:m": features})
+    old = pl.DataFrame({"ts": [left], "prediction_id": [str(number)], "x": [float(number)]})
+    serving = pl.DataFrame({"ts": [left], "target": [str(number)], "model_id": ["m"], "engine": [""]})
+    tables = {"attempt": rows, "prediction:m": features, "prediction:old": old, "serving_sample": serving}
+    return Batch("client", str(number), tables)
 
 
 def main(folder: Path) -> None:
@@ -38,11 +50,12 @@ def main(folder: Path) -> None:
         with speaking:
             print(number, flush=True)
 
-    def keep_sealing() -> None:
+    def keep_house() -> None:
         while True:
             store.seal(clock.now())
+            store.retain(clock.now(), KEEP, reservoir=RESERVOIR)
 
-    threading.Thread(target=keep_sealing, daemon=True).start()
+    threading.Thread(target=keep_house, daemon=True).start()
     print("ready", flush=True)
     for line in sys.stdin:
         number = line.strip()
