@@ -89,6 +89,8 @@ def text(value: Any) -> str | None:
 
 def count(value: Any) -> int | None:
     """A fact as a count: a whole number of at least 0, also written as text or float; else None."""
+    if value is None:
+        return None
     if isinstance(value, str):
         value = int(value) if len(value) <= 16 and value.isascii() and value.isdigit() else None
     if isinstance(value, bool) or not isinstance(value, (int, float)):

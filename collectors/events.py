@@ -28,18 +28,22 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from collectors import changes
 from collectors.instants import bounds, instant, micros
-from collectors.ndjson import told
+from collectors.json_items import items
+from collectors.scalars import told
 from observe.errors import PayloadError, PayloadTooLarge
 from observe.schema import TABLES, Parsed
 from observe.schema.exchange import frame
 
+if TYPE_CHECKING:
+    import polars as pl
+
 KINDS: Final = frozenset({
     "deploy", "rollback", "config", "scale", "node_add", "node_remove", "disruption", "xid", "driver", "model_version", "prompt",
-    "data_pipeline", "trained", "alert_silence",
+    "data_pipeline", "trained", "alert_silence", "ecc",
 })  # fmt: skip
 KIND_ALIASES: Final[Mapping[str, str]] = {
     "deployment": "deploy", "deployed": "deploy", "release": "deploy", "rollout": "deploy", "scaling": "scale", "scaled": "scale",
@@ -52,6 +56,7 @@ ALIASES: Final[Mapping[str, str]] = {
 }  # fmt: skip
 COLUMNS: Final = tuple(c.name for c in TABLES["change_event"].columns if c.name not in {"source", "ingested_at"})
 BODY_LIMIT: Final = 8 * 2**20  # bytes of one body; about ten thousand events
+EVENTS: Final = 100_000  # of one body
 _MESSAGE: Final = 1000  # characters
 
 
@@ -67,61 +72,67 @@ def parse(payload: bytes, at: datetime, labels: Mapping[str, str]) -> Parsed:
         PayloadError: neither JSON nor lines of which at least one is.
         PayloadTooLarge: more than 8 MiB.
     """
-    items = list(_items(payload))
-    low, high = bounds(at, labels)
+    if len(payload) > BODY_LIMIT:
+        raise PayloadTooLarge(f"a body of events may be {BODY_LIMIT} bytes long")
     rejected: Counter[str] = Counter()
     notes: Counter[str] = Counter()
     examples: dict[str, str] = {}
-    rows = []
-    for item in items:
-        row = _row(item, at, labels, notes) if isinstance(item, dict) else "syntax"
-        if isinstance(row, dict) and not low <= row["ts"] <= high:
-            row = "too_old" if row["ts"] < low else "in_future"
+    rows, offered = [], 0
+    for item in _items(payload):
+        offered += 1
+        row = change(item, at, labels, notes) if isinstance(item, dict) else "syntax"
         if isinstance(row, str):
             rejected[row] += 1
-            examples.setdefault(row, repr(item)[:200])
+            if row not in examples:
+                examples[row] = repr(item)[:200]
         else:
             rows.append(row)
-    tables = (
-        {"change_event": frame(TABLES["change_event"], {n: [r.get(n) for r in rows] for n in COLUMNS})} if rows else {}
-    )
-    return Parsed(tables, len(items), dict(rejected), dict(notes), examples)
+    if not payload.strip() or (rejected["syntax"] == offered > 0 and not payload.lstrip().startswith(b"[")):
+        raise PayloadError(f"the body is not JSON: {examples.get('syntax', 'it is empty')}")
+    return Parsed({"change_event": table(rows)} if rows else {}, offered, dict(rejected), dict(notes), examples)
 
 
 def _items(payload: bytes) -> Iterator[Any]:
     """The objects of a body, envelopes opened; what is no object comes as it is."""
-    if len(payload) > BODY_LIMIT:
-        raise PayloadTooLarge(f"a body of events may be {BODY_LIMIT} bytes long")
-    try:
-        documents = [json.loads(payload)]
-    except (ValueError, RecursionError) as error:
-        documents = _lines(payload)
-        if not any(isinstance(d, dict) for d in documents):
-            raise PayloadError(f"the body is not JSON: {str(error)[:200]}") from error
-    for document in documents:
+    for document in items(payload, "items", EVENTS):
         yield from _opened(document)
 
 
-def _lines(payload: bytes) -> list[Any]:
-    documents: list[Any] = []
-    for line in payload.split(b"\n"):
-        if line.strip():
-            try:
-                documents.append(json.loads(line))
-            except (ValueError, RecursionError):
-                documents.append(line)
-    return documents
-
-
 def _opened(document: Any) -> Sequence[Any]:
-    """A document's events: those of an array, of a Kubernetes list, or of a watch's envelope."""
+    """A document's events: those of a Kubernetes list, or of a watch's envelope."""
     if isinstance(document, dict) and isinstance(document.get("items"), list):
-        document = document["items"]
-    items = document if isinstance(document, list) else [document]
-    return [
-        i["object"] if isinstance(i, dict) and isinstance(i.get("object"), dict) and "kind" not in i else i
-        for i in items
-    ]
+        return [event for item in document["items"] for event in _opened(item)]
+    if isinstance(document, dict) and isinstance(document.get("object"), dict) and "kind" not in document:
+        return [document["object"]]
+    return [document]
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """Changes, as `change` gives them, as rows of `change_event`."""
+    return frame(TABLES["change_event"], {n: [r.get(n) for r in rows] for n in COLUMNS})
+
+
+def change(item: dict[str, Any], at: datetime, labels: Mapping[str, str], notes: Counter[str]) -> dict[str, Any] | str:
+    """An event as columns, `ts` in microseconds since the epoch; or why it cannot be one.
+
+    Args:
+        item: in any form we know.
+        at: now, aware UTC.
+        labels: `cluster` and `model` stand in where the event names none; `accept_past_s`, `accept_future_s`.
+        notes: what was repaired is counted here.
+    """
+    row = _row(item, at, labels, notes)
+    low, high = bounds(at, labels)
+    if isinstance(row, dict) and not low <= row["ts"] <= high:
+        return "too_old" if row["ts"] < low else "in_future"
+    return row
+
+
+def kind_of(word: str) -> str | None:
+    """The kind of change that a word names; None when it names none."""
+    kind = word.strip().lower().replace("-", "_")
+    kind = KIND_ALIASES.get(kind, kind)
+    return kind if kind in KINDS else None
 
 
 def _row(item: dict[str, Any], at: datetime, labels: Mapping[str, str], notes: Counter[str]) -> dict[str, Any] | str:
@@ -151,9 +162,8 @@ def _row(item: dict[str, Any], at: datetime, labels: Mapping[str, str], notes: C
 
 def _kind(told_kind: str, message: str, notes: Counter[str]) -> tuple[str, str | None]:
     """The kind as we name it, and the message, which keeps the name of a kind we do not know."""
-    kind = told_kind.strip().lower().replace("-", "_")
-    kind = KIND_ALIASES.get(kind, kind)
-    if kind not in KINDS:
+    kind = kind_of(told_kind)
+    if kind is None:
         notes["unknown_kind"] += 1
         message = f"{told_kind[:100]}: {message}".rstrip(": ")
         kind = "config"

@@ -20,14 +20,13 @@ from collectors.instants import bounds, micros
 from collectors.mapping import MetricMap, load
 from collectors.placement import Placed, target
 from collectors.series import Page, read
-from collectors.wide import Row, Rows, about, columns, frame_of, workloads
-from collectors.xid import xid_events
+from collectors.wide import Row, Rows, about, columns, fraction, frame_of, workloads
 from observe.schema import Parsed
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["parse", "with_table", "xid_events"]
+__all__ = ["parse", "with_table"]
 
 MAX_LONG: Final = 10_000  # series a page may add to the long form
 
@@ -86,11 +85,12 @@ def _long(
     samples: list[Sample], page: Page[Placed], mapping: MetricMap, at: datetime
 ) -> tuple[int, dict[str, pl.DataFrame]]:
     """Rows of `metric_sample`: how many, and their frame."""
-    kept: dict[tuple[tuple[str, str, str], int | None], float] = {}
+    kept: dict[tuple[tuple[str, str, str, str | None], int | None], float] = {}
+    stale = mapping.stale({placed.name for placed, _, _ in samples})
     for placed, value, ts in samples:
         assert placed.metric is not None
         key = (placed.metric, ts)
-        why = _refused(placed.name, value, mapping)
+        why = "superseded" if placed.name in stale else _refused(placed.name, value, mapping)
         if why is None and key in kept:
             why = "duplicate_series"
         elif why is None and len(kept) >= MAX_LONG:
@@ -108,6 +108,7 @@ def _long(
         "labels": [metric[1] for metric, _ in kept],
         "value": list(kept.values()),
         "kind": [metric[2] for metric, _ in kept],
+        "unit": [metric[3] for metric, _ in kept],
     }
     return len(kept), {"metric_sample": frame_of("metric_sample", made)}
 
@@ -128,7 +129,7 @@ def _gpus(rows: list[Row], at: datetime, labels: Mapping[str, str]) -> dict[str,
     cluster = [labels.get("cluster") or None] * n
     samples: dict[str, Any] = {
         "ts": ts, "device_id": ids, "cluster": cluster, **about(rows, {"node": "node"}), **workloads(rows), **columns(rows),
-        "util_source": [r.util_source for r in rows], "state": ["ok"] * n, "quality": [r.quality for r in rows],
+        "util_source": [r.util_source for r in rows], "state": [r.state for r in rows], "quality": [r.quality for r in rows],
     }  # fmt: skip
     newest = {device: i for i, device in sorted(enumerate(ids), key=lambda pair: ts[pair[0]])}
     seen = [rows[i] for i in newest.values()]
@@ -136,9 +137,9 @@ def _gpus(rows: list[Row], at: datetime, labels: Mapping[str, str]) -> dict[str,
     devices: dict[str, Any] = {
         "device_id": list(newest),
         "parent_uuid": [r.subject.key[0] if len(r.subject.key) > 1 else None for r in seen],
-        "vendor": ["nvidia"] * len(seen), "cluster": cluster[: len(seen)], **described,
+        "vendor": [r.subject.about.get("vendor") or "nvidia" for r in seen], "cluster": cluster[: len(seen)], **described,
         "gpu_index": [_index(r.subject.about.get("gpu_index")) for r in seen],
-        "mem_total_mib": [_memory(r) for r in seen],
+        "mem_total_mib": [_memory(r) for r in seen], "mig_fraction": [fraction(r.subject) for r in seen],
         "first_seen": [ts[i] for i in newest.values()], "last_seen": [ts[i] for i in newest.values()],
     }  # fmt: skip
     return {"gpu_sample": frame_of("gpu_sample", samples), "gpu_device": frame_of("gpu_device", devices)}

@@ -5,7 +5,8 @@ every other attribute are never decoded, so message content cannot be stored by 
 
 Source: open-telemetry/semantic-conventions-genai and its renames; LiteLLM's integrations
 `opentelemetry` (old: `metadata.*`, `gen_ai.cost.*`, `hidden_params`) and `otel` (new: `litellm.*`);
-OpenLLMetry (`gen_ai.*`, `llm.*`, `traceloop.*`); OpenInference (`llm.*`, `openinference.*`).
+OpenLLMetry (`gen_ai.*`, `llm.*`, `traceloop.*`); OpenInference (`llm.*`, `openinference.*`); Envoy AI
+Gateway (`gen_ai.original.model`); vLLM's own tracing (`gen_ai.latency.*`).
 """
 
 from __future__ import annotations
@@ -19,11 +20,15 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "request_type": ("llm.request.type",),
     "workflow_kind": ("traceloop.span.kind",),
     "provider": ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system", "llm.vendor"),
-    "model_requested": ("gen_ai.request.model", "llm.request.model_name", "llm.request.model"),
-    "model_served": ("gen_ai.response.model", "llm.response.model_name", "llm.model_name", "llm.response.model"),
+    # gen_ai.original.model: what the client asked for, before Envoy AI Gateway put another model in its place
+    "model_requested": ("gen_ai.original.model", "gen_ai.request.model", "llm.request.model_name", "llm.request.model"),
+    "model_served": (
+        "gen_ai.response.model", "llm.response.model_name", "llm.model_name", "llm.response.model", "embedding.model_name",
+        "reranker.model_name",
+    ),
     "response_id": ("gen_ai.response.id", "llm.response.id"),
     "stream": ("gen_ai.request.stream", "litellm.request.streaming", "gen_ai.is_streaming", "llm.is_streaming"),
-    "ttft_s": ("gen_ai.response.time_to_first_chunk",),
+    "ttft_s": ("gen_ai.response.time_to_first_chunk", "gen_ai.latency.time_to_first_token"),
     "finish_reason": (
         "gen_ai.response.finish_reasons", "gen_ai.response.finish_reason", "llm.finish_reason",
         "gen_ai.completion.0.finish_reason", "llm.completions.0.finish_reason", "llm.response.finish_reason",
@@ -36,6 +41,10 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
         "gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_read_input_tokens",
         "llm.token_count.prompt_details.cache_read", "llm.usage.cache_read_input_tokens",
     ),
+    "tokens_cache_write_in": (
+        "gen_ai.usage.cache_creation.input_tokens", "gen_ai.usage.cache_creation_input_tokens",
+        "llm.token_count.prompt_details.cache_write", "llm.usage.cache_creation_input_tokens",
+    ),
     "tokens_reasoning": (
         "gen_ai.usage.reasoning.output_tokens", "gen_ai.usage.reasoning_tokens",
         "llm.token_count.completion_details.reasoning", "llm.usage.reasoning_tokens",
@@ -43,6 +52,7 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "cost_usd": ("litellm.cost.total", "litellm.cost.total_cost", "gen_ai.cost.total_cost", "gen_ai.usage.cost", "llm.cost.total"),
     "error_class": ("error.type",),
     "http_status": ("http.response.status_code", "http.status_code", "litellm.provider.error.code", "error.code"),
+    "grpc_status": ("rpc.response.status_code", "rpc.grpc.status_code"),
     "cache_hit": ("litellm.cache_hit", "cache_hit", "metadata.cache_hit"),
     "attempt_no": ("http.request.resend_count", "litellm.attempted_retries", "metadata.attempted_retries"),
     "team_id": ("litellm.team.id", "litellm.metadata.user_api_key_team_id", "metadata.user_api_key_team_id"),
@@ -105,10 +115,6 @@ FIRST_TOKEN_EVENTS: Final = frozenset(
     {"gen_ai.content.completion.chunk", "First Token Stream Event", "llm.content.completion.chunk"}
 )
 
-# Last part of an error type, lower case, that means the caller went away.
-CANCELLED: Final = frozenset(
-    {"cancellederror", "cancelled", "canceled", "generatorexit", "clientdisconnect", "clientdisconnected", "499"}
-)
 CANCELLED_FINISH: Final = frozenset({"abort", "cancelled", "canceled"})
 
 RESOURCE: Final[Mapping[str, str]] = {"k8s.cluster.name": "cluster", "k8s.namespace.name": "namespace"}

@@ -82,8 +82,8 @@ class Inflating:
                     raise
                 self._bits, self._decoder = _RAW, zlib.decompressobj(_RAW)  # deflate without the zlib header
                 continue
-            self._keep(part)
             piece = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
+            self._keep(part, len(piece))
 
     def _next_decoder(self) -> zlib._Decompress:
         assert self._decoder is not None
@@ -97,11 +97,12 @@ class Inflating:
             self._decoder = zlib.decompressobj(self._bits)
         return self._decoder
 
-    def _keep(self, part: bytes) -> None:
+    def _keep(self, part: bytes, unread: int = 0) -> None:
+        """Take a part of the body; `unread` bytes of what was received are not in it yet."""
         self._size += len(part)
         if self._size > INFLATED_LIMIT:
             raise PayloadTooLarge(f"a body may be at most {INFLATED_LIMIT} bytes when inflated")
-        if self._size > RATIO_FROM and self._size > RATIO_LIMIT * self._wire:
+        if self._size > RATIO_FROM and self._size > RATIO_LIMIT * (self._wire - unread):
             raise PayloadTooLarge(f"a body may inflate to at most {RATIO_LIMIT:.0f} times its size on the wire")
         if part:
             self._parts.append(part)

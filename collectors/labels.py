@@ -1,6 +1,6 @@
 """Labels: the truth about predictions, when it comes.
 
-NDJSON, one object a line (or one JSON array), or Parquet with the same columns:
+NDJSON, one object a line, one JSON array, `{"labels": […]}`, or CSV, Arrow or Parquet with the same columns:
 
     {"prediction_id": "p-1", "value": "fraud", "ts": "2026-11-21T12:00:00Z",
      "item_idx": 0, "revision": 0, "ts_event": "2026-11-20T18:00:00Z"}
@@ -19,9 +19,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 
-from collectors.ndjson import Records, Shape
 from collectors.predictions import model_of
 from collectors.records import parsed, read, shape_of
+from collectors.shape import Records, Shape
 from observe.schema import TABLES, Parsed
 
 
@@ -29,7 +29,11 @@ from observe.schema import TABLES, Parsed
 def _shape() -> Shape:
     aliases = {"model": "model_id", "label": "value", "timestamp": "ts", "ts_available": "ts", "id": "prediction_id"}
     return shape_of(
-        TABLES["label"], ("prediction_id", "value"), hidden=frozenset({"quality", "value_num"}), aliases=aliases
+        TABLES["label"],
+        ("prediction_id", "value"),
+        hidden=frozenset({"quality", "value_num"}),
+        aliases=aliases,
+        wrapper="labels",
     )
 
 
@@ -37,7 +41,7 @@ def parse(payload: bytes, at: datetime, labels: Mapping[str, str]) -> Parsed:
     """The labels of a body.
 
     Args:
-        payload: NDJSON, a JSON array, or a Parquet file.
+        payload: NDJSON, JSON, CSV, Arrow IPC or Parquet.
         at: now, aware UTC; stands in for an absent `ts`.
         labels: `model` (needed), `content_type`, `accept_past_s`, `accept_future_s`.
 

@@ -16,11 +16,14 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final
 
 from collectors.instants import bounds, instant
+from collectors.outcome import error_kind
+from collectors.weight import check_json
 from observe.errors import PayloadError
 from observe.schema import TABLES, Json, Parsed
 from observe.schema.exchange import frame
@@ -35,7 +38,7 @@ _OPERATIONS: Final[Mapping[str, str]] = {
     "arerank": "rerank", "aimage_generation": "image_generation", "atranscription": "transcription", "aspeech": "speech",
     "amoderation": "moderation",
 }  # fmt: skip
-_CANCELLED: Final = ("CancelledError", "ClientDisconnect", "ClientDisconnectedError")
+_CACHE_HIT: Final = "_cache_hit"  # after it the gateway puts a time of its own into an id
 _OUT_OF_RANGE: Final = 1  # quality bit
 
 Row = dict[str, Any]
@@ -51,9 +54,21 @@ def parse(payload: bytes, at: datetime, labels: Mapping[str, str]) -> Parsed:
 
     Raises:
         PayloadError: not one object can be read.
+        PayloadTooLarge: it would fill memory while it is read.
     """
+    check_json(payload)
     items, broken, examples = _items(payload)
-    rejected: Counter[str] = Counter({"syntax": broken} if broken else {})
+    parsed = attempts(items, at, labels)
+    if not broken:
+        return parsed
+    rejected = {"syntax": broken, **parsed.rejected}
+    return replace(parsed, offered=parsed.offered + broken, rejected=rejected, examples={**examples, **parsed.examples})
+
+
+def attempts(items: Sequence[Any], at: datetime, labels: Mapping[str, str]) -> Parsed:
+    """Attempts of payloads that are read already; the rest as for `parse`."""
+    rejected: Counter[str] = Counter()
+    examples: dict[str, str] = {}
     notes: Counter[str] = Counter()
     oldest, newest = bounds(at, labels)
     rows: list[Row] = []
@@ -70,7 +85,7 @@ def parse(payload: bytes, at: datetime, labels: Mapping[str, str]) -> Parsed:
         cluster = labels.get("cluster") or None
         columns: dict[str, Sequence[Any]] = {name: [row[name] for row in rows] for name in rows[0] if name != "_tries"}
         tables["attempt"] = frame(TABLES["attempt"], {**columns, "cluster": [cluster] * len(rows)})
-    return Parsed(tables, len(items) + broken, dict(rejected), dict(notes), examples)
+    return Parsed(tables, len(items), dict(rejected), dict(notes), examples)
 
 
 def _items(payload: bytes) -> tuple[list[Any], int, dict[str, str]]:
@@ -113,8 +128,9 @@ def _example(item: Any) -> str:
 def _attempt(item: Json, oldest: int, newest: int, notes: Counter[str]) -> Row | str:
     """One row, or the reason why there is none."""
     start, end = instant(item.get("startTime")), instant(item.get("endTime"))
-    attempt_id = _text(item.get("id") or item.get("litellm_call_id"), notes)
-    status = _status(item)
+    attempt_id = _id(item.get("id") or item.get("litellm_call_id"), start, notes)
+    kind = _failure_kind(item)
+    status = _status(item, kind)
     if start is None or end is None:
         return "bad_times"
     if not oldest <= end <= newest:
@@ -128,6 +144,7 @@ def _attempt(item: Json, oldest: int, newest: int, notes: Counter[str]) -> Row |
         "attempt_id": attempt_id,
         "duration_s": (end - start) / 1e6,
         "status": status,
+        "error_kind": kind if status != "ok" else None,
         "quality": 0,
     }
     row |= _names(item, notes) | _tokens(item, failed, row, notes) | _outcome(item, failed, notes)
@@ -136,15 +153,38 @@ def _attempt(item: Json, oldest: int, newest: int, notes: Counter[str]) -> Row |
     return row
 
 
-def _status(item: Json) -> str | None:
+def _id(value: object, start_us: int | None, notes: Counter[str]) -> str | None:
+    """The id under which callback, file and spend log tell of the same call.
+
+    An answer from the cache repeats the id of the first answer with the time of logging behind it,
+    another one in each log; the start of the call, in whole ms as the database has it, is the same.
+    """
+    said = _text(value, notes)
+    if said is None or _CACHE_HIT not in said or start_us is None:
+        return said
+    return f"{said.partition(_CACHE_HIT)[0]}{_CACHE_HIT}{start_us // 1000}"
+
+
+def _status(item: Json, kind: str) -> str | None:
     said = item.get("status") or _part(item, "status_fields").get("llm_api_status")
     if said == "success":
         return "ok"
-    error = _part(item, "error_information")
     if said == "failure":
-        gone = str(error.get("error_class")) in _CANCELLED or str(error.get("error_code")) == "499"
-        return "cancelled" if gone else "error"
+        return "cancelled" if kind == "cancelled" else "error"
     return None
+
+
+def _failure_kind(item: Json) -> str:
+    """The neutral kind of the failure, if it was one."""
+    error = _part(item, "error_information")
+    told = [error.get(name) for name in ("normalized_error", "error_message")]
+    text = "\n".join(part for part in told if isinstance(part, str))
+    return error_kind(str(error.get("error_class") or ""), _code(error), text)
+
+
+def _code(error: Json) -> int | None:
+    code = str(error.get("error_code") or "")
+    return int(code) if code.isascii() and code.isdecimal() and len(code) == 3 else None
 
 
 def _names(item: Json, notes: Counter[str]) -> Row:
@@ -172,10 +212,12 @@ def _names(item: Json, notes: Counter[str]) -> Row:
 def _tokens(item: Json, failed: bool, row: Row, notes: Counter[str]) -> Row:
     """Token counts; of a failure 0 means not known."""
     usage = _part(_part(item, "metadata"), "usage_object")
+    cached = _part(usage, "prompt_tokens_details")
     found = {
         "tokens_in": item.get("prompt_tokens"),
         "tokens_out": item.get("completion_tokens"),
-        "tokens_cached_in": _part(usage, "prompt_tokens_details").get("cached_tokens"),
+        "tokens_cached_in": cached.get("cached_tokens"),
+        "tokens_cache_write_in": cached.get("cache_creation_tokens", usage.get("cache_creation_input_tokens")),
         "tokens_reasoning": _part(usage, "completion_tokens_details").get("reasoning_tokens"),
     }
     counts: Row = {}
@@ -192,13 +234,12 @@ def _tokens(item: Json, failed: bool, row: Row, notes: Counter[str]) -> Row:
 def _outcome(item: Json, failed: bool, notes: Counter[str]) -> Row:
     """How it ended."""
     error = _part(item, "error_information")
-    code = str(error.get("error_code") or "")
     choices = _part(item, "response").get("choices")
     first = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
     hit = item.get("cache_hit")
     return {
         "error_class": _text(error.get("error_class"), notes) if failed else None,
-        "http_status": int(code) if failed and code.isascii() and code.isdecimal() and len(code) == 3 else None,
+        "http_status": _code(error) if failed else None,
         "finish_reason": _text(first.get("finish_reason"), notes),
         "cache_hit": {"true": True, "false": False}.get(str(hit).lower()),
     }

@@ -5,7 +5,7 @@ Source: our own; the facts behind each line stand in `mapping.yaml`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache
@@ -39,6 +39,8 @@ class Rule:
     tag: str | None
     device: bool
     flag: int
+    server: str
+    vendor: str = "nvidia"
     split: tuple[str, Mapping[str, str]] | None = None
 
 
@@ -61,11 +63,14 @@ class MetricMap:
     at_least: float
     between: tuple[tuple[float, float], ...]
     blanks_for: str
+    exactly: Mapping[str, float]
     prefixes: Mapping[str, str]
     labels: Mapping[str, tuple[str, ...]]
     exporter_pods: str
     other_entities: frozenset[str]
     ignore: Mapping[str, str]
+    superseded: Mapping[str, str]
+    units: Mapping[str, str]
     allow: tuple[str, ...]
     kinds: Mapping[str, str]
     none_is_null: tuple[str, ...]
@@ -82,11 +87,22 @@ class MetricMap:
         """Whether a value is a driver's way to say that there is none."""
         if value >= self.at_least:
             return True
-        return any(a <= value <= b for a, b in self.between) and fnmatchcase(name, self.blanks_for)
+        if any(a <= value <= b for a, b in self.between) and fnmatchcase(name, self.blanks_for):
+            return True
+        return any(value == blank and fnmatchcase(name, pattern) for pattern, blank in self.exactly.items())
 
     def ignored(self, name: str) -> str | None:
         """Why a series is not stored although its exporter is known, else None."""
         return next((why for pattern, why in self.ignore.items() if fnmatchcase(name, pattern)), None)
+
+    def unit(self, name: str) -> str | None:
+        """What a series is measured in, where the mapping knows it."""
+        return next((unit for pattern, unit in self.units.items() if fnmatchcase(name, pattern)), None)
+
+    def stale(self, names: Set[str]) -> frozenset[str]:
+        """Those names of a page that an exporter emits beside newer ones of the same page."""
+        found = {old for old, new in self.superseded.items() if any(fnmatchcase(name, new) for name in names)}
+        return frozenset(name for name in names if any(fnmatchcase(name, old) for old in found))
 
     def allowed(self, name: str) -> bool:
         """Whether a series is kept in the long form."""
@@ -120,11 +136,14 @@ def load(path: Path = FILE) -> MetricMap:
             at_least=float(raw["sentinels"]["at_least"]),
             between=tuple((float(a), float(b)) for a, b in raw["sentinels"]["between"]),
             blanks_for=raw["sentinels"]["for"],
+            exactly={pattern: float(value) for pattern, value in raw["sentinels"]["exactly"].items()},
             prefixes=raw["prefixes"],
             labels={role: tuple(names) for role, names in raw["labels"].items()},
             exporter_pods=raw["exporter_pods"],
             other_entities=frozenset(raw["other_entities"]),
             ignore=raw["ignore"],
+            superseded=raw["superseded"],
+            units=raw["units"],
             allow=tuple(raw["allow"]),
             kinds=raw["kinds"],
             none_is_null=tuple(raw["none_is_null"]),
@@ -147,7 +166,9 @@ def _rule(metric: str, line: Mapping[str, Any]) -> Rule:
     return Rule(
         metric=metric, table=table, column=column, slot=column if rank is None else f"{column}/{rank}",
         factor=float(line.get("factor", 1)), low=float(low), high=float(high), tag=line.get("tag"),
-        device=bool(line.get("device", False)), flag=int(line.get("flag", 0)), split=split,
+        device=bool(line.get("device", False)), flag=int(line.get("flag", 0)),
+        server=line.get("server") or metric.partition(":")[0],
+        vendor=line.get("vendor", "nvidia"), split=split,
     )  # fmt: skip
 
 

@@ -1,150 +1,123 @@
-"""OTLP/HTTP: traces become attempts; metrics and logs are understood, counted and not stored yet.
+"""OTLP/HTTP: traces become attempts, metrics samples, logs events.
 
 A server uses it so, and answers as the OTLP specification asks:
 
-    request = decode(body, content_type, content_encoding)      # 400, 413, 415
-    parsed = parse_request(request, at, labels)                 # rows, and what was refused, by reason
-    status, kind, answer = response(parsed, content_type)       # 200, partial_success for bad items
+    request = decode(body, content_type, content_encoding, signal)      # 400, 413, 415
+    parsed = parse_request(request, at, labels)                         # rows, and what was refused, by reason
+    status, kind, answer = response(parsed, content_type, signal)       # 200, partial_success for bad items
     status, headers, answer = error_response(error, content_type)
 
-Spans that are no calls to a model (`not_genai`, `not_a_call`, `nested_genai`) are counted but are
-no fault of the exporter: they do not appear in partial_success.
+What is left out for reasons that are no fault of the exporter (a span that is no call to a model, a
+record below WARN) is counted, but is no partial_success. Metrics that nobody allowed are a warning in
+it, with no point rejected, as the specification has it for what a sender should know.
 
 Source: OTLP specification 1.x; SOURCES sections 2.2 and 7.1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
+from collectors import otlp_logs, otlp_metrics
+from collectors.cardinality import Cardinality
 from collectors.inflate import inflate
+from collectors.otlp_logs import parse_logs
+from collectors.otlp_metrics import parse_metrics
 from collectors.otlp_wire import JSON, PROTOBUF, error_response, kind_of, read_message, write_message
 from collectors.spans import parse_spans
 from observe.schema import Parsed
 
 if TYPE_CHECKING:
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+    from google.protobuf.message import Message
 
-__all__ = [
-    "JSON",
-    "PROTOBUF",
-    "decode",
-    "error_response",
-    "parse",
-    "parse_request",
-    "parse_unstored",
-    "response",
-    "unstored_response",
-]
+__all__ = ["JSON", "PROTOBUF", "SIGNALS", "Signal", "decode", "error_response", "parse", "parse_request", "response"]
 
-FAULTS: Final = ("too_old", "in_future", "bad_times", "invalid_id")  # reasons that an exporter is told
-NOT_STORED: Final = "not_supported_yet"
-
-
-def decode(body: bytes, content_type: str, content_encoding: str = "") -> ExportTraceServiceRequest:
-    """A trace request from its body as it came on the wire.
-
-    Raises:
-        PayloadError: not a trace request.
-        PayloadTooLarge: a cap on wire or inflated size is exceeded.
-        UnsupportedPayload: a content type or encoding other than protobuf or JSON, gzip or deflate.
-    """
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
-    kind_of(content_type)
-    return read_message(ExportTraceServiceRequest(), inflate(body, content_encoding), content_type)
+Signal = Literal["traces", "metrics", "logs"]
+SIGNALS: Final[tuple[Signal, ...]] = ("traces", "metrics", "logs")
+FAULTS: Final[Mapping[str, tuple[str, ...]]] = {  # reasons that an exporter is told
+    "traces": ("too_old", "in_future", "bad_times", "invalid_id"),
+    "metrics": otlp_metrics.FAULTS,
+    "logs": otlp_logs.FAULTS,
+}
+_METRICS: Final = "ExportMetricsServiceRequest"
+_PARSERS: Final[Mapping[str, Callable[[Any, datetime, Mapping[str, str]], Parsed]]] = {
+    "ExportTraceServiceRequest": parse_spans,
+    "ExportLogsServiceRequest": parse_logs,
+}
 
 
-def parse_request(request: ExportTraceServiceRequest, at: datetime, labels: Mapping[str, str]) -> Parsed:
-    """The attempts of a decoded trace request; see `spans.parse_spans`."""
-    return parse_spans(request, at, labels)
+def _messages(signal: Signal) -> tuple[Message, Message, str]:
+    """An empty request and response of a signal, and the field of the response that counts rejected items."""
+    if signal == "traces":
+        from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as traces
+
+        return traces.ExportTraceServiceRequest(), traces.ExportTraceServiceResponse(), "rejected_spans"
+    if signal == "metrics":
+        from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metrics
+
+        return metrics.ExportMetricsServiceRequest(), metrics.ExportMetricsServiceResponse(), "rejected_data_points"
+    from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as logs
+
+    return logs.ExportLogsServiceRequest(), logs.ExportLogsServiceResponse(), "rejected_log_records"
 
 
-def parse(payload: bytes, at: datetime, labels: Mapping[str, str]) -> Parsed:
-    """The attempts of a trace request that is inflated already.
-
-    Args:
-        payload: an ExportTraceServiceRequest.
-        at: now, aware UTC.
-        labels: `content_type` (protobuf when absent), `cluster`, `accept_past_s`, `accept_future_s`.
-
-    Raises:
-        PayloadError: not a trace request.
-        PayloadTooLarge: more spans than one body may hold.
-    """
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
-    return parse_spans(
-        read_message(ExportTraceServiceRequest(), payload, labels.get("content_type") or PROTOBUF), at, labels
-    )
-
-
-def response(parsed: Parsed, content_type: str) -> tuple[int, str, bytes]:
-    """HTTP status, content type and body that acknowledge a trace request; say it after the commit."""
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
-
-    message = ExportTraceServiceResponse()
-    faults = {reason: parsed.rejected[reason] for reason in FAULTS if parsed.rejected.get(reason)}
-    if faults:
-        message.partial_success.rejected_spans = sum(faults.values())
-        message.partial_success.error_message = "; ".join(f"{reason}: {n}" for reason, n in faults.items())
-    return 200, *write_message(message, content_type)
-
-
-def parse_unstored(body: bytes, signal: str, content_type: str, content_encoding: str = "") -> Parsed:
-    """A valid metrics or logs request, every item counted as `not_supported_yet`.
-
-    Args:
-        body: as it came on the wire.
-        signal: `metrics` (counted in data points) or `logs` (in records).
-        content_type: protobuf or JSON.
-        content_encoding: gzip, deflate or empty.
+def decode(body: bytes, content_type: str, content_encoding: str = "", signal: Signal = "traces") -> Message:
+    """A request of a signal from its body as it came on the wire.
 
     Raises:
         PayloadError: not a request of that signal.
+        PayloadTooLarge: a cap on wire or inflated size is exceeded.
+        UnsupportedPayload: a content type or encoding other than protobuf or JSON, gzip or deflate.
     """
     kind_of(content_type)
-    inflated = inflate(body, content_encoding)
-    items = _data_points(inflated, content_type) if signal == "metrics" else _log_records(inflated, content_type)
-    return Parsed({}, items, {NOT_STORED: items} if items else {})
+    return read_message(_messages(signal)[0], inflate(body, content_encoding), content_type)
 
 
-def _data_points(body: bytes, content_type: str) -> int:
-    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+def parse_request(
+    request: Message, at: datetime, labels: Mapping[str, str], known: Cardinality | None = None
+) -> Parsed:
+    """The rows of a decoded request; see `parse_spans`, `parse_metrics`, `parse_logs`.
 
-    request = read_message(ExportMetricsServiceRequest(), body, content_type)
-    points = 0
-    for resource in request.resource_metrics:
-        for scope in resource.scope_metrics:
-            for metric in scope.metrics:
-                kind = metric.WhichOneof("data")
-                points += len(getattr(metric, kind).data_points) if kind else 0
-    return points
-
-
-def _log_records(body: bytes, content_type: str) -> int:
-    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-
-    request = read_message(ExportLogsServiceRequest(), body, content_type)
-    return sum(len(scope.log_records) for resource in request.resource_logs for scope in resource.scope_logs)
+    Args:
+        request: as decoded.
+        at: now, aware UTC.
+        labels: see `parse`.
+        known: series and label values of metrics seen before; None holds the request to the caps alone.
+    """
+    name = request.DESCRIPTOR.name
+    return parse_metrics(request, at, labels, known) if name == _METRICS else _PARSERS[name](request, at, labels)
 
 
-def unstored_response(parsed: Parsed, signal: str, content_type: str) -> tuple[int, str, bytes]:
-    """HTTP 200 with a partial_success that says metrics or logs are not stored yet; never retried."""
-    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
-    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
+def parse(payload: bytes, at: datetime, labels: Mapping[str, str]) -> Parsed:
+    """The rows of a request that is inflated already.
 
-    n = parsed.rejected.get(NOT_STORED, 0)
-    if signal == "metrics":
-        metrics = ExportMetricsServiceResponse()
-        if n:
-            metrics.partial_success.rejected_data_points = n
-            metrics.partial_success.error_message = "metrics are not stored yet"
-        return 200, *write_message(metrics, content_type)
-    logs = ExportLogsServiceResponse()
-    if n:
-        logs.partial_success.rejected_log_records = n
-        logs.partial_success.error_message = "logs are not stored yet"
-    return 200, *write_message(logs, content_type)
+    Args:
+        payload: an export request.
+        at: now, aware UTC.
+        labels: `signal` (traces when absent), `content_type` (protobuf when absent), `cluster`, `source`,
+            `accept_past_s`, `accept_future_s`.
+
+    Raises:
+        PayloadError: not a request of that signal.
+        PayloadTooLarge: more items than one body may hold.
+    """
+    signal: Signal = next((s for s in SIGNALS if s == labels.get("signal")), "traces")
+    request = read_message(_messages(signal)[0], payload, labels.get("content_type") or PROTOBUF)
+    return parse_request(request, at, labels)
+
+
+def response(parsed: Parsed, content_type: str, signal: Signal = "traces") -> tuple[int, str, bytes]:
+    """HTTP status, content type and body that acknowledge a request; say it after the commit."""
+    message: Any
+    _, message, counter = _messages(signal)
+    told = [(reason, parsed.rejected[reason]) for reason in FAULTS[signal] if parsed.rejected.get(reason)]
+    said = [f"{reason}: {n}" for reason, n in told]
+    if parsed.rejected.get("not_allowed"):
+        name = parsed.examples.get("not_allowed", "")
+        said.append(f"not kept, no pattern allows it: {parsed.rejected['not_allowed']}, e.g. {name}")
+    if said:
+        setattr(message.partial_success, counter, sum(n for _, n in told))
+        message.partial_success.error_message = "; ".join(said)
+    return 200, *write_message(message, content_type)

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from collectors.weight import check_json, check_protobuf
 from observe.errors import PayloadError, PayloadTooLarge, UnsupportedPayload
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ _KINDS: Final[Mapping[str, str]] = {PROTOBUF: PROTOBUF, "application/protobuf": 
 # UNAVAILABLE 14, UNAUTHENTICATED 16.
 _CODES: Final[Mapping[int, int]] = {400: 3, 401: 16, 403: 7, 413: 3, 415: 3, 429: 8, 503: 14}
 
-# What json_format lets through on hostile input, e.g. OverflowError for int(Infinity).
-_HOSTILE: Final = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+# What json_format lets through on hostile input, e.g. OverflowError for int(Infinity), SystemError for a key of "\ud800".
+_HOSTILE: Final = (ArithmeticError, AttributeError, LookupError, RecursionError, SystemError, TypeError, ValueError)
 
 M = TypeVar("M", bound="Message")
 
@@ -48,13 +49,14 @@ def read_message(message: M, body: bytes, content_type: str) -> M:
 
     Raises:
         PayloadError: the body is not such a request.
-        PayloadTooLarge: JSON of more than 16 MiB.
+        PayloadTooLarge: JSON of more than 16 MiB, or a body of so many small parts that it would fill memory.
         UnsupportedPayload: the content type is neither protobuf nor JSON.
     """
     from google.protobuf.message import DecodeError
 
     if kind_of(content_type) == JSON:
         return _read_json(message, body)
+    check_protobuf(body, message.DESCRIPTOR)
     try:
         message.ParseFromString(body)
     except DecodeError as error:
@@ -69,6 +71,7 @@ def _read_json(message: M, body: bytes) -> M:
         raise PayloadTooLarge(
             f"an OTLP/JSON body may be {JSON_LIMIT} bytes; export fewer items at once or use protobuf"
         )
+    check_json(body)
     try:
         document = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -134,6 +137,8 @@ def error_response(error: Exception, content_type: str) -> tuple[int, dict[str, 
     headers = {"Content-Type": kind}
     if status in {429, 503}:
         headers["Retry-After"] = str(getattr(error, "retry_after_s", 1))
+    elif status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
     return status, headers, body
 
 

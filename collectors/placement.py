@@ -49,7 +49,7 @@ class Placed:
     subject: Subject | None = None
     workload: Workload = NOBODY
     again: str = "duplicate_series"
-    metric: tuple[str, str, str] | None = None  # name, labels as JSON, kind
+    metric: tuple[str, str, str, str | None] | None = None  # name, labels as JSON, kind, unit
     refused: str = ""
 
 
@@ -76,13 +76,15 @@ class Target:
         canonical = self.mapping.canonical(name)
         rule = self.mapping.rules.get(canonical)
         if rule is not None and rule.table == "gpu_sample" and self.mapping.other_entities.isdisjoint(labels):
-            return self._gpu(rule, labels)
+            return self._gpu(rule, labels) if rule.vendor == "nvidia" else self._amd(rule, labels)
         if rule is not None and rule.table == "serving_sample":
             return self._serving(rule, labels)
         why = self.mapping.ignored(canonical)
         if why is not None or not self.mapping.allowed(canonical):
             return Placed(name, refused=why or "unmapped")
-        return Placed(name, metric=(name, self._text(name, labels), self.mapping.kinds.get(canonical, kind)))
+        kind = self.mapping.kinds.get(canonical, kind)
+        unit = None if kind in ("count", "bucket") else self.mapping.unit(canonical)
+        return Placed(name, metric=(name, self._text(name, labels), kind, unit))
 
     def trim(self, in_page: int) -> None:
         """Forget everything when most of the memory is of series that are gone."""
@@ -106,6 +108,20 @@ class Target:
         subject.about.update({k: v for k, v in about.items() if v is not None})
         return self._cell(rule, rule.slot, subject, NOBODY if moved else self._workload(labels), moved)
 
+    def _amd(self, rule: Rule, labels: Mapping[str, str]) -> Placed:
+        """An AMD board, or one partition of it, which the driver shows as a device of its own."""
+        label = self.mapping.label
+        uuid, partition = label(labels, "amd_uuid"), label(labels, "amd_partition")
+        if uuid is None:
+            return Placed(rule.metric, refused="no_device")
+        whole = (label(labels, "amd_partitioning") or "spx").lower() == "spx" or partition is None
+        subject = self._subject("gpu_sample", (uuid if whole else f"{uuid}/{partition}",))
+        about = {"model": "amd_model", "node": "node", "gpu_index": "amd_index", "driver": "driver"}
+        found = {name: label(labels, role) for name, role in about.items()}
+        found["node"] = found["node"] or self.labels.get("node")
+        subject.about.update({k: v for k, v in found.items() if v is not None} | {"vendor": rule.vendor})
+        return self._cell(rule, rule.slot, subject, self._workload(labels), False)
+
     def _serving(self, rule: Rule, labels: Mapping[str, str]) -> Placed:
         label = self.mapping.label
         slot = rule.slot
@@ -119,7 +135,7 @@ class Target:
             return Placed(rule.metric, refused="no_model")
         engine = "/".join(e for e in (label(labels, "engine"), label(labels, "worker")) if e)
         subject = self._subject("serving_sample", (model, engine))
-        subject.about["server"] = rule.metric.partition(":")[0]
+        subject.about["server"] = rule.server
         return self._cell(rule, slot, subject, self._workload(labels), False)
 
     def _cell(self, rule: Rule, slot: str, subject: Subject, workload: Workload, moved: bool) -> Placed:
@@ -153,6 +169,7 @@ class Target:
         return json.dumps({**self._common, **kept}, sort_keys=True, separators=(",", ":"))
 
 
+MAX_TARGETS: Final = 10_000  # remembered; whoever pushes names them
 _TARGETS: dict[tuple[tuple[str, str], ...], Target] = {}
 
 
@@ -164,5 +181,7 @@ def target(mapping: MetricMap, labels: Mapping[str, str]) -> Target:
         _TARGETS.clear()
         found = None
     if found is None:
+        if len(_TARGETS) >= MAX_TARGETS:
+            _TARGETS.clear()
         found = _TARGETS[key] = Target(mapping, labels)
     return found

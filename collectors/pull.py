@@ -2,7 +2,7 @@
 
 A target gets one total deadline, from name look-up to last byte, one cap on what it may send, on
 the wire and inflated, and no way to send us to another host. Only addresses and paths written in
-the site configuration come here.
+the site configuration come here; what we show a target goes to its own host and into no message.
 
 Source: our own; RFC 9110 for redirects. Limits: TRUST, "scrape targets".
 """
@@ -17,15 +17,14 @@ import os
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from collectors.credentials import NOTHING, PUBLIC, Credentials, Trust
 from observe.errors import PayloadTooLarge, SourceError
 
 if TYPE_CHECKING:
-    import ssl
-
     import httpx
 
 DEADLINE_S: Final = 10.0
@@ -46,25 +45,52 @@ _APPENDED: Final = frozenset({".ndjson", ".jsonl"})  # files that grow at their 
 _UNFINISHED: Final = (".tmp", ".part", ".inprogress", "~")
 
 
-def get(url: str, deadline_s: float = DEADLINE_S, max_bytes: int = MAX_BODY) -> bytes:
+def get(
+    url: str,
+    deadline_s: float = DEADLINE_S,
+    max_bytes: int = MAX_BODY,
+    credentials: Credentials = NOTHING,
+    trust: Trust = PUBLIC,
+    cut: bool = False,
+) -> bytes:
     """The body at `url`, inflated.
 
     Args:
         url: http or https address from the site configuration.
         deadline_s: for everything together, seconds.
         max_bytes: largest body taken, inflated.
+        credentials: shown to this host and no other.
+        trust: whom we believe at https addresses, and as whom we come.
+        cut: give the first `max_bytes` of a larger body instead of refusing it.
 
     Raises:
         SourceError: no answer in time, not 200, or a redirect to another host.
         PayloadTooLarge: more than `max_bytes`.
     """
     try:
-        return asyncio.run(_within(url, deadline_s, max_bytes))
+        return asyncio.run(_within(url, deadline_s, _Asked(max_bytes, cut, credentials, trust)))
     except TimeoutError:
         raise SourceError(f"{url}: no complete answer within {deadline_s:g} s") from None
+    except (SourceError, PayloadTooLarge) as error:
+        raise type(error)(credentials.masked(str(error))) from None
 
 
-async def _within(url: str, deadline_s: float, max_bytes: int) -> bytes:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """How one body is asked for."""
+
+    max_bytes: int
+    cut: bool
+    credentials: Credentials
+    trust: Trust
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        shown = self.credentials.header
+        return {**_ACCEPT, "Authorization": shown} if shown else _ACCEPT
+
+
+async def _within(url: str, deadline_s: float, asked: _Asked) -> bytes:
     import httpx
 
     async with asyncio.timeout(deadline_s):
@@ -72,13 +98,15 @@ async def _within(url: str, deadline_s: float, max_bytes: int) -> bytes:
             address = httpx.URL(url)
             if address.scheme not in ("http", "https"):
                 raise SourceError(f"{url}: targets are http:// or https:// addresses")
-            async with httpx.AsyncClient(verify=_tls(), trust_env=False, timeout=deadline_s, headers=_ACCEPT) as client:
-                return await _follow(client, address, max_bytes)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            async with httpx.AsyncClient(
+                verify=asked.trust.context(), trust_env=False, timeout=deadline_s, headers=asked.headers
+            ) as client:
+                return await _follow(client, address, asked)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:  # ssl.SSLError comes as it is
             raise SourceError(f"{url}: {type(error).__name__}: {error}") from None
 
 
-async def _follow(client: httpx.AsyncClient, url: httpx.URL, max_bytes: int) -> bytes:
+async def _follow(client: httpx.AsyncClient, url: httpx.URL, asked: _Asked) -> bytes:
     origin = (url.scheme, url.host, url.port)
     for _ in range(MAX_REDIRECTS + 1):
         async with client.stream("GET", url) as response:
@@ -88,40 +116,44 @@ async def _follow(client: httpx.AsyncClient, url: httpx.URL, max_bytes: int) -> 
                     raise SourceError(f"{response.url}: redirects to another host ({url.host}), which is not followed")
                 continue
             if response.status_code != 200:
-                raise SourceError(f"{url}: answered {response.status_code} {response.reason_phrase}")
-            return await _body(response, max_bytes)
+                raise SourceError(f"{url}: answered {_status(response.status_code)}")
+            return await _body(response, asked)
     raise SourceError(f"{url}: more than {MAX_REDIRECTS} redirects")
 
 
-async def _body(response: httpx.Response, max_bytes: int) -> bytes:
+def _status(code: int) -> str:
+    """A status in our words: what the other side calls it may be anything."""
+    try:
+        phrase = HTTPStatus(code).phrase
+    except ValueError:
+        return str(code)
+    return f"{code} {phrase}" + ("; look at auth and tls of its collector" if code in (401, 403) else "")
+
+
+async def _body(response: httpx.Response, asked: _Asked) -> bytes:
     """The body, never holding more than `max_bytes` and one chunk."""
     encoding = response.headers.get("content-encoding", "identity").lower()
     if encoding not in ("identity", "gzip", "x-gzip", ""):
         raise SourceError(f"{response.url}: content encoding {encoding!r}; gzip or none is understood")
     inflate = zlib.decompressobj(zlib.MAX_WBITS | 16) if "gzip" in encoding else None
     parts: list[bytes] = []
-    room = max_bytes
+    room = asked.max_bytes
     try:
         async for chunk in response.aiter_raw():
             part = inflate.decompress(chunk, room + 1) if inflate else chunk
+            parts.append(part)
             room -= len(part)
             if room < 0 or (inflate and inflate.unconsumed_tail):
+                if asked.cut:
+                    return b"".join(parts)[: asked.max_bytes]
                 raise PayloadTooLarge(
-                    f"{response.url}: more than {max_bytes} bytes; expose fewer series or split the target"
+                    f"{response.url}: more than {asked.max_bytes} bytes; expose fewer series or split the target"
                 )
-            parts.append(part)
     except zlib.error as error:
         raise SourceError(f"{response.url}: broken gzip body: {error}") from None
     if inflate and not inflate.eof:
         raise SourceError(f"{response.url}: gzip body ends too early")
     return b"".join(parts)
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    import httpx
-
-    return httpx.create_ssl_context(trust_env=False)
 
 
 @dataclass(frozen=True, slots=True)

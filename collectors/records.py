@@ -1,6 +1,6 @@
-"""NDJSON or Parquet bodies become rows of one table; what cannot be stored is counted by reason.
+"""A body in any format becomes rows of one table; what cannot be stored is counted by reason.
 
-    syntax, missing_key, bad_ts   see `collectors.ndjson`
+    syntax, missing_key, bad_ts   see `collectors.ndjson`, `collectors.delimited`
     too_old, in_future            outside what this intake takes
 
 Source: our own; limits of event time in TRUST section 2.
@@ -8,14 +8,19 @@ Source: our own; limits of event time in TRUST section 2.
 
 from __future__ import annotations
 
+import codecs
+import json
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from collectors.delimited import DELIMITERS, read_delimited
 from collectors.instants import bounds
-from collectors.ndjson import Records, Shape, read_ndjson
+from collectors.ipc import is_ipc, read_ipc
+from collectors.ndjson import read_ndjson
 from collectors.parquet import MAGIC, read_parquet
+from collectors.shape import Records, Shape
 from observe.errors import PayloadError
 from observe.schema import Parsed, Table
 
@@ -24,6 +29,9 @@ if TYPE_CHECKING:
 
 STAMPED: Final = frozenset({"source", "ingested_at", "seq"})  # columns that only the store writes
 PARQUET_TYPES: Final = frozenset({"application/vnd.apache.parquet", "application/x-parquet", "application/parquet"})
+ARROW_TYPES: Final = frozenset({"application/vnd.apache.arrow.stream", "application/vnd.apache.arrow.file"})
+TEXT_TABLE_TYPES: Final = frozenset({"text/csv", "application/csv", "text/tab-separated-values"})
+_JSON_STARTS: Final = (b"{", b"[")
 
 
 def shape_of(
@@ -33,6 +41,7 @@ def shape_of(
     hidden: frozenset[str] = frozenset(),
     aliases: Mapping[str, str] | None = None,
     features: bool = False,
+    wrapper: str = "",
 ) -> Shape:
     """What a reader has to know of a table.
 
@@ -42,23 +51,52 @@ def shape_of(
         hidden: columns that no sender may fill.
         aliases: other names that senders use for columns.
         features: whether unknown keys are kept as features.
+        wrapper: key of a JSON object that holds all rows in an array.
     """
     types = {c.name: c.sql for c in table.columns if c.name not in STAMPED | hidden}
     reserved = frozenset({c.name for c in table.columns} | STAMPED | {"features"})
-    return Shape(types, required, reserved, aliases or {}, features)
+    return Shape(types, required, reserved, aliases or {}, features, wrapper)
 
 
 def read(payload: bytes, shape: Shape, labels: Mapping[str, str]) -> Records:
-    """A body as columns: Parquet by its first bytes, else NDJSON or one JSON array.
+    """A body as columns: the format is told by its first bytes, then by the content type, else it is JSON.
+
+    Args:
+        payload: Parquet, Arrow IPC (stream or file), CSV, NDJSON or JSON.
+        shape: of the table.
+        labels: `content_type`; `types`, JSON of the SQL types of features that the model has already.
 
     Raises:
-        PayloadError: Parquet was announced and is not there, or the body cannot be read as a whole.
+        PayloadError: a format was announced and is not there, or the body cannot be read as a whole.
     """
     if payload.startswith(MAGIC):
         return read_parquet(payload, shape)
-    if labels.get("content_type", "").partition(";")[0].strip().lower() in PARQUET_TYPES:
+    if is_ipc(payload):
+        return read_ipc(payload, shape)
+    kind = media_type(labels)
+    if kind in PARQUET_TYPES:
         raise PayloadError("the content type says Parquet but the body does not begin with PAR1")
+    if kind in ARROW_TYPES:
+        raise PayloadError("the content type says Arrow but the body begins like neither a stream nor a file of it")
+    if is_text_table(payload, kind):
+        return read_delimited(payload, shape, json.loads(labels.get("types") or "{}"))
     return read_ndjson(payload, shape)
+
+
+def media_type(labels: Mapping[str, str]) -> str:
+    """The content type without its parameters, lower case."""
+    return labels.get("content_type", "").partition(";")[0].strip().lower()
+
+
+def is_text_table(payload: bytes, kind: str) -> bool:
+    """Whether a body is CSV: it is said to be, or nothing that we know is said and it begins like a header."""
+    start = payload[:4096].removeprefix(codecs.BOM_UTF8).lstrip()
+    if not start or start.startswith(_JSON_STARTS):
+        return False
+    if kind in TEXT_TABLE_TYPES or start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return True
+    line = start.partition(b"\n")[0].decode(errors="replace").strip()
+    return "json" not in kind and line.replace("\t", " ").isprintable() and any(d in line for d in DELIMITERS)
 
 
 def parsed(records: Records, table: str, at: datetime, labels: Mapping[str, str]) -> Parsed:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from collectors import genai
 from collectors.attributes import Facts, count, facts, flag, member, number, plain, text, texts
+from collectors.ending import ending, moments
 from collectors.instants import bounds
 from observe.errors import PayloadTooLarge
 from observe.schema import TABLES, Parsed
@@ -34,15 +35,13 @@ if TYPE_CHECKING:
     from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 COLUMNS: Final = (
-    "ts", "ts_start", "attempt_id", "trace_id", "parent_span_id", "session_id", "model_id", "model_requested", "model_served",
+    "ts", "ts_start", "attempt_id", "trace_id", "parent_span_id", "response_id", "session_id", "model_id", "model_requested", "model_served",
     "provider", "deployment_id", "operation", "cluster", "namespace", "duration_s", "ttft_s", "tpot_s", "stream", "status",
-    "error_class", "http_status", "finish_reason", "tokens_in", "tokens_out", "tokens_cached_in", "tokens_reasoning", "cost_usd",
-    "cost_known", "cache_hit", "attempt_no", "team_id", "api_key_hash", "end_user_hash", "tags", "prompt_version", "quality",
+    "error_class", "error_kind", "http_status", "finish_reason", "tokens_in", "tokens_out", "tokens_cached_in",
+    "tokens_cache_write_in", "tokens_reasoning", "cost_usd", "cost_known", "cache_hit", "attempt_no", "team_id", "api_key_hash", "end_user_hash", "tags", "prompt_version", "quality",
 )  # fmt: skip
 OUT_OF_RANGE: Final = 1  # quality bit of `attempt`
 SPAN_LIMIT: Final = 200_000  # spans of one body; a collector's batch is 8,192
-_ERROR: Final = 2  # status.code of OTLP: 0 unset, 1 ok, 2 error
-_OK: Final = 1
 _ANCESTORS: Final = 32  # spans climbed in search of an outer call
 _CLOCK_S: Final = 0.001  # how far a first token may lie outside its span by rounding
 
@@ -191,12 +190,13 @@ def _row(
     get = known.get
     start, end = ns
     duration = (end - start) / 1e9
-    first_token, exception = _events(span)
+    first_token, exception = moments(span)
+    told = ending(span, known, exception)
     stream = _streamed(known, first_token)
     ttft, quality = _ttft(get("ttft_s"), first_token, start, duration) if stream else (None, 0)
     tokens_in, tokens_out = count(get("tokens_in")), count(get("tokens_out"))
     finish = (texts(get("finish_reason")) or (None,))[0]
-    status, error_class, http_status = _outcome(span.status.code, known, exception, finish)
+    status = "cancelled" if finish in genai.CANCELLED_FINISH else told.status
     if status == "error":  # a failed call spent no tokens; LiteLLM writes 0
         tokens_in, tokens_out = tokens_in or None, tokens_out or None
     tpot = (duration - ttft) / (tokens_out - 1) if ttft is not None and tokens_out and tokens_out > 1 else None
@@ -206,26 +206,12 @@ def _row(
     cost = _cost(known, cache_hit)
     return (
         end // 1000, start // 1000, span.span_id.hex(), span.trace_id.hex(), span.parent_span_id.hex() or None,
-        text(get("session_id")), requested or served, requested, served, _provider(known),
+        text(get("response_id")), text(get("session_id")), requested or served, requested, served, _provider(known),
         text(get("deployment_id") or member(get("hidden_params"), "model_id")), operation, *place, duration, ttft, tpot, stream,
-        status, error_class, http_status, finish, tokens_in, tokens_out, count(get("tokens_cached_in")),
-        count(get("tokens_reasoning")), cost, cost is not None, cache_hit, count(get("attempt_no")), text(get("team_id")),
-        text(get("api_key_hash")), _hashed(get("end_user")), texts(get("tags")), text(get("prompt_version")), quality,
+        status, told.error_class, "cancelled" if status == "cancelled" else told.kind, told.http_status, finish, tokens_in, tokens_out,
+        count(get("tokens_cached_in")), count(get("tokens_cache_write_in")), count(get("tokens_reasoning")), cost, cost is not None,
+        cache_hit, count(get("attempt_no")), text(get("team_id")), text(get("api_key_hash")), _hashed(get("end_user")), texts(get("tags")), text(get("prompt_version")), quality,
     )  # fmt: skip
-
-
-def _events(span: Span) -> tuple[int | None, str | None]:
-    """When the first token came, ns since the epoch, and the type of the exception recorded, if any."""
-    first_token: int | None = None
-    exception: str | None = None
-    for event in span.events:
-        name = event.name
-        if first_token is None and name in genai.FIRST_TOKEN_EVENTS:
-            first_token = event.time_unix_nano
-        elif name == "exception":
-            found = [a.value.string_value for a in event.attributes[:128] if a.key == "exception.type"]
-            exception = (found[0] if found else "")[:256] or "exception"
-    return first_token, exception
 
 
 def _streamed(known: Facts, first_token: int | None) -> bool | None:
@@ -247,22 +233,6 @@ def _ttft(told: Any, first_token: int | None, start: int, duration: float) -> tu
     if -_CLOCK_S <= seconds <= duration + _CLOCK_S:
         return min(max(seconds, 0.0), duration), 0
     return None, OUT_OF_RANGE
-
-
-def _outcome(code: int, known: Facts, exception: str | None, finish: str | None) -> tuple[str, str | None, int | None]:
-    """Status, error class and HTTP status: by status.code, error.type or a recorded exception."""
-    error_class = text(known.get("error_class"))
-    http_status = count(known.get("http_status"))
-    if http_status is None and error_class and error_class.isascii() and error_class.isdigit():
-        http_status = count(error_class)
-    if http_status is not None and not 100 <= http_status <= 599:
-        http_status = None
-    failed = code == _ERROR or error_class is not None or (exception is not None and code != _OK)
-    error_class = (error_class or exception) if failed else None
-    last = (error_class or "").rpartition(".")[2].lower()
-    if last in genai.CANCELLED or (failed and http_status == 499) or finish in genai.CANCELLED_FINISH:
-        return "cancelled", error_class, http_status
-    return ("error" if failed else "ok"), error_class, http_status
 
 
 def _cost(known: Facts, cache_hit: bool | None) -> float | None:

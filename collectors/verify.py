@@ -110,7 +110,6 @@ class _Format:
     count: Callable[[bytes], int]
     labels: Mapping[str, str] = field(default_factory=dict)
     prepare: Callable[[bytes], bytes] = bytes
-    unstored: str = ""  # an OTLP signal that is understood and counted only
 
 
 def verify(folder: Path, at: datetime) -> Report:
@@ -149,12 +148,7 @@ def _verified(name: str, form: _Format, payload: bytes, at: datetime) -> Verifie
 
 
 def _parsed(form: _Format, body: bytes, at: datetime) -> Parsed:
-    module = import_module(f"collectors.{form.collector}")
-    labels = {**_TOLD, **form.labels}
-    if form.unstored:
-        parsed: Parsed = module.parse_unstored(body, form.unstored, labels["content_type"])
-    else:
-        parsed = module.parse(body, at, labels)
+    parsed: Parsed = import_module(f"collectors.{form.collector}").parse(body, at, {**_TOLD, **form.labels})
     return parsed
 
 
@@ -179,18 +173,19 @@ def _json_format(payload: bytes) -> _Format | None:
     for key, signal in _SIGNALS.items():
         if key in first:
             return _otlp(signal, _JSON, lambda body: _leaves(json.loads(body)))
-    if "litellm_call_id" in first:
-        return _Format("litellm", "litellm", _object_count)
-    if "captureData" in first or any(k.lower() == "ce-type" for k in first.get("headers", {})):
-        return _Format("prediction log", "predictions", _object_count, {"content_type": "application/x-ndjson"})
-    if "involvedObject" in first or ("kind" in first and "event_id" in first):
-        return _Format("change event", "events", _object_count, {"content_type": _JSON})
-    return None
+    enveloped = "specversion" in first or any(k.lower() == "ce-type" for k in first.get("headers", {}))
+    change = "involvedObject" in first or ("kind" in first and "event_id" in first)
+    known = (
+        ("litellm_call_id" in first, _Format("litellm", "litellm", _object_count)),
+        (enveloped, _Format("cloud event", "cloudevents", _object_count)),
+        ("captureData" in first, _Format("prediction log", "predictions", _object_count)),
+        (change, _Format("change event", "events", _object_count, {"content_type": _JSON})),
+    )
+    return next((form for fits, form in known if fits), None)
 
 
 def _otlp(signal: str, content_type: str, count: Callable[[bytes], int]) -> _Format:
-    unstored = "" if signal == "traces" else signal
-    return _Format(f"otlp {signal}", "otlp", count, {"content_type": content_type}, unstored=unstored)
+    return _Format(f"otlp {signal}", "otlp", count, {"content_type": content_type, "signal": signal})
 
 
 def _sample_lines(payload: bytes) -> int:

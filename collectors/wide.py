@@ -3,12 +3,14 @@
 A cell whose value is impossible is NULL and the row carries a quality bit; a precedence group ends
 in its first present seat and is never summed.
 
-Source: our own; rules 3, 5, 7, 9 and 12 follow dcgm-exporter #662, #582, #472 and DCGM #303, #199.
+Source: our own; rules 3, 5, 7, 9 and 12 follow dcgm-exporter #662, #582, #472 and DCGM #303, #199;
+NVIDIA, "MIG User Guide", for the slices of a board.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +24,10 @@ if TYPE_CHECKING:
 
 PROF_STUCK: Final = 4  # quality bit
 _PROFILED: Final = ("sm_active_ratio", "util_ratio/2", "sm_occupancy_ratio", "tensor_active_ratio", "dram_active_ratio")
-_INTEGERS: Final = frozenset({"throttle_mask", "xid_last"})
+_INTEGERS: Final = frozenset({"throttle_mask", "xid_last", "processes"})
+_STATES: Final = ("ok", "lost", "unsupported")  # what the cell `state` counts
+_PROFILE: Final = re.compile(r"(?:\d+c\.)?(\d+)g\.")  # of a MIG instance, e.g. 3g.40gb or 1c.3g.40gb
+_FOUR_SLICES: Final = re.compile(r"\bA30\b|RTX PRO")  # boards cut into four; all others into seven
 
 Cells = dict[str, float | None]
 
@@ -38,6 +43,7 @@ class Row:
     quality: int = 0
     shared: bool = False
     util_source: str | None = None
+    state: str | None = "ok"
 
 
 class Rows:
@@ -105,11 +111,36 @@ class Rows:
             if row.subject.table == "gpu_sample" and row.cells.get("sm_active_ratio") is not None:
                 row.util_source = "sm_active"
                 row.cells["util_ratio"] = row.cells["sm_active_ratio"]
+        self._whole_boards()
         return list(self._rows.values())
+
+    def _whole_boards(self) -> None:
+        """A board cut into MIG instances has no GPU_UTIL: it is 0 by design. Its use is theirs, weighted by size."""
+        cut: dict[tuple[str, int | None], list[Row]] = {}
+        for row in self._rows.values():
+            if len(row.subject.key) > 1 and row.subject.table == "gpu_sample":
+                cut.setdefault((row.subject.key[0], row.ts_ms), []).append(row)
+        boards = {(r.subject.key[0], r.ts_ms): r for r in self._rows.values() if len(r.subject.key) == 1} if cut else {}
+        for whose, instances in cut.items():
+            board = boards.get(whose) or self._board(instances[0])
+            if board.util_source in (None, "gpu_util"):
+                used = _used(instances)
+                board.cells["util_ratio"], board.util_source = used, None if used is None else "mig"
+                self.notes["mig_util"] += 1
+
+    def _board(self, instance: Row) -> Row:
+        """A row for a board of which a page tells only the instances, so that fleets are counted in boards."""
+        known = {k: v for k, v in instance.subject.about.items() if not k.startswith("mig_")}
+        subject = Subject("gpu_sample", instance.subject.key[:1], known)
+        row = self._rows[subject, instance.ts_ms] = Row(subject, NOBODY, instance.ts_ms)
+        return row
 
     def _repair(self, row: Row) -> None:
         """Contradictions between cells of one GPU: profiling that stands still, a sensor that is not there."""
         cells = row.cells
+        if "state" in cells:
+            state = cells.pop("state")
+            row.state = None if state is None else _STATES[int(state)]
         busy = cells.get("util_ratio/3")
         engine = cells.get("util_ratio/2", cells.get("sm_active_ratio"))
         if busy is not None and busy >= 0.9 and engine == 0.0:
@@ -139,6 +170,26 @@ class Rows:
             if value is not None:
                 row.quality |= rule.flag
                 row.util_source = rule.tag or row.util_source
+
+
+def fraction(subject: Subject) -> float | None:
+    """The share of its board that a MIG instance has, by its profile; None for a whole board.
+
+    >>> fraction(Subject("gpu_sample", ("G", "1"), {"mig_profile": "1c.3g.40gb"})) == 3 / 7
+    True
+    """
+    found = _PROFILE.match(subject.about.get("mig_profile") or "")
+    if found is None:
+        return None
+    slices = 4 if _FOUR_SLICES.search(subject.about.get("model") or "") else 7
+    return min(int(found.group(1)) / slices, 1.0)
+
+
+def _used(instances: list[Row]) -> float | None:
+    """The busy share of a board that is cut into these instances; None where one of them does not tell."""
+    shares = [(row.cells.get("util_ratio"), fraction(row.subject)) for row in instances]
+    told = [util * share for util, share in shares if util is not None and share is not None]
+    return min(sum(told), 1.0) if len(told) == len(shares) else None
 
 
 def columns(rows: list[Row], ints: frozenset[str] = _INTEGERS) -> dict[str, list[float | int | None]]:

@@ -176,59 +176,12 @@ def test_a_series_twice_on_a_page_counts_once() -> None:
     assert parsed.tables["gpu_sample"]["temp_c"].to_list() == [40.0]
 
 
-def test_profiling_that_stands_at_zero_beside_a_busy_gpu_is_not_idleness() -> None:
-    stuck = gpu(
-        'DCGM_FI_DEV_GPU_UTIL{UUID="a"} 100\nDCGM_FI_PROF_GR_ENGINE_ACTIVE{UUID="a"} 0\nDCGM_FI_PROF_DRAM_ACTIVE{UUID="a"} 0\n'
-    )
-
-    assert (stuck["util_ratio"], stuck["util_source"], stuck["dram_active_ratio"]) == (1.0, "gpu_util", None)
-    assert stuck["quality"] == 4
-
-
 def test_sm_activity_outranks_every_other_utilisation() -> None:
     found = gpu(
         'DCGM_FI_DEV_GPU_UTIL{UUID="a"} 100\nDCGM_FI_PROF_GR_ENGINE_ACTIVE{UUID="a"} 0.9\nDCGM_FI_PROF_SM_ACTIVE{UUID="a"} 0.3\n'
     )
 
     assert (found["util_ratio"], found["sm_active_ratio"], found["util_source"]) == (0.3, 0.3, "sm_active")
-
-
-def test_nvlink_profiling_outranks_the_mislabelled_total() -> None:
-    found = gpu('DCGM_FI_DEV_NVLINK_BANDWIDTH_TOTAL{UUID="a"} 9\nDCGM_FI_PROF_NVLINK_TX_BYTES{UUID="a"} 5e6\n')
-
-    assert (found["nvlink_tx_bps"], found["quality"]) == (5e6, 0)
-
-
-def test_a_mig_instance_is_its_own_device_and_board_values_stay_on_the_board() -> None:
-    mig = 'gpu="0",UUID="G",GPU_I_PROFILE="1g.10gb",GPU_I_ID="7"'
-    parsed = page(
-        f'DCGM_FI_DEV_GPU_TEMP{{gpu="0",UUID="G"}} 61\nDCGM_FI_DEV_GPU_TEMP{{{mig}}} 61\n'
-        f"DCGM_FI_DEV_POWER_USAGE{{{mig}}} 400\nDCGM_FI_PROF_GR_ENGINE_ACTIVE{{{mig}}} 0.5\n"
-    )
-
-    assert parsed.tables["gpu_sample"].select("device_id", "temp_c", "power_w", "util_ratio").rows() == [
-        ("G", 61.0, 400.0, None),
-        ("G/7", None, None, 0.5),
-    ]
-    assert parsed.rejected == {"device_wide": 1}
-    assert parsed.tables["gpu_device"].select("parent_uuid", "mig_profile", "mig_gi").rows()[1] == ("G", "1g.10gb", "7")
-
-
-def test_the_workload_is_never_the_exporter() -> None:
-    scraped = gpu(
-        'DCGM_FI_DEV_GPU_TEMP{UUID="a",pod="nvidia-dcgm-exporter-zn7",namespace="gpu",exported_pod="train-1",exported_namespace="ml"} 1\n'
-    )
-    alone = gpu('DCGM_FI_DEV_GPU_TEMP{UUID="a",pod="nvidia-dcgm-exporter-zn7",namespace="gpu"} 1\n')
-
-    assert (scraped["namespace"], scraped["pod"]) == ("ml", "train-1")
-    assert (alone["namespace"], alone["pod"]) == (None, None)
-
-
-def test_a_device_shared_by_two_pods_is_counted_once_and_belongs_to_neither() -> None:
-    parsed = page('DCGM_FI_DEV_GPU_UTIL{UUID="a",pod="p1"} 80\nDCGM_FI_DEV_GPU_UTIL{UUID="a",pod="p2"} 80\n')
-
-    assert parsed.tables["gpu_sample"].select("util_ratio", "pod").rows() == [(0.8, None)]
-    assert parsed.rejected == {"shared_device": 1}
 
 
 def test_names_of_older_exporters_are_understood() -> None:
@@ -267,20 +220,6 @@ def test_labels_of_the_site_reach_rows_even_when_two_targets_expose_the_same_tex
     a, b = (page(text, target=t).tables["metric_sample"]["labels"][0] for t in ("http://a/", "http://b/"))
 
     assert a != b
-
-
-def test_an_xid_is_an_event_when_it_changes_and_never_while_it_stands() -> None:
-    def samples(code: int) -> pl.DataFrame:
-        return page(f'DCGM_FI_DEV_XID_ERRORS{{UUID="a",hostname="n1"}} {code}\n').tables["gpu_sample"]
-
-    state: dict[str, int] = {}
-    seen = []
-    for code in (31, 31, 0, 79, 79):
-        events, state = exposition.xid_events(state, samples(code), AT)
-        seen.append(events.select("kind", "object_name", "before", "after").rows())
-
-    assert seen == [[], [], [], [("xid", "a", "0", "79")], []]
-    assert state == {"a": 79}
 
 
 def test_more_frames_do_not_change_the_account() -> None:

@@ -86,8 +86,26 @@ def test_a_failure_knows_no_tokens_and_no_names_but_why() -> None:
 
 def test_a_call_the_client_gave_up_is_cancelled() -> None:
     error = {"error_code": "499", "error_class": "CancelledError"}
+    row = one(status="failure", error_information=error)
 
-    assert one(status="failure", error_information=error)["status"] == "cancelled"
+    assert (row["status"], row["error_kind"]) == ("cancelled", "cancelled")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ({"error_class": "RateLimitError", "error_code": "429"}, "rate_limited"),
+        ({"error_class": "BadRequestError", "error_code": "400", "normalized_error": "400_CONTEXT_WINDOW_EXCEEDED"}, "context_length"),
+        ({"error_class": "BadRequestError", "error_code": "400", "error_message": "code: content_filter, a secret"}, "content_filter"),
+        ({"error_class": "Timeout", "error_code": "408"}, "timeout"),
+        ({}, "unknown"),
+    ],
+)  # fmt: skip
+def test_a_failure_has_a_neutral_kind_and_keeps_no_text(error: dict[str, str], kind: str) -> None:
+    row = one(status="failure", error_information=error)
+
+    assert (row["error_kind"], one()["error_kind"]) == (kind, None)
+    assert "secret" not in repr(row)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ def test_every_cell_has_a_range_and_a_column_of_its_table() -> None:
 
 
 def test_no_two_metrics_take_one_seat() -> None:
-    seats = [(r.table, r.slot) for r in mapping.load().rules.values() if r.split is None]
+    seats = [(r.table, r.vendor, r.slot) for r in mapping.load().rules.values() if r.split is None]
 
     assert len(seats) == len(set(seats))
 

@@ -9,8 +9,6 @@ from google.rpc.status_pb2 import Status
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inline_snapshot import snapshot
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -136,6 +134,14 @@ def test_json_and_protobuf_of_one_request_give_the_same_rows() -> None:
         ({"gen_ai.usage.input_tokens": 7}, {"gen_ai.usage.prompt_tokens": 7}, "tokens_in"),
         ({"gen_ai.usage.output_tokens": 7}, {"llm.token_count.completion": 7}, "tokens_out"),
         ({"gen_ai.usage.reasoning.output_tokens": 7}, {"gen_ai.usage.reasoning_tokens": 7}, "tokens_reasoning"),
+        ({"gen_ai.usage.cache_read.input_tokens": 7}, {"gen_ai.usage.cache_read_input_tokens": 7}, "tokens_cached_in"),
+        (
+            {"gen_ai.usage.cache_creation.input_tokens": 7},
+            {"gen_ai.usage.cache_creation_input_tokens": 7},
+            "tokens_cache_write_in",
+        ),
+        ({"gen_ai.provider.name": "azure.ai.openai"}, {"gen_ai.system": "az.ai.openai"}, "provider"),
+        ({"gen_ai.provider.name": "gcp.gemini"}, {"gen_ai.system": "gemini"}, "provider"),
         ({"gen_ai.request.stream": True}, {"llm.is_streaming": "True"}, "stream"),
         ({"litellm.cost.total": 0.5}, {"gen_ai.cost.total_cost": 0.5}, "cost_usd"),
         ({"litellm.team.id": "acme"}, {"metadata.user_api_key_team_id": "acme"}, "team_id"),
@@ -177,18 +183,22 @@ def test_time_to_first_token_needs_a_stream_and_must_lie_inside_the_span(
 @pytest.mark.parametrize(
     ("attributes", "outcome"),
     [
-        ({}, ("ok", None, None)),
-        ({"error.type": "RateLimitError", "http.response.status_code": 429}, ("error", "RateLimitError", 429)),
-        ({"error.type": "503"}, ("error", "503", 503)),
-        ({"error.type": "asyncio.CancelledError"}, ("cancelled", "asyncio.CancelledError", None)),
-        ({"http.status_code": 499, "error.type": "x"}, ("cancelled", "x", 499)),
-        ({"gen_ai.response.finish_reasons": "abort"}, ("cancelled", None, None)),
+        ({}, ("ok", None, None, None)),
+        (
+            {"error.type": "RateLimitError", "http.response.status_code": 429},
+            ("error", "RateLimitError", 429, "rate_limited"),
+        ),
+        ({"error.type": "503"}, ("error", "503", 503, "overloaded")),
+        ({"error.type": "_OTHER", "rpc.grpc.status_code": 4}, ("error", "_OTHER", None, "timeout")),
+        ({"error.type": "asyncio.CancelledError"}, ("cancelled", "asyncio.CancelledError", None, "cancelled")),
+        ({"http.status_code": 499, "error.type": "x"}, ("cancelled", "x", 499, "cancelled")),
+        ({"gen_ai.response.finish_reasons": "abort"}, ("cancelled", None, None, "cancelled")),
     ],
 )
 def test_status_follows_error_type_and_cancellation(attributes: dict[str, Any], outcome: tuple[Any, ...]) -> None:
     one = row(attributes)
 
-    assert (one["status"], one["error_class"], one["http_status"]) == outcome
+    assert (one["status"], one["error_class"], one["http_status"], one["error_kind"]) == outcome
 
 
 def test_status_code_error_alone_is_an_error_and_its_zero_tokens_are_unknown() -> None:
@@ -357,24 +367,6 @@ def test_errors_are_google_rpc_status_in_the_format_of_the_request(
 
     assert (told, answer.code, answer.message, headers.get("Retry-After")) == (status, code, str(error), retry)
     assert json.loads(otlp.error_response(error, "text/plain")[2]) == {"code": code, "message": str(error)}
-
-
-def test_metrics_and_logs_are_understood_counted_and_said_not_to_be_stored() -> None:
-    metrics, logs = ExportMetricsServiceRequest(), ExportLogsServiceRequest()
-    metric = metrics.resource_metrics.add().scope_metrics.add().metrics.add(name="m")
-    metric.sum.data_points.add()
-    metric.sum.data_points.add()
-    logs.resource_logs.add().scope_logs.add().log_records.add()
-
-    points = otlp.parse_unstored(gzip.compress(metrics.SerializeToString()), "metrics", otlp.PROTOBUF, "gzip")
-    records = otlp.parse_unstored(logs.SerializeToString(), "logs", otlp.PROTOBUF)
-    assert (points.offered, points.rejected, records.rejected) == (
-        2,
-        {"not_supported_yet": 2},
-        {"not_supported_yet": 1},
-    )
-    assert b"metrics are not stored yet" in otlp.unstored_response(points, "metrics", otlp.JSON)[2]
-    assert otlp.unstored_response(Parsed({}, 0), "logs", otlp.PROTOBUF) == (200, otlp.PROTOBUF, b"")
 
 
 @settings(max_examples=300, deadline=None)

@@ -13,7 +13,7 @@ from inline_snapshot import snapshot
 
 from collectors import predictions
 from collectors.instants import instant
-from collectors.ndjson import FEATURE_LIMIT
+from collectors.shape import FEATURE_LIMIT
 from observe.errors import PayloadError, PayloadTooLarge
 from observe.schema import Parsed
 
@@ -247,8 +247,22 @@ def test_a_json_array_is_as_good_as_lines() -> None:
 
 
 def test_ever_new_keys_do_not_fill_memory() -> None:
+    whole = parse(lines(*({f"k{i}": 1} for i in range(6000))))
+
+    assert (whole.items, whole.notes) == (6000, {"feature_dropped": 6000 - FEATURE_LIMIT})
+
+
+def test_a_sparse_body_that_would_be_laid_out_wide_is_413() -> None:
     with pytest.raises(PayloadTooLarge, match="cells"):
-        parse(b"\n".join(b'{"k%d": 1}' % i for i in range(6000)))
+        parse(lines(*({f"k{i % 400}": 1} for i in range(21_000))))
+
+
+def test_blocks_that_disagree_about_a_feature_make_it_text_as_it_was_written() -> None:
+    body = lines(*({"x": i, **{f"f{k}": True for k in range(60)}} for i in range(20_000)), {"x": "a"})
+    whole = parse(body)
+
+    assert whole.tables["prediction:fraud"]["x"].to_list()[-3:] == ["19998", "19999", "a"]
+    assert whole.notes == {"mixed_column": 1}
 
 
 JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3), max_leaves=6)  # fmt: skip

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,6 +35,12 @@ def free_port() -> int:
         return int(s.getsockname()[1])
 
 
+def aside(call, *arguments):  # type: ignore[no-untyped-def]
+    """What `call` returns, run in a thread of its own: the browser tests keep an event loop in the main one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(call, *arguments).result()
+
+
 def until(condition, seconds: float = 30.0, every: float = 0.05):  # type: ignore[no-untyped-def]
     """What `condition()` returns once it is true; fails after `seconds`."""
     end = time.monotonic() + seconds
@@ -58,12 +65,12 @@ class Service:
         for name, text in (models or {}).items():
             (folder / "models" / f"{name}.yaml").write_text(text)
         self.process: subprocess.Popen[bytes] | None = None
+        self.command = [sys.executable, "-m", "observe", "up", "-c", str(self.site)]
 
     def start(self) -> None:
-        argv = [sys.executable, "-m", "observe", "up", "-c", str(self.site)]
         with (self.folder / "service.log").open("ab") as log:
             self.process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         until(self.ready, 60)
 
