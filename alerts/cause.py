@@ -45,7 +45,8 @@ class Signal:
 def signals(changes: Sequence[ChangeEvent], findings: Sequence[Finding]) -> Iterator[Signal]:
     """The signals in change events and in findings of kinds gpu and queue."""
     for c in changes:
-        kind = "xid" if c.kind == "xid" else "deploy" if c.kind in DEPLOYS else ""
+        broken = c.kind in ("xid", "ecc") or (c.kind, c.object_kind) == ("disruption", "GPU")
+        kind = "xid" if broken else "deploy" if c.kind in DEPLOYS else ""
         if kind:
             yield Signal(kind, _subject(c), c.ts, _note(c), c.cluster or "", c.model_id or "")
     for f in findings:

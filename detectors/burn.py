@@ -153,7 +153,7 @@ class Telling:
 
     def _quiet(self, i: int) -> str:
         """Why nothing fires: no traffic at all, too little to tell even an outage, or all is well."""
-        if self._n[i] == 0:
+        if self._n[i] <= 0:  # fewer than none: what was counted before the hour was taken back in it
             return "unknown"
         ends = self._ends[i : i + 1]
         for _, tier, _ in self._judged:
@@ -169,12 +169,12 @@ class Telling:
             since = max(0, firing.onset.best - self._walk.minutes.first)
             total, events = self._walk.minutes.within(self._ends[i : i + 1], MEMORY, since)
             n, bad = int(total[0]), int(events[0])
-        if n == 0:
+        if n <= 0:
             return None, None, None, 0, 0
         burn, phi, most = bad / n / self._budget, float(self._phi[i]), 1 / self._budget
-        if bad == 0:
+        if bad <= 0:
             return 0.0, 0.0, min(most, 3.0 * phi / n / self._budget), n, bad
-        factor = float(np.exp(1.96 * np.sqrt(phi * (1 - bad / n) / bad)))
+        factor = float(np.exp(1.96 * np.sqrt(phi * max(0.0, 1 - bad / n) / bad)))
         return burn, burn / factor, min(most, burn * factor), n, bad
 
     def _note(self, state: str, effect: float | None, share: float, i: int) -> str:

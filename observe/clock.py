@@ -27,6 +27,18 @@ class WallClock:
         return datetime.now(UTC)  # noqa: TID251 - the one place that reads the machine's clock
 
 
+class RisingClock:
+    """A clock that never goes back: what it stamps is in the order of the stamping, whatever the machine's clock does."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock, self._highest = clock, clock.now()
+
+    def now(self) -> datetime:
+        """The latest instant the other clock has told."""
+        self._highest = max(self._highest, self._clock.now())
+        return self._highest
+
+
 @dataclass(slots=True)
 class EventClock:
     """A clock that stands where it was put; replay and tests move it."""

@@ -54,6 +54,12 @@ class Telemetry:
         self.refused = Counter(
             "observe_refused_bodies", "Bodies refused whole, by HTTP status", ["path", "status"], registry=r
         )
+        self.lag = Gauge(
+            "observe_source_lag_seconds",
+            "Age of a source's newest row when it came; below 0 its clock runs ahead",
+            ["source"],
+            registry=r,
+        )
         self.findings = Counter("observe_findings", "Findings stored", ["detector", "state"], registry=r)
         self.notified = Counter("observe_deliveries", "Messages handed to a channel", ["channel", "result"], registry=r)
         self.children = Counter("observe_child_restarts", "Restarts of a child process", ["child"], registry=r)
@@ -62,6 +68,15 @@ class Telemetry:
         )
         self.watermark = Gauge(
             "observe_watermark_timestamp_seconds", "Event time up to which a stage is done", ["stage"], registry=r
+        )
+        self.loop_lag = Histogram(
+            "observe_loop_lag_seconds", "How late the event loop came to its next turn", buckets=_SECONDS, registry=r
+        )
+        self.loop_held = Counter(
+            "observe_loop_held",
+            "Times the event loop was held for more than 20 ms, by what held it",
+            ["place"],
+            registry=r,
         )
         stages = Histogram("observe_stage_seconds", "Duration of a stage", ["stage"], buckets=_SECONDS, registry=r)
         provider = TracerProvider(resource=Resource.create({"service.name": "observe"}), shutdown_on_exit=False)

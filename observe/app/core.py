@@ -12,6 +12,7 @@ import secrets
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -20,13 +21,21 @@ from observe.app.children import Child, Supervisor
 from observe.app.declaring import declared
 from observe.app.delivering import Delivering
 from observe.app.detecting import Detecting
+from observe.app.evidence import SLOW
+from observe.app.importing import Importing
 from observe.app.intake import Intake
+from observe.app.pages import Pages
 from observe.app.people import People
 from observe.app.publishing import published
 from observe.app.pulling import Puller, pulls
-from observe.app.stages import QUICK, SLOW, Stages
+from observe.app.reloading import Reloading
+from observe.app.retaining import retain
+from observe.app.stages import QUICK, Stages
+from observe.app.summarising import Summarising
 from observe.app.tokens import StoredTokens
-from observe.clock import Clock, WallClock
+from observe.app.vitals import EVERY_S, Vitals
+from observe.app.warming import warm
+from observe.clock import Clock, RisingClock, WallClock
 from observe.registry import check_wings
 from observe.sqlworker import SqlWorker
 from observe.store import Store
@@ -40,68 +49,60 @@ TICK_S: Final = 2.0
 SEAL_S: Final = 300.0
 QUICK_PATIENCE_S: Final = 60.0  # how long a detector may take before its process is given up
 SLOW_PATIENCE_S: Final = 600.0  # a day's refit of many models
-RETAIN: Final = {
-    "prediction": 35,
-    "attempt": 7,
-    "gpu_sample": 7,
-    "serving_sample": 7,
-    "metric_sample": 7,
-    "summary": 400,
-}  # days
 
 
 class Core:
     """Everything but the HTTP listeners; `start` and `stop` bracket its life."""
 
-    def __init__(self, config: Config, clock: Clock | None = None, *, face: bool = True) -> None:
+    def __init__(
+        self, config: Config, clock: Clock | None = None, *, face: bool = True, site: Path | None = None
+    ) -> None:
         check_wings()
         self.config = config
         self.clock = clock or WallClock()
         self.telemetry = Telemetry()
-        self.store = Store.open(config.site.store.path, self.clock)
+        self.store = Store.open(config.site.store.path, RisingClock(self.clock))
         for key, value in declared(config).items():
             self.store.set_setting(key, value)
         access = Access(StoredTokens(self.store), config.site.server.auth)
         self.face_key = secrets.token_urlsafe(32)
         self.intake = Intake(self.store, self.clock, self.telemetry, config)
-        self.stages = Stages(config, self.store, self.clock, self.telemetry)
+        self.importing = Importing(self.store, self.intake, self.clock)
+        self.pages = Pages(self.intake, self.store)
+        self._summarising = Summarising(self.store, QUICK_PATIENCE_S)
+        self.stages = Stages(config, self.store, self.clock, self.telemetry, self._summarising.close)
         self._quick, self._slow = Detecting(QUICK_PATIENCE_S), Detecting(SLOW_PATIENCE_S)
         self.delivering = Delivering(config, self.store, self.clock, self.telemetry)
-        self.puller = Puller(pulls(config.site.collectors), self.intake, self.store, self.clock)
+        self.puller = Puller(pulls(config.site.collectors), self.intake, self.store, self.clock, self.pages)
+        self.vitals = Vitals(config, self.store, self.clock, self.telemetry)
         path = config.site.store.path
         self.sql = SqlWorker([path / "lake", path / "snapshot"])
         self.people = People(self.store, access, self.sql, self.clock)
         self.new_admin_token = self._first_admin(access)
-        children = [
-            Child(
-                "detect",
-                ["observe.app.detecting"],
-                nice=10,
-                pass_fds=self._quick.channel,
-                stuck=lambda: self._quick.stuck,
-            ),
-            Child(
-                "detect-slow",
-                ["observe.app.detecting"],
-                nice=12,
-                pass_fds=self._slow.channel,
-                stuck=lambda: self._slow.stuck,
-            ),
-        ]
-        if face:
-            children.append(self._face())
-        self.supervisor = Supervisor(children, lambda name: self.telemetry.children.labels(name).inc())
+        self.reloading = Reloading(site, config, self.store, self.telemetry, self.clock, self._prepare)
+        self.supervisor = Supervisor(self._children(face), lambda name: self.telemetry.children.labels(name).inc())
         self.ready = threading.Event()
         self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._beat, args=("stages", TICK_S, self._tick), name="stages", daemon=True),
-            threading.Thread(
-                target=self._beat, args=("stages-slow", TICK_S, self._tick_slow), name="stages-slow", daemon=True
-            ),
-            threading.Thread(
-                target=self._beat, args=("seal", SEAL_S, self._housekeeping), name="housekeeping", daemon=True
-            ),
+        beats: tuple[tuple[str, float, Callable[[], None]], ...] = (
+            ("stages", TICK_S, self._tick),
+            ("stages-slow", TICK_S, self._tick_slow),
+            ("seal", SEAL_S, self._housekeeping),
+            ("vitals", EVERY_S, self.vitals.take),
+        )
+        self._threads = [threading.Thread(target=self._beat, args=b, name=b[0], daemon=True) for b in beats]
+
+    def _children(self, face: bool) -> list[Child]:
+        """The processes of this service; all give way to intake."""
+        called = (
+            ("summarise", "observe.app.summarising", 10, self._summarising),
+            ("detect", "observe.app.detecting", 10, self._quick),
+            ("detect-slow", "observe.app.detecting", 12, self._slow),
+        )
+        children = [
+            Child(name, [module], nice=nice, pass_fds=end.channel, stuck=lambda end=end: end.stuck)  # type: ignore[misc]
+            for name, module, nice, end in called
         ]
+        return [*children, self._face()] if face else children
 
     def _first_admin(self, access: Access) -> str | None:
         given = self.config.site.server.token
@@ -116,19 +117,39 @@ class Core:
         """Observe's own metrics, SLOs and findings in the Prometheus text format."""
         return self.telemetry.exposition() + published(self.store)
 
+    def _prepare(self, config: Config) -> Callable[[], None]:
+        """What hands the whole of another configuration to everybody who goes by it; what can fail is done here."""
+        plan = pulls(config.site.collectors)
+
+        def adopt() -> None:
+            self.config = config
+            self.intake.adopt(config)
+            self.stages.adopt(config)
+            self.puller.replan(plan)
+            self.delivering.adopt(config)
+            self.vitals.adopt(config)
+
+        return adopt
+
     def _face(self) -> Child:
         server = self.config.site.server
-        argv = ["dashboards.face", "--core", f"http://{server.listen}", "--listen", server.ui]
-        return Child("face", argv, {"OBSERVE_FACE_KEY": self.face_key})
+        argv = ["dashboards.face", "--core", f"{server.scheme}://{server.listen}", "--listen", server.ui]
+        if server.tls:
+            argv += ["--cert", str(server.tls.cert), "--key", str(server.tls.key)]
+            argv += ["--ca", str(server.tls.ca)] if server.tls.ca else []
+        return Child("face", argv, {"OBSERVE_FACE_KEY": self.face_key}, nice=5)
 
     def start(self) -> None:
         """Start children, pulls, stages and delivery."""
         self.sql.start()
         self.supervisor.start()
+        warm(self.clock.now())
+        self.intake.pairing.recall(self.store)
         self.puller.start()
         self.delivering.start()
         for thread in self._threads:
             thread.start()
+        self.reloading.start()
         self._announce()
         self.ready.set()
         _LOG.info(
@@ -139,16 +160,22 @@ class Core:
         )
 
     def _announce(self) -> None:
-        """Say where the API is, for `observe sql` on this directory."""
+        """Say where the API is and how to know it, for `observe sql` on this directory."""
         server = self.config.site.server
-        said = {"listen": server.listen, "otlp": server.otlp, "ui": server.ui, "pid": os.getpid()}
+        said = {
+            "listen": server.listen, "otlp": server.otlp, "ui": server.ui, "pid": os.getpid(), "scheme": server.scheme,
+            "cert": str(server.tls.cert) if server.tls else None,
+            "ca": str(server.tls.ca) if server.tls and server.tls.ca else None,
+        }  # fmt: skip
         (self.config.site.store.path / "service.json").write_text(json.dumps(said))
 
     def stop(self) -> None:
         """Stop children first, so that nothing waits for them, then in the order of the data: pulls, stages, delivery, store."""
         self._stop.set()
+        self.reloading.stop()
         self.supervisor.stop()  # a detector under way is asked again after the next start
         self.puller.stop()
+        self.pages.stop()
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(timeout=20)
@@ -171,6 +198,7 @@ class Core:
             pause = max(0.1, every_s - (monotonic() - started))
 
     def _tick(self) -> None:
+        self.intake.pairing.sweep()
         self.stages.tick(QUICK, self._quick, self.clock.now())
 
     def _tick_slow(self) -> None:
@@ -180,5 +208,4 @@ class Core:
         with self.telemetry.stage("seal"):
             self.store.seal(self.clock.now())
         with self.telemetry.stage("retain"):
-            limits = {table: timedelta(days=days) for table, days in RETAIN.items()}
-            self.store.retain(self.clock.now(), limits, self.config.site.store.size_bytes)
+            retain(self.store, self.config, self.clock)

@@ -8,18 +8,34 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from observe.spec.site import PULLED
+
 if TYPE_CHECKING:
-    from observe.spec import Config, Model, Monitoring
+    from observe.spec import CollectorSpec, Config, Model, Monitoring
 
 
 def declared(config: Config) -> Mapping[str, Any]:
-    """Plain JSON by setting: `false_alarms`, `prices` and `models`; no secrets among them."""
+    """Plain JSON by setting: `false_alarms`, `prices`, `models`, `collectors`, `store`; no secrets among them."""
     site = config.site
     return {
         "false_alarms": {k: {"count": r.count, "period_s": r.period_s} for k, r in site.false_alarms.items()},
         "prices": dict(site.prices),
         "models": {name: _model(model) for name, model in config.models.items()},
+        "collectors": [_collector(name, spec) for name, spec in site.collectors.items()],
+        "store": {"size_bytes": site.store.size_bytes, "lateness_s": max(site.lateness_s.values())},
     }
+
+
+def is_pulled(spec: CollectorSpec) -> bool:
+    """Whether we read this source ourselves; the others are sent to us."""
+    return spec.type in PULLED or spec.path is not None
+
+
+def _collector(name: str, spec: CollectorSpec) -> Mapping[str, Any]:
+    """`reads` says what: addresses, paths, this machine (device), or what is pushed."""
+    reads = "address" if spec.targets else "path" if spec.path else "device" if is_pulled(spec) else "push"
+    targets = spec.targets or ((str(spec.path) if spec.path else "this machine" if reads == "device" else "push"),)
+    return {"source": name, "type": spec.type, "reads": reads, "every_s": spec.every_s, "targets": list(targets)}
 
 
 def _model(model: Model) -> Mapping[str, Any]:

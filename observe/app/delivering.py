@@ -52,6 +52,12 @@ class Delivering:
             self._told[delivery.url] = delivery
         self._thread.start()
 
+    def adopt(self, config: Config) -> None:
+        """Go by another configuration from the next message on."""
+        self._config = config
+        if not self._thread.is_alive() and not self._stop.is_set():
+            self.start()
+
     def stop(self) -> None:
         """End after the message under way."""
         self._stop.set()

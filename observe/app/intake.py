@@ -9,9 +9,11 @@ Source: our own; OTLP and LiteLLM formats in `collectors`.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import secrets
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -20,7 +22,11 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from collectors.cardinality import OTHER, Cardinality
 from collectors.inflate import inflate
+from collectors.records import is_text_table, media_type
+from observe.app.pairing import HALF, Pairing
+from observe.app.twins import Twins
 from observe.clock import Clock
 from observe.errors import PayloadError
 from observe.registry import plugin
@@ -32,8 +38,9 @@ if TYPE_CHECKING:
     from observe.spec import Config
 
 MAX_UNDECLARED: Final = 200  # prediction models without a Monitoring that get a table of their own; TRUST section 2
+MAX_SOURCES: Final = 500  # that our own metrics tell apart
 _MODEL: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")  # names; ARCHITECTURE section 5
-_IDS_OF_THEIR_OWN = frozenset({"attempt", "label", "change_event", "prediction"})
+_IDS_OF_THEIR_OWN = frozenset({"attempt", "label", "change_event", "prediction", "prediction_half"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,14 @@ class Taken:
         )
 
 
+def _folded(notes: Mapping[str, int]) -> dict[str, int]:
+    """Notes without the feature that some name behind a colon: metrics have no room for every feature."""
+    total: Counter[str] = Counter()
+    for reason, n in notes.items():
+        total[reason.partition(":")[0]] += n
+    return dict(total)
+
+
 def _sum(a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:
     return {k: a.get(k, 0) + b.get(k, 0) for k in {**a, **b}}
 
@@ -73,16 +88,18 @@ class Intake:
 
     def __init__(self, store: Store, clock: Clock, telemetry: Telemetry, config: Config) -> None:
         self._store, self._clock, self._telemetry = store, clock, telemetry
-        self._aliases = {
-            alias: model.name for model in config.models.values() for alias in (model.name, *model.aliases)
-        }
-        self._told = {
-            "accept_past_s": str(config.site.accept.past_s),
-            "accept_future_s": str(config.site.accept.future_s),
-        }
+        self._known = _known(config)
         self._lock = threading.Lock()
-        self._declared = frozenset(config.models)
-        self._strangers = set(store.features()) - self._declared
+        self._strangers = set(store.features()) - self._known.declared
+        self.cardinality, self.twins = Cardinality(), Twins()
+        self._sources: set[str] = set(config.site.collectors)
+        self.pairing = Pairing(self.store_parsed, self._model_of, clock)
+
+    def adopt(self, config: Config) -> None:
+        """Go by another configuration from the next body on."""
+        self._known = _known(config)
+        with self._lock:
+            self._sources |= set(config.site.collectors)
 
     def take(self, kind: str, source: str, payload: bytes, labels: Mapping[str, str], batch_id: str) -> Taken:
         """Parse a body with collector `kind` and queue its rows.
@@ -106,11 +123,24 @@ class Intake:
             )
         with self._telemetry.stage("parse", collector=kind):
             parsed = plugin("observe.collectors", kind).parse(
-                payload, self.now(), self.told({"source": source, **labels})
+                payload, self.now(), self.told({"source": source, **self._types(kind, payload, labels), **labels})
             )
         if not batch_id and any(t.partition(":")[0] in _IDS_OF_THEIR_OWN for t in parsed.tables):
             batch_id = self.content_id(source, payload)
+        if HALF in parsed.tables:
+            return self.pairing.take(source, parsed, batch_id)
         return self.store_parsed(source, parsed, batch_id)
+
+    def _types(self, kind: str, payload: bytes, labels: Mapping[str, str]) -> dict[str, str]:
+        """What a model's features are already, where a body cannot tell numbers from text."""
+        if kind != "predictions" or not is_text_table(payload, media_type(labels)):
+            return {}
+        return {"types": json.dumps(dict(self._store.features().get(labels.get("model", ""), {})))}
+
+    def _model_of(self, name: str, namespace: str | None) -> str:
+        """The model that an inference service of a namespace serves."""
+        aliases = self._known.aliases
+        return aliases.get(f"{namespace}/{name}") or aliases.get(name, name)
 
     def now(self) -> datetime:
         """The present instant."""
@@ -118,7 +148,7 @@ class Intake:
 
     def told(self, labels: Mapping[str, str]) -> Mapping[str, str]:
         """What a collector is told: these labels and how old an item may be."""
-        return {**self._told, **labels}
+        return {**self._known.told, **labels}
 
     @staticmethod
     def content_id(source: str, body: bytes) -> str:
@@ -135,21 +165,42 @@ class Intake:
         """
         return inflate(wire, encoding)
 
-    def store_parsed(self, source: str, parsed: Parsed, batch_id: str) -> Taken:
-        """Queue what a collector parsed; the counts move from accepted to stored or rejected when durable."""
+    def store_parsed(self, source: str, parsed: Parsed, batch_id: str, *, admitted: bool = False) -> Taken:
+        """Queue what a collector parsed; the counts move from accepted to stored or rejected when durable.
+
+        Args:
+            source: name the rows are stored and counted under.
+            parsed: the rows.
+            batch_id: one that was stored is not stored again; empty makes a random one.
+            admitted: whether its series were held to their cap already.
+        """
         parsed = self._without_strangers(parsed)
         tables = {name: self._resolved(name, frame) for name, frame in parsed.tables.items() if frame.height}
+        known = self._known
+        targets = None if admitted else known.targets.get(source, 1)
+        parsed = self.cardinality.capped(source, replace(parsed, tables=tables), known.names, targets, self.now())
+        tables = {name: frame for name, frame in parsed.tables.items() if frame.height}
         rows = sum(f.height for f in tables.values())
         refused = sum(parsed.rejected.values())
-        t = self._telemetry
+        t, counted = self._telemetry, self._counted(source)
         batch = Batch(source, batch_id or secrets.token_hex(16), tables, dict(parsed.rejected))
         receipt = self._store.submit(batch)
-        t.accepted.labels(source).inc(rows + refused)
-        t.count_rejected(source, parsed.rejected)
-        t.count_repaired(source, parsed.notes)
-        t.queued.labels(source).inc(rows)
-        receipt.add_done_callback(lambda done: self._settled(source, rows, done))
-        return Taken(parsed, receipt, rows, _newest(tables))
+        t.accepted.labels(counted).inc(rows + refused)
+        t.count_rejected(counted, parsed.rejected)
+        t.count_repaired(counted, parsed.notes)
+        t.queued.labels(counted).inc(rows)
+        receipt.add_done_callback(lambda done: self._settled(counted, rows, done))
+        newest = _newest(tables)
+        if newest is not None:
+            t.lag.labels(counted).set((self.now() - newest).total_seconds())
+        return Taken(parsed, receipt, rows, newest)
+
+    def _counted(self, source: str) -> str:
+        """The name a source is counted under: of those that senders make up only so many are told apart."""
+        with self._lock:
+            if len(self._sources) < MAX_SOURCES:
+                self._sources.add(source)
+            return source if source in self._sources else f"{source.partition('/')[0]}/{OTHER}"
 
     def _without_strangers(self, parsed: Parsed) -> Parsed:
         """The same without predictions of more undeclared models than a site may have; those are counted."""
@@ -165,7 +216,7 @@ class Intake:
         return replace(parsed, tables=kept, rejected=_sum(parsed.rejected, {"too_many_models": refused}))
 
     def _is_welcome(self, model: str) -> bool:
-        if model in self._declared or model in self._strangers:
+        if model in self._known.declared or model in self._strangers:
             return True
         with self._lock:
             if len(self._strangers) < MAX_UNDECLARED:
@@ -182,7 +233,7 @@ class Intake:
         stored = sum(receipt.stored.values())
         t.stored.labels(source).inc(stored)
         t.count_rejected(source, {"duplicate": rows} if receipt.duplicate else receipt.rejected)
-        t.count_repaired(source, receipt.notes)
+        t.count_repaired(source, _folded(receipt.notes))
 
     def _resolved(self, table: str, frame: pl.DataFrame) -> pl.DataFrame:
         """Model names as the specs know them; unknown names stay as they came."""
@@ -190,12 +241,33 @@ class Intake:
             "attempt": ("model_requested", "model_served", "model_id"),
             "serving_sample": ("model_id",),
             "label": ("model_id",),
+            "log_event": ("model_id",),
         }
         candidates = [c for c in names.get(table, ()) if c in frame.columns]
         if not candidates:
             return frame
-        known = [pl.col(c).replace_strict(self._aliases, default=None, return_dtype=pl.String) for c in candidates]
+        aliases = self._known.aliases
+        known = [pl.col(c).replace_strict(aliases, default=None, return_dtype=pl.String) for c in candidates]
         return frame.with_columns(pl.coalesce(*known, *reversed([pl.col(c) for c in candidates])).alias("model_id"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the configuration tells an intake."""
+
+    aliases: Mapping[str, str]  # model by any of its names
+    told: Mapping[str, str]  # to every collector
+    declared: frozenset[str]
+    names: frozenset[str]  # of models, and all their others
+    targets: Mapping[str, int]  # by collector
+
+
+def _known(config: Config) -> _Known:
+    aliases = {alias: model.name for model in config.models.values() for alias in (model.name, *model.aliases)}
+    accept = config.site.accept
+    told = {"accept_past_s": str(accept.past_s), "accept_future_s": str(accept.future_s)}
+    targets = {name: len(spec.targets) for name, spec in config.site.collectors.items()}
+    return _Known(aliases, told, frozenset(config.models), frozenset({*config.models, *aliases}), targets)
 
 
 def _newest(tables: Mapping[str, pl.DataFrame]) -> datetime | None:

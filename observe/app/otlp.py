@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 from collectors import otlp
 from observe.app.intake import Intake, Taken
+from observe.errors import ObserveError
+
+Signal = otlp.Signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,23 +24,25 @@ class Answer:
     body: bytes
 
 
-def take(intake: Intake, signal: str, wire: bytes, content_type: str, encoding: str) -> tuple[Taken, Answer]:
+def take(intake: Intake, signal: Signal, wire: bytes, content_type: str, encoding: str) -> tuple[Taken, Answer]:
     """Decode, parse and queue one request of `traces`, `metrics` or `logs`; its answer holds after the commit.
 
     Raises:
         PayloadError: 400, 413 or 415.
         Overloaded: 429 or 503.
     """
-    if signal == "traces":
-        request = otlp.decode(wire, content_type, encoding)
-        parsed = otlp.parse_request(request, intake.now(), intake.told({"source": "otlp"}))
-        status, kind, body = otlp.response(parsed, content_type)
-    else:
-        parsed = otlp.parse_unstored(wire, signal, content_type, encoding)
-        status, kind, body = otlp.unstored_response(parsed, signal, content_type)
-    return intake.store_parsed("otlp", parsed, intake.content_id("otlp", wire)), Answer(
-        status, {"Content-Type": kind}, body
-    )
+    request = otlp.decode(wire, content_type, encoding, signal)
+    now, twins = intake.now(), intake.twins
+    parsed = otlp.parse_request(request, now, intake.told({"source": "otlp"}), intake.cardinality)
+    parsed, mine = twins.once(parsed, now)
+    try:
+        taken = intake.store_parsed("otlp", parsed, intake.content_id("otlp", wire), admitted=True)
+    except ObserveError:
+        twins.forget(mine)
+        raise
+    taken.receipt.add_done_callback(lambda done: twins.forget(mine) if done.exception() else None)
+    status, kind, body = otlp.response(taken.parsed, content_type, signal)
+    return taken, Answer(status, {"Content-Type": kind}, body)
 
 
 def refusal(error: Exception, content_type: str) -> Answer:

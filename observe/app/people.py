@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from observe.access import Access, Asked, Principal, chained
 from observe.clock import Clock
-from observe.errors import UsageError
+from observe.errors import QueryError, UsageError
 from observe.schema import Command, Window
 from observe.sqlworker import Answer, Limits, SqlWorker
 from observe.store import Store, tables_named
 
 if TYPE_CHECKING:
     from observe.access import Credential
+    from observe.store.transaction import Transaction
 
 VERBS: Final = ("acknowledge", "mute", "approve", "deny", "accept_normal", "false_alarm", "note")
 
@@ -92,7 +93,13 @@ class People:
             QueryError: not one SELECT, DuckDB's complaint, or a limit was met.
         """
         snapshot = self._store.snapshot(tables_named(sql), stale_ok=not fresh)
-        answer = self._sql.query(sql, snapshot.views, Limits())
+        try:
+            answer = self._sql.query(sql, snapshot.views, Limits())
+        except QueryError as error:
+            if not self._store.set_aside(str(error)):  # a damaged file: the others answer
+                raise
+            snapshot = self._store.snapshot(tables_named(sql))
+            answer = self._sql.query(sql, snapshot.views, Limits())
         return answer, snapshot.watermark.isoformat() if snapshot.watermark else ""
 
     def command(self, who: Principal, asked: Mapping[str, Any]) -> Command:
@@ -114,15 +121,18 @@ class People:
     def _record(
         self, who: Principal, verb: str, target: str, reason: str | None, parameters: Mapping[str, Any]
     ) -> Command:
+        said = {"verb": verb, "object": target, "reason": reason, "parameters": parameters}
         with self._store.change() as tx:
-            newest = tx.execute("select chain from core.command order by ts desc, command_id desc limit 1")
-            fields = {
-                "ts": self._clock.now(), "command_id": f"cmd-{secrets.token_hex(8)}", "actor": who.name, "role": who.role,
-                "verb": verb, "object": target, "reason": reason, "parameters": parameters,
-            }  # fmt: skip
-            command = chained(fields, newest[0][0] if newest else "")
-            tx.insert([command])
-        return command
+            return written(tx, self._clock.now(), who, said)
+
+
+def written(tx: Transaction, at: datetime, who: Principal, said: Mapping[str, Any]) -> Command:
+    """The command that is appended to the chain: who said what; `said` holds verb, object, reason and parameters."""
+    newest = tx.execute("select chain from core.command order by rowid desc limit 1")
+    named = {"ts": at, "command_id": f"cmd-{secrets.token_hex(8)}", "actor": who.name, "role": who.role}
+    command = chained({**named, **said}, newest[0][0] if newest else "")
+    tx.insert([command])
+    return command
 
 
 def _fits(parameters: Mapping[str, Any]) -> bool:

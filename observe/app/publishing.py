@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 
+from observe.schema.damage import STILL_TOLD
+
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
@@ -37,6 +39,17 @@ class _Views:
         labels = ["slo_id", "model", "slo"]
         for column, said in _SLO.items():
             yield _family(f"observe_slo_{column}_ratio", said, labels, slos, column)
+        damages = self._rows(
+            "select k.kind, count(d.kind) as n from (values ('log'), ('commits'), ('file')) as k(kind) "
+            f"left join core.damage as d on d.kind = k.kind and {STILL_TOLD} group by k.kind"
+        )
+        yield _family(
+            "observe_store_damages",
+            "Damage of the data that was found in the last seven days; see observe verify",
+            ["kind"],
+            damages,
+            "n",
+        )
         alerts = self._rows(
             "select model, kind, severity, count(*) as n from alert where state = 'firing' group by all"
         )

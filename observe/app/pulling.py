@@ -1,7 +1,8 @@
 """Pulls scheduled by the site: scrape targets and watched paths, each on its own cadence.
 
 A target that fails is recorded in `collector_run` with its reason and tried again at its next
-turn; it never holds up the others.
+turn; it never holds up the others. The plan may change while pulls are under way: those finish,
+and what stays in the plan keeps its turn.
 
 Source: our own.
 """
@@ -12,20 +13,38 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from socket import gethostname
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+from zlib import crc32
 
-from collectors import exposition, pull
+from collectors import pull
+from collectors.credentials import Credentials, Trust
+from collectors.nvml import Nvml
+from observe.app import spending
 from observe.app.intake import Intake
+from observe.app.pages import Pages
 from observe.clock import Clock
 from observe.errors import ObserveError, PayloadError, SourceError
 from observe.schema import CollectorRun
 from observe.store import Store
 
+if TYPE_CHECKING:
+    from observe.spec.site import TargetAuth, TargetTls
+
 _LOG = logging.getLogger("observe.pulling")
 _AT_ONCE: Final = 32
-_WATCHED: Final = {"files": "predictions", "predictions": "predictions", "labels": "labels"}  # by collector type
+_TOGETHER_S: Final = 2.0  # runs are written down at most this often: a transaction each would hold up intake
+_RETRY_S: Final = 5.0  # after a fault of ours
+_UNWRITTEN: Final = 10_000  # runs that may wait for a store that writes nothing
+_SPREAD: Final = ("prometheus", "spendlogs", "nvml")
+_FIRST: Final = timedelta(seconds=5)  # within which every target is read once; cadences up to this begin at once
+_WATCHED: Final = {
+    "files": "predictions", "predictions": "predictions", "labels": "labels", "litellm": "litellm",
+}  # by collector type  # fmt: skip
+_FETCHED: Final = ("prometheus", "spendlogs")  # collector types that read addresses
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +58,22 @@ class Pull:
     labels: Mapping[str, str]
     model: str | None = None
     timeout_s: float = 10.0  # for the whole answer
+    auth: TargetAuth | None = None
+    tls: TargetTls | None = None
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What stays the same when its cadence or labels are changed."""
+        return self.collector, self.kind, self.target
+
+    def get(self) -> bytes:
+        """The body of an address, asked for with the credentials as they are now.
+
+        Raises:
+            ConfigError: a secret cannot be read.
+            SourceError: no answer, or another than 200.
+        """
+        return pull.get(self.target, self.timeout_s, credentials=credentials(self.auth), trust=trust(self.tls))
 
 
 def pulls(collectors: Mapping[str, Any]) -> tuple[Pull, ...]:
@@ -46,24 +81,55 @@ def pulls(collectors: Mapping[str, Any]) -> tuple[Pull, ...]:
     made: list[Pull] = []
     for name, spec in collectors.items():
         every = timedelta(seconds=spec.every_s)
-        if spec.type == "prometheus":
-            made += [Pull(name, "prometheus", t, every, spec.labels, None, spec.timeout_s) for t in spec.targets]
+        if spec.type in _FETCHED:
+            made += [
+                Pull(name, spec.type, t, every, spec.labels, None, spec.timeout_s, spec.auth, spec.tls)
+                for t in spec.targets
+            ]
+        elif spec.type == "nvml":
+            made.append(Pull(name, "nvml", "this machine", every, spec.labels))
         elif spec.path and spec.type in _WATCHED:
             made.append(Pull(name, _WATCHED[spec.type], str(spec.path), every, spec.labels, spec.model))
     return tuple(made)
 
 
+def credentials(auth: TargetAuth | None) -> Credentials:
+    """What a target is shown; a secret that is a file is read each time, so that it may change.
+
+    Raises:
+        ConfigError: a secret cannot be read.
+    """
+    if auth is None:
+        return Credentials()
+    if auth.bearer is not None:
+        return Credentials(bearer=auth.bearer.resolve())
+    return Credentials(username=auth.username or "", password=auth.password.resolve() if auth.password else "")
+
+
+def trust(tls: TargetTls | None) -> Trust:
+    """Whom we believe at a target, and as whom we come."""
+    return Trust() if tls is None else Trust(tls.ca, tls.cert, tls.key)
+
+
 class Puller:
     """Runs pulls on time; a pull still running is not started again, and holds up no other of the first 32."""
 
-    def __init__(self, plan: tuple[Pull, ...], intake: Intake, store: Store, clock: Clock) -> None:
+    def __init__(
+        self, plan: tuple[Pull, ...], intake: Intake, store: Store, clock: Clock, pages: Pages | None = None
+    ) -> None:
         self._plan, self._intake, self._store, self._clock = plan, intake, store, clock
-        self._due: dict[Pull, datetime] = {}
-        self._busy: set[Pull] = set()
-        self._xid: dict[str, Mapping[str, int]] = {}
-        self._read: dict[str, Callable[[Pull, datetime], None]] = {"prometheus": self._scrape}  # others are files
+        self._due: dict[tuple[str, str, str], datetime] = {}
+        self._turns: dict[tuple[str, str, str], datetime] = {}  # second turns: from then on a cadence is spread out
+        self._runs: list[CollectorRun] = []
+        self._writing, self._written = threading.Lock(), monotonic() - _TOGETHER_S
+        self._busy: set[tuple[str, str, str]] = set()
+        self._pages = pages or Pages(intake, store)
+        self._gpus: dict[tuple[str, ...], Nvml] = {}
+        self._read: dict[str, Callable[[Pull, datetime], None]] = {
+            "prometheus": self._scrape, "nvml": self._nvml, "spendlogs": self._spend,
+        }  # others are files  # fmt: skip
         self._stop = threading.Event()
-        self._pool = ThreadPoolExecutor(max(1, min(_AT_ONCE, len(plan))), thread_name_prefix="pull")
+        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="pull")
         self._thread = threading.Thread(target=self._run, name="puller", daemon=True)
 
     def start(self) -> None:
@@ -76,20 +142,54 @@ class Puller:
         if self._thread.is_alive():
             self._thread.join()
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self._write()
+        for asked in self._gpus.values():
+            asked.close()
+
+    def replan(self, plan: tuple[Pull, ...]) -> None:
+        """Go on with another plan; what is under way is finished, what is new is pulled within seconds."""
+        self._plan = plan  # one assignment: the loop sees the old plan or the new one
 
     def once(self) -> None:
         """Every pull once, in order."""
         for item in self._plan:
             self._pool.submit(self._pull, item).result()
+        self._write()
 
     def _run(self) -> None:
         while not self._stop.wait(0.1):
-            now = self._clock.now()
-            for item in self._plan:
-                if item not in self._busy and self._due.get(item, now) <= now:
-                    self._due[item] = now + item.every
-                    self._busy.add(item)
-                    self._pool.submit(self._pull, item)
+            try:
+                self._turn()
+            except Exception:  # noqa: BLE001 - the supervisor loop: told, tried again
+                _LOG.exception("event=pulls_broke retry_in_s=%s", _RETRY_S)
+                self._stop.wait(_RETRY_S)
+
+    def _turn(self) -> None:
+        now = self._clock.now()
+        plan = self._plan
+        self._due = {item.key: min(self._when(item, now), now + item.every) for item in plan}
+        for item in plan:
+            # due, or further ahead than its cadence: then the clock went back
+            if item.key not in self._busy and not now < self._due[item.key] <= now + item.every:
+                self._due[item.key] = self._next(item, now)
+                self._busy.add(item.key)
+                self._pool.submit(self._pull, item)
+        if monotonic() - self._written >= _TOGETHER_S:
+            self._write()
+
+    def _when(self, item: Pull, now: datetime) -> datetime:
+        """When a pull is due; targets seen for the first time are spread, so that not all are read in one instant."""
+        known = self._due.get(item.key)
+        if known is not None or item.kind not in _SPREAD or item.every <= _FIRST:
+            return known or now
+        part = crc32(f"{item.collector} {item.target}".encode()) / 2**32
+        self._turns[item.key] = now + item.every * part
+        return now + _FIRST * part
+
+    def _next(self, item: Pull, now: datetime) -> datetime:
+        """When a pull that begins now is due again: the second time at its own place within its cadence."""
+        second = self._turns.pop(item.key, now)
+        return second if now + _FIRST / 5 < second <= now + item.every else now + item.every
 
     def _pull(self, item: Pull) -> None:
         at = self._clock.now()
@@ -101,37 +201,32 @@ class Puller:
             _LOG.exception("event=pull_broke collector=%s target=%s", item.collector, item.target)
             self._failed(item, item.target, at, f"{type(error).__name__}: {error}")
         finally:
-            self._busy.discard(item)
+            self._busy.discard(item.key)
 
     def _failed(self, item: Pull, target: str, at: datetime, why: str) -> None:
         _LOG.warning("event=pull_failed collector=%s target=%s error=%s", item.collector, target, why)
-        try:
-            self._record(CollectorRun(at, item.collector, target, False, 0, 0, {}, None, why[:500]))
-        except ObserveError as error:
-            _LOG.warning("event=run_not_recorded collector=%s error=%s", item.collector, error)
+        self._record(CollectorRun(at, item.collector, target, False, 0, 0, {}, None, why[:500]))
 
     def _scrape(self, item: Pull, at: datetime) -> None:
-        payload = pull.get(item.target, item.timeout_s)
-        labels = {**item.labels, "target": item.target, "source": item.collector}
-        parsed = exposition.parse(payload, at, labels)
-        key, samples = f"xid/{item.target}", parsed.tables.get("gpu_sample")
-        codes: Mapping[str, int] | None = None
-        if samples is not None:
-            events, codes = exposition.xid_events(self._codes(key), samples, at)
-            parsed = exposition.with_table(parsed, "change_event", events) if events.height else parsed
-        taken = self._intake.store_parsed(item.collector, parsed, batch_id="")
-        taken.wait()
-        if codes is not None and codes != self._codes(key):  # only now: an event that was not stored is found again
-            with self._store.change() as tx:
-                tx.set_state(key, codes)
-            self._xid[key] = codes
+        payload = item.get()
+        self._page(item, payload, at, item.labels)
+
+    def _nvml(self, item: Pull, at: datetime) -> None:
+        """The GPUs of this machine, asked through NVML."""
+        node = item.labels.get("node") or gethostname()
+        asked = self._gpus.setdefault((*item.key, node), Nvml(node))
+        self._page(item, asked.page(at), at, {**item.labels, "node": node})
+
+    def _page(self, item: Pull, payload: bytes, at: datetime, labels: Mapping[str, str]) -> None:
+        taken = self._pages.take(item.collector, item.target, payload, at, labels)
         self._record(taken.run(at, item.collector, item.target))
 
-    def _codes(self, key: str) -> Mapping[str, int]:
-        """The last XID code of every device of a target."""
-        if key not in self._xid:
-            self._xid[key] = self._store.state([key]).get(key, {})
-        return self._xid[key]
+    def _spend(self, item: Pull, at: datetime) -> None:
+        gateway = spending.Gateway(
+            item.collector, item.target, item.labels, lambda url: replace(item, target=url).get()
+        )
+        taken = spending.spend(gateway, self._intake, self._store, at)
+        self._record(taken.run(at, item.collector, item.target))
 
     def _tail(self, item: Pull, at: datetime) -> None:
         key = f"files/{item.collector}"
@@ -143,8 +238,9 @@ class Puller:
                 "content_type": file.content_type,
                 "accept_past_s": "inf",
             }
+            source = spending.SOURCE if item.kind == "litellm" else item.collector
             try:
-                taken = self._intake.take(item.kind, item.collector, file.read(), labels, batch_id=file.batch_id)
+                taken = self._intake.take(item.kind, source, file.read(), labels, batch_id=file.batch_id)
                 self._record(taken.run(at, item.collector, file.path))
             except (PayloadError, SourceError) as error:  # this file is bad; the next one may be fine
                 self._failed(item, file.path, at, str(error))
@@ -153,5 +249,20 @@ class Puller:
                 tx.set_state(key, seen)
 
     def _record(self, run: CollectorRun) -> None:
-        with self._store.change() as tx:
-            tx.insert([run])
+        with self._writing:
+            self._runs.append(run)
+
+    def _write(self) -> None:
+        """Write down what runs came to; what cannot be written waits for the next turn."""
+        with self._writing:
+            runs, self._runs = self._runs, []
+        self._written = monotonic()
+        if not runs:
+            return
+        try:
+            with self._store.change() as tx:
+                tx.insert(runs)
+        except ObserveError as error:
+            _LOG.warning("event=runs_not_recorded n=%s error=%s", len(runs), error)
+            with self._writing:
+                self._runs = [*runs, *self._runs][-_UNWRITTEN:]

@@ -21,6 +21,9 @@ app = typer.Typer(
 )  # fmt: skip
 
 Site = Annotated[Path | None, typer.Option("--config", "-c", help="Site configuration.", envvar="OBSERVE_CONFIG")]
+Directory = Annotated[
+    Path | None, typer.Option("--directory", "-d", help="A data directory, of a running or stopped service.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors on stderr.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.")]
 
@@ -52,6 +55,9 @@ def up(config: Site = None, quiet: Quiet = False, verbose: Verbose = False) -> N
 def check(
     files: Annotated[list[Path] | None, typer.Argument(help="Model files; without any, those the site names.")] = None,
     config: Site = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Try every target, receiver, file and address it names.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The effective configuration as JSON.")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -59,7 +65,7 @@ def check(
     from observe.cli.check import run
 
     site = config if config or files else _site(config)
-    raise typer.Exit(run(files or [], site, as_json=as_json, quiet=quiet))
+    raise typer.Exit(run(files or [], site, as_json=as_json, quiet=quiet, live=live))
 
 
 @app.command()
@@ -86,6 +92,176 @@ def sql(
 
 
 @app.command()
+def plan(
+    gpus: Annotated[int, typer.Option("--gpus", help="GPUs and MIG instances, sampled every 15 s.", min=0)] = 1000,
+    requests_per_s: Annotated[float, typer.Option("--requests-per-s", help="Model calls a second.", min=0)] = 500,
+    predictions_per_s: Annotated[
+        float, typer.Option("--predictions-per-s", help="Predictions a second.", min=0)
+    ] = 2000,
+    features: Annotated[int, typer.Option("--features", help="Features of a prediction.", min=0, max=500)] = 60,
+    days: Annotated[
+        float | None, typer.Option("--days", help="Days raw rows are kept; default store.retain's.", min=0)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The plan as JSON.")] = False,
+) -> None:
+    """Say how much disk, memory and how many cores a load asks for."""
+    from observe.cli.plan import Load, run
+
+    raise typer.Exit(run(Load(gpus, requests_per_s, predictions_per_s, features), days, as_json=as_json))
+
+
+@app.command()
+def backup(
+    dest: Annotated[Path, typer.Argument(help="A folder that is empty or not there yet.")],
+    config: Site = None,
+    directory: Directory = None,
+    quiet: Quiet = False,
+) -> None:
+    """Copy the data as it is now into a folder, also while the service runs."""
+    from observe.cli.keeping import backup
+
+    raise typer.Exit(backup(dest, config if directory else _site(config), directory, quiet=quiet))
+
+
+@app.command()
+def restore(
+    source: Annotated[Path, typer.Argument(help="A folder that `observe backup` made.")],
+    directory: Annotated[Path, typer.Option("--directory", "-d", help="The new data directory: empty or absent.")],
+    quiet: Quiet = False,
+) -> None:
+    """Make a data directory from a backup, after its checksums were compared."""
+    from observe.cli.keeping import restore
+
+    raise typer.Exit(restore(source, directory, quiet=quiet))
+
+
+@app.command()
+def verify(
+    config: Site = None,
+    directory: Directory = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The findings as JSON.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say what is missing or changed of what was stored; 0 when nothing is, 1 when something is."""
+    from observe.cli.keeping import verify
+
+    raise typer.Exit(verify(config if directory else _site(config), directory, as_json=as_json, quiet=quiet))
+
+
+@app.command()
+def init(
+    folder: Annotated[Path | None, typer.Argument(help="Where to write observe.yaml and models/*.yaml.")] = None,
+    from_traffic: Annotated[
+        bool, typer.Option("--from-traffic", help="Propose files from what the data has seen.")
+    ] = False,
+    config: Site = None,
+    directory: Annotated[
+        Path | None, typer.Option("--directory", "-d", help="A data directory, of a running or stopped service.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write a commented configuration to begin with; never overwrites."""
+    from observe.cli.init import run
+
+    raise typer.Exit(run(folder, from_traffic=from_traffic, data=directory, site=config, quiet=quiet))
+
+
+@app.command()
+def schema(
+    kind: Annotated[
+        str | None, typer.Argument(help="site, monitoring or modelspec; without one, a schema of all.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="A folder to write the schemas into.")] = None,
+) -> None:
+    """Print the JSON Schema of configuration files, for editors."""
+    from observe.cli.schema import run
+
+    raise typer.Exit(run(kind, out))
+
+
+@app.command("import")
+def import_(  # noqa: PLR0913, PLR0917 - a command's options
+    files: Annotated[list[str], typer.Argument(help="Parquet, CSV or NDJSON files, .gz too, and patterns.")],
+    kind: Annotated[
+        Literal["predictions", "attempts", "gpu", "labels", "events"], typer.Option("--as", help="What the rows are.")
+    ],
+    model: Annotated[str, typer.Option("--model", help="The model they belong to.")] = "",
+    source: Annotated[str, typer.Option("--source", help="Name the rows are stored under.")] = "",
+    config: Site = None,
+    directory: Annotated[Path | None, typer.Option("--directory", "-d", help="A data directory.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="What became of the rows as JSON on stdout.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Store files of the past; run again, it goes on where it was and stores nothing twice."""
+    from observe.cli.importing import run
+
+    site = config if directory else _site(config)
+    raise typer.Exit(run(files, (kind, model, source), site, directory, as_json=as_json, quiet=quiet))
+
+
+@app.command()
+def replay(  # noqa: PLR0913, PLR0917 - a command's options
+    start: Annotated[str, typer.Option("--from", help="Begin of event time, e.g. 2026-01-01 or an ISO instant.")],
+    end: Annotated[str, typer.Option("--to", help="End of event time.")],
+    config: Site = None,
+    directory: Annotated[
+        Path | None, typer.Option("--directory", "-d", help="A stopped data directory, or a backup.")
+    ] = None,
+    into: Annotated[Path | None, typer.Option("--into", help="Keep what was found in this new data directory.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="What was found as JSON on stdout.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Live through stored event time again, as fast as it computes: what would have been found?"""
+    from observe.cli.replay import run
+
+    raise typer.Exit(run((start, end), _site(config), directory, into, as_json=as_json, quiet=quiet))
+
+
+@app.command()
+def agent(  # noqa: PLR0913, PLR0917 - a command's options
+    listen: Annotated[
+        str | None, typer.Option("--listen", help="Show GET /metrics here; 127.0.0.1:9400 unless pages are pushed.")
+    ] = None,
+    push: Annotated[
+        str | None, typer.Option("--push", help="Address of the service, http://host:8080; needs --spool.")
+    ] = None,
+    token: Annotated[
+        str | None, typer.Option("--token", help="env:NAME or file:PATH; presented to the service, asked of scrapers.")
+    ] = None,
+    spool: Annotated[
+        Path | None, typer.Option("--spool", help="A folder where pages wait while the service is away.")
+    ] = None,
+    every: Annotated[str, typer.Option("--every", help="How often the GPUs are asked.")] = "15s",
+    node: Annotated[
+        str | None, typer.Option("--node", help="What the node is called; its host name when not given.")
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option("--cluster", help="The cluster it belongs to; told with pages that are pushed.")
+    ] = None,
+    ca: Annotated[
+        Path | None, typer.Option("--ca", help="Authorities (PEM) to believe at --push https://…, not the system's.")
+    ] = None,
+) -> None:
+    """Ask the GPUs of this node through NVML; show them to scrapers, or push them to the service."""
+    from observe.cli.agent import Options, run
+
+    raise typer.Exit(run(Options(listen, push, token, spool, every, node, cluster, ca)))
+
+
+@app.command()
+def doctor(
+    config: Site = None,
+    directory: Directory = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything that was looked at as JSON.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say what is wrong, doubtful or unknown: service, disk, sources, pipeline, what is sent; 1 when something is wrong."""
+    from observe.cli.doctor import run
+
+    raise typer.Exit(run(config if directory else _site(config), directory, as_json=as_json, quiet=quiet))
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     from importlib.metadata import version as installed
@@ -105,8 +281,8 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except ObserveError as error:
-        for one in getattr(error, "errors", (error,)):  # a broken configuration has several
-            typer.echo(f"error: {one}", err=True)
+        told = [f"error: {one}" for one in getattr(error, "errors", (error,))]  # a broken configuration has several
+        typer.echo("\n\n".join(told), err=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)

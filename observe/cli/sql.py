@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import sys
 from decimal import Decimal
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from observe.cli.service import Service, owner
 from observe.errors import QueryError, SourceError, StoreLocked, UsageError
 
 if TYPE_CHECKING:
@@ -37,46 +37,28 @@ def run(query: str, site: Path | None, directory: Path | None, *, output: str, f
     try:
         frame, watermark = _stopped(query, directory)
     except StoreLocked:
-        frame, watermark = _through(query, _address(directory), directory, fresh)
+        frame, watermark = through(query, owner(directory), fresh)
     if not quiet:
         sys.stderr.write(f"{frame.height} rows, data up to {watermark}\n")
     _print(frame, output)
     return 0
 
 
-def _address(directory: Path) -> str:
-    """Where the service that owns `directory` listens."""
-    try:
-        return str(json.loads((directory / "service.json").read_text())["listen"])
-    except (OSError, ValueError, KeyError) as error:
-        raise SourceError(f"{directory} is in use, but its service has no API to ask yet; try again") from error
+def through(query: str, service: Service, fresh: bool) -> tuple[pl.DataFrame, str]:
+    """The answer of a running service, and up to when its data goes; `fresh` includes the last seconds.
 
-
-def _token(directory: Path) -> str:
-    token = os.environ.get("OBSERVE_TOKEN")
-    if token:
-        return token
-    try:
-        return (directory / "admin.token").read_text().strip()
-    except OSError as error:
-        raise UsageError("the service asks for a token: set OBSERVE_TOKEN") from error
-
-
-def _through(query: str, listen: str, directory: Path, fresh: bool) -> tuple[pl.DataFrame, str]:
+    Raises:
+        QueryError: the service refuses the query.
+        SourceError: it does not answer.
+    """
     import httpx
     import polars as pl
 
-    headers = {"Authorization": f"Bearer {_token(directory)}"}
     try:
-        answer = httpx.post(
-            f"http://{listen}/api/v1/sql",
-            json={"sql": query, "fresh": fresh},
-            headers=headers,
-            timeout=60,
-            trust_env=False,
-        )
+        with service.client() as client:
+            answer = client.post("/api/v1/sql", json={"sql": query, "fresh": fresh})
     except httpx.HTTPError as error:
-        raise SourceError(f"the service at {listen} did not answer: {error}") from error
+        raise SourceError(f"the service at {service.url} did not answer: {error}") from error
     if answer.status_code != 200:
         message = (
             answer.json().get("error", answer.text) if "json" in answer.headers.get("content-type", "") else answer.text

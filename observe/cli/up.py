@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 def run(site: Path, *, quiet: bool, verbose: bool) -> int:
     """Run until interrupted; 0 when ended by a signal."""
-    from observe.server import serve
+    from observe.lock import refuse_owned
     from observe.spec import load
+    from observe.spec.second_looks import in_the_clear
 
     level = logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO
     logging.basicConfig(
@@ -26,9 +27,12 @@ def run(site: Path, *, quiet: bool, verbose: bool) -> int:
     for noisy in ("httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     config = load(site)
-    for warning in config.warnings:
+    refuse_owned(config.site.store.path)  # before the rest is loaded: a second start is told at once
+    from observe.server import serve
+
+    for warning in (*config.warnings, *(() if quiet else in_the_clear(config))):
         sys.stderr.write(f"warning: {warning}\n")
-    serve(config, on_ready=lambda core: _welcome(core.config, core.new_admin_token))
+    serve(config, site=site, on_ready=lambda core: _welcome(core.config, core.new_admin_token))
     return 0
 
 
@@ -36,7 +40,8 @@ def _welcome(config: Config, token: str | None) -> None:
     """Where to look; a token made at first start is shown this once."""
     server, path = config.site.server, config.site.store.path / "admin.token"
     sys.stderr.write(
-        f"dashboards  http://{server.ui}\nAPI         http://{server.listen}\nOTLP        http://{server.otlp}\n"
+        f"dashboards  {server.scheme}://{server.ui}\nAPI         {server.scheme}://{server.listen}\n"
+        f"OTLP        {server.scheme}://{server.otlp}\n"
     )
     if token:
         sys.stderr.write(f"admin token {token}   (shown once; also in {path}, readable by you alone)\n")

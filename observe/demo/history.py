@@ -95,6 +95,7 @@ def attempt_rows(llm: Llm, t: Floats, plan: Plan, rng: np.random.Generator, pref
     return frame.with_columns(
         *(pl.when(blank).then(None).otherwise(pl.Series(v)).alias(k) for k, v in extra.items()),
         pl.when(blank).then(pl.lit("InternalServerError")).alias("error_class"),
+        pl.when(blank).then(pl.lit("provider_error")).alias("error_kind"),
         pl.when(blank).then(None).otherwise(pl.lit("stop")).alias("finish_reason"),
     )
 

@@ -143,6 +143,9 @@ async def command(call: Call) -> Response:
     assert call.who is not None
     body = await _object(call)
     said = {name: _text(body, name) for name in ("verb", "object", "reason")}
+    if said["verb"] == "reload":
+        done = await run_in_threadpool(call.core.reloading.now, call.who, said["reason"])
+        return JSONResponse({"command_id": done.command_id, "ts": done.ts.isoformat(), **done.parameters}, 201)
     done = await run_in_threadpool(call.core.people.command, call.who, {**said, "parameters": body.get("parameters")})
     return JSONResponse({"command_id": done.command_id, "ts": done.ts.isoformat()}, 201)
 
@@ -189,6 +192,11 @@ async def gpus(call: Call) -> Response:
 async def actions(call: Call) -> Response:
     """`GET /api/v1/actions`."""
     return await _list(call, "actions")
+
+
+async def config(call: Call) -> Response:
+    """`GET /api/v1/config`."""
+    return JSONResponse(await run_in_threadpool(call.core.reloading.told))
 
 
 async def budget(call: Call) -> Response:

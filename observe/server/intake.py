@@ -9,16 +9,21 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Mapping
+from itertools import islice
 
-from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from observe.app import otlp
 from observe.app.intake import Taken
+from observe.app.pages import PUSHED, Page
 from observe.errors import ObserveError
-from observe.server.routing import Call
+from observe.schema import Receipt
+from observe.server.routing import Call, printable
 
 _INLINE = 256 * 1024  # bytes; larger bodies, inflated, are parsed in a thread so that the loop stays free
+_SLOW = {"cloudevents"}  # also small ones in a thread: a call becomes predictions while it is taken
+_ATTRIBUTES, _ATTRIBUTE = 32, 1024  # attributes of a CloudEvent that are looked at, characters of each
 _INFLATED = 16  # how much larger than its wire size a compressed body is taken to be
 
 
@@ -27,23 +32,30 @@ async def _take(call: Call, kind: str, source: str, labels: Mapping[str, str]) -
     request = call.request
     told = {"content_type": request.headers.get("content-type", ""), **labels}
     encoding = request.headers.get("content-encoding", "")
-    key = request.headers.get("idempotency-key", "")
+    event = "\0".join(labels.get(f"ce-{name}", "") for name in ("source", "type", "id"))  # the same body is often sent
+    key = request.headers.get("idempotency-key", "") or event.strip("\0")
     batch_id = hashlib.sha256(f"{source}\0{key}".encode()).hexdigest() if key else ""
 
     def work() -> Taken:
         return call.core.intake.take(kind, source, call.core.intake.inflate(wire, encoding), told, batch_id)
 
-    taken = work() if _is_small(wire, encoding) else await run_in_threadpool(work)
-    receipt = await asyncio.wrap_future(taken.receipt)
+    inline = kind not in _SLOW and _size(wire, encoding) <= _INLINE
+    taken = work() if inline else await call.pressure.run(_size(wire, encoding), work)
+    return _answer(taken, await asyncio.wrap_future(taken.receipt))
+
+
+def _answer(taken: Taken, receipt: Receipt) -> Response:
+    """What became of a body."""
     stored = sum(receipt.stored.values())
     return JSONResponse({
         "stored": stored, "rejected": taken.reasons(receipt), "repaired": {**taken.parsed.notes, **receipt.notes},
-        "examples": taken.parsed.examples, "duplicate": receipt.duplicate,
+        "examples": {k: printable(v) for k, v in {**taken.parsed.examples, **receipt.examples}.items()}, "duplicate": receipt.duplicate,
     })  # fmt: skip
 
 
-def _is_small(wire: bytes, encoding: str) -> bool:
-    return len(wire) * (_INFLATED if encoding not in {"", "identity"} else 1) <= _INLINE
+def _size(wire: bytes, encoding: str) -> int:
+    """Bytes of a body when inflated, as far as they are known."""
+    return len(wire) * (_INFLATED if encoding not in {"", "identity"} else 1)
 
 
 async def litellm(call: Call) -> Response:
@@ -68,6 +80,31 @@ async def events(call: Call) -> Response:
     return await _take(call, "events", "events", {})
 
 
+async def exposition(call: Call) -> Response:
+    """`POST /ingest/exposition`: a page of an agent; durable, and its faults known, when this answers."""
+    wire, request, core = await call.body(), call.request, call.core
+    target = request.query_params.get("target", "")[:200]
+    content_type, cluster = request.headers.get("content-type", ""), request.query_params.get("cluster", "")[:200]
+    labels = {"cluster": cluster, "content_type": content_type}
+    encoding, key = request.headers.get("content-encoding", ""), request.headers.get("idempotency-key", "")
+    batch_id = hashlib.sha256(f"exposition\0{cluster}\0{target}\0{key}".encode()).hexdigest() if key else ""
+
+    def work() -> Page:
+        page = core.intake.inflate(wire, encoding)
+        return core.pages.read(PUSHED, target, page, core.intake.now(), labels, batch_id)
+
+    page = await call.pressure.run(_size(wire, encoding), work)
+    taken = await asyncio.wrap_future(core.pages.hand_in(page))  # waits in threads that no other request needs
+    return _answer(taken, taken.wait())
+
+
+async def cloudevents(call: Call) -> Response:
+    """`POST /ingest/cloudevents`: structured, batched, or binary with the attributes in `ce-` headers."""
+    headers = call.request.headers
+    told = {k: v[:_ATTRIBUTE] for k, v in headers.items() if k.startswith("ce-")}
+    return await _take(call, "cloudevents", "cloudevents", dict(islice(told.items(), _ATTRIBUTES)))
+
+
 async def traces(call: Call) -> Response:
     """`POST /v1/traces`."""
     return await _otlp(call, "traces")
@@ -83,19 +120,21 @@ async def logs(call: Call) -> Response:
     return await _otlp(call, "logs")
 
 
-async def _otlp(call: Call, signal: str) -> Response:
+async def _otlp(call: Call, signal: otlp.Signal) -> Response:
     content_type = call.request.headers.get("content-type", "")
-    try:
-        wire = await call.body()
-        encoding = call.request.headers.get("content-encoding", "")
+    wire = await call.body()
+    encoding = call.request.headers.get("content-encoding", "")
 
-        def work() -> tuple[Taken | None, otlp.Answer]:
-            return otlp.take(call.core.intake, signal, wire, content_type, encoding)
+    def work() -> tuple[Taken, otlp.Answer]:
+        return otlp.take(call.core.intake, signal, wire, content_type, encoding)
 
-        taken, answer = work() if _is_small(wire, encoding) else await run_in_threadpool(work)
-        if taken is not None:
-            await asyncio.wrap_future(taken.receipt)
-    except ObserveError as error:
-        call.core.telemetry.refused.labels(f"/v1/{signal}", str(error.http_status)).inc()
-        answer = otlp.refusal(error, content_type)
+    size = _size(wire, encoding)
+    taken, answer = work() if size <= _INLINE else await call.pressure.run(size, work)
+    await asyncio.wrap_future(taken.receipt)
+    return Response(answer.body, answer.status, dict(answer.headers))
+
+
+def otlp_refusal(error: ObserveError, request: Request) -> Response:
+    """A refusal as google.rpc.Status, in the format the exporter sent; also when it may not come in at all."""
+    answer = otlp.refusal(error, request.headers.get("content-type", ""))
     return Response(answer.body, answer.status, dict(answer.headers))

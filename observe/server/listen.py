@@ -1,4 +1,4 @@
-"""Two listeners in one event loop: the API and intake, and the OTLP routes.
+"""Two listeners in one event loop: the API and intake, and the OTLP routes; plain, or both over TLS.
 
 Source: uvicorn's Server; our own signal handling, because both must end together.
 """
@@ -11,6 +11,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -18,9 +19,11 @@ from starlette.applications import Starlette
 
 from observe.access import refuse_open_bind
 from observe.app.core import Core
+from observe.certificates import HSTS, Served
 from observe.errors import ConfigError
 from observe.server.routes import api_routes, otlp_routes
 from observe.server.routing import application
+from observe.server.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from observe.spec import Config
@@ -57,32 +60,42 @@ def _bound(address: str) -> socket.socket:
     return made
 
 
-def _listener(app: Starlette) -> _Server:
+def _listener(app: Starlette, shown: Served | None) -> _Server:
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, lifespan="off",
         timeout_graceful_shutdown=3, server_header=False,
+        ssl_context_factory=(lambda *_: shown.context) if shown else None, headers=[HSTS] if shown else None,
     )  # fmt: skip
     return _Server(config)
 
 
-def serve(config: Config, *, face: bool = True, on_ready: Callable[[Core], None] | None = None) -> None:
+def serve(
+    config: Config, *, face: bool = True, site: Path | None = None, on_ready: Callable[[Core], None] | None = None
+) -> None:
     """Run the service until SIGINT or SIGTERM.
 
+    Args:
+        config: what is in force at first.
+        face: whether to show pages.
+        site: the file `config` was read from; its changes are then taken while we run.
+        on_ready: called once, when rows would be taken.
+
     Raises:
-        ConfigError: an address open to the network without authentication.
+        ConfigError: an address open to the network without authentication, or a certificate that cannot be used.
         StoreLocked: another process owns the data directory.
     """
     server = config.site.server
     for address in (server.listen, server.otlp, server.ui):
         refuse_open_bind(address, server.auth)
-    core = Core(config, face=face)
+    shown = Served(server.tls.cert, server.tls.key) if server.tls else None
+    core = Core(config, face=face, site=site)
     try:
         with contextlib.ExitStack() as held:
             sockets = [held.enter_context(_bound(address)) for address in (server.listen, server.otlp)]
             if face:
                 _bound(server.ui).close()  # the face takes it later; said now when it cannot
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                runner.run(_run(core, sockets, on_ready))
+                runner.run(_run(core, sockets, shown, on_ready))
     finally:
         core.stop()
 
@@ -96,16 +109,26 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _run(core: Core, sockets: list[socket.socket], on_ready: Callable[[Core], None] | None) -> None:
-    servers = [_listener(application(core, api_routes())), _listener(application(core, otlp_routes()))]
+def _hear(core: Core, end: Callable[[], None]) -> None:
+    """Let signals end us, or ask for the configuration to be read again."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, end)
+    loop.add_signal_handler(signal.SIGHUP, core.reloading.ask)
+
+
+async def _run(
+    core: Core, sockets: list[socket.socket], shown: Served | None, on_ready: Callable[[Core], None] | None
+) -> None:
+    servers = [_listener(application(core, routes()), shown) for routes in (api_routes, otlp_routes)]
 
     def end() -> None:
         for s in servers:
             s.should_exit = True
 
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, end)
+    _hear(core, end)
+    renewing = asyncio.create_task(shown.follow()) if shown else asyncio.create_task(asyncio.sleep(0))
+    watched = asyncio.create_task(Watchdog(core.telemetry).run())
     tasks = [asyncio.create_task(s.serve(sockets=[held])) for s, held in zip(servers, sockets, strict=True)]
     while not all(s.started for s in servers):
         await asyncio.sleep(0.02)
@@ -122,4 +145,6 @@ async def _run(core: Core, sockets: list[socket.socket], on_ready: Callable[[Cor
         for task in done:
             task.result()
     finally:
+        watched.cancel()
         end()
+        renewing.cancel()

@@ -5,16 +5,17 @@ Source: ARCHITECTURE section 4; our own.
 
 from __future__ import annotations
 
-from observe.server import api, intake
+from observe.server import api, importing, intake, keeping
 from observe.server.routing import Served
 
 
 def otlp_routes() -> tuple[Served, ...]:
     """OTLP/HTTP; served by the API listener and, alone, by the OTLP listener."""
+    refuse = intake.otlp_refusal
     return (
-        Served("POST", "/v1/traces", "ingest", intake.traces, "OTLP traces, protobuf or JSON, gzip"),
-        Served("POST", "/v1/metrics", "ingest", intake.metrics, "OTLP metrics: accepted, counted, not stored yet"),
-        Served("POST", "/v1/logs", "ingest", intake.logs, "OTLP logs: accepted, counted, not stored yet"),
+        Served("POST", "/v1/traces", "ingest", intake.traces, "OTLP traces, protobuf or JSON, gzip", refuse),
+        Served("POST", "/v1/metrics", "ingest", intake.metrics, "OTLP metrics, protobuf or JSON, gzip", refuse),
+        Served("POST", "/v1/logs", "ingest", intake.logs, "OTLP logs of WARN and above, as templates", refuse),
     )
 
 
@@ -23,9 +24,23 @@ def api_routes() -> tuple[Served, ...]:
     return (
         *otlp_routes(),
         Served("POST", "/ingest/litellm", "ingest", intake.litellm, "LiteLLM generic_api: json_array, ndjson, single"),
-        Served("POST", "/ingest/predictions/{model}", "ingest", intake.predictions, "Predictions: NDJSON or Parquet"),
-        Served("POST", "/ingest/labels/{model}", "ingest", intake.labels, "Labels: NDJSON or Parquet"),
+        Served(
+            "POST",
+            "/ingest/predictions/{model}",
+            "ingest",
+            intake.predictions,
+            "Predictions: NDJSON, JSON, CSV, Arrow, Parquet",
+        ),
+        Served("POST", "/ingest/labels/{model}", "ingest", intake.labels, "Labels: NDJSON, JSON, CSV, Arrow, Parquet"),
+        Served(
+            "POST",
+            "/ingest/exposition",
+            "ingest",
+            intake.exposition,
+            "A page in the Prometheus text format, of an agent",
+        ),
         Served("POST", "/ingest/events", "ingest", intake.events, "Change events: JSON"),
+        Served("POST", "/ingest/cloudevents", "ingest", intake.cloudevents, "CloudEvents: KServe, Seldon, changes"),
         Served("GET", "/healthz", "public", api.healthz, "The process answers"),
         Served("GET", "/readyz", "public", api.readyz, "Rows would be taken now"),
         Served("GET", "/metrics", "viewer", api.metrics, "Prometheus exposition of Observe, its SLOs and findings"),
@@ -36,12 +51,18 @@ def api_routes() -> tuple[Served, ...]:
         Served("POST", "/api/v1/tokens", "admin", api.new_token, "A token for somebody else, shown once"),
         Served("POST", "/api/v1/read", "viewer", api.read, "Queries of our own pages, as Arrow; needs the face's key"),
         Served("POST", "/api/v1/sql", "sql", api.sql, "A person's SQL, in a sandbox"),
+        Served("POST", "/api/v1/backup", "admin", keeping.backup, "A copy of the data in a folder of this machine"),
+        Served("GET", "/api/v1/verify", "admin", keeping.verify, "What is missing or changed of the data, if anything"),
         Served("POST", "/api/v1/commands", "operator", api.command, "What a person does, recorded before it acts"),
+        Served(
+            "POST", "/api/v1/import/{kind}", "admin", importing.take, "A part of a file of the past, see observe import"
+        ),
         Served("GET", "/api/v1/models", "viewer", api.models, "Models, declared and seen"),
         Served("GET", "/api/v1/slos", "viewer", api.slos, "SLO status"),
         Served("GET", "/api/v1/findings", "viewer", api.findings, "Latest findings"),
         Served("GET", "/api/v1/incidents", "viewer", api.incidents, "Incidents, newest first"),
         Served("GET", "/api/v1/gpus", "viewer", api.gpus, "GPUs as last seen"),
         Served("GET", "/api/v1/actions", "viewer", api.actions, "Proposed actions"),
+        Served("GET", "/api/v1/config", "viewer", api.config, "The configuration in force, and what is wrong on disk"),
         Served("GET", "/api/v1/budget", "viewer", api.budget, "False-alarm budget, declared and spent"),
     )

@@ -16,7 +16,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from observe.errors import AccessError, ObserveError, Overloaded, PayloadTooLarge
+from observe.errors import AccessError, ObserveError, Overloaded, PayloadTooLarge, StoreError
+from observe.server.pressure import Pressure
 from observe.spec.site import is_loopback
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Served:
     role: Role
     endpoint: Endpoint
     summary: str
+    refuse: Callable[[ObserveError, Request], Response] | None = None  # how a refusal is told; None: `problem`
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +49,26 @@ class Call:
     request: Request
     who: Principal | None
 
+    @property
+    def pressure(self) -> Pressure:
+        """What the listener has in hand."""
+        pressure: Pressure = self.request.app.state.pressure
+        return pressure
+
     async def body(self) -> bytes:
         """The body as it came on the wire, at most 16 MiB.
 
         Raises:
             PayloadTooLarge: more than that.
+            Overloaded: too many bytes of other bodies are in hand.
         """
         parts, size = [], 0
         async for part in self.request.stream():
             size += len(part)
             if size > WIRE_LIMIT:
                 raise PayloadTooLarge(f"a body may be at most {WIRE_LIMIT} bytes on the wire")
+            self.pressure.hold(len(part))
+            self.request.state.held = size
             parts.append(part)
         return b"".join(parts)
 
@@ -76,7 +87,7 @@ def refuse_foreign_pages(request: Request) -> None:
     """
     host = request.headers.get("host", "")
     origin = request.headers.get("origin")
-    if not is_loopback(host if ":" in host else f"{host}:80") or origin not in (None, f"http://{host}"):
+    if not is_loopback(host if ":" in host else f"{host}:80") or origin not in (None, f"{request.url.scheme}://{host}"):
         raise AccessError("without authentication only programs on this machine may ask")
 
 
@@ -87,6 +98,7 @@ def application(core: Core, served: Sequence[Served]) -> Starlette:
         exception_handlers={HTTPException: _http_error, Exception: _broken},
     )
     app.state.served = tuple(served)
+    app.state.pressure = Pressure()
     return app
 
 
@@ -101,7 +113,9 @@ def _guarded(core: Core, served: Served) -> Callable[[Request], Awaitable[Respon
             return await served.endpoint(Call(core, request, who))
         except ObserveError as error:
             core.telemetry.refused.labels(served.path, str(error.http_status)).inc()
-            return problem(error)
+            return served.refuse(error, request) if served.refuse else problem(error)
+        finally:
+            request.app.state.pressure.held -= getattr(request.state, "held", 0)
 
     endpoint.__name__ = f"{served.method.lower()}_{served.path}"
     return endpoint
@@ -112,7 +126,14 @@ def problem(error: ObserveError) -> Response:
     headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, AccessError) and error.http_status == 401 else {}
     if isinstance(error, Overloaded):
         headers["Retry-After"] = str(error.retry_after_s)
-    return JSONResponse({"error": str(error), "kind": type(error).__name__}, error.http_status, headers)
+    elif isinstance(error, StoreError):  # a full disk, a database that is opened again
+        headers["Retry-After"] = "5"
+    return JSONResponse({"error": printable(str(error)), "kind": type(error).__name__}, error.http_status, headers)
+
+
+def printable(text: str) -> str:
+    """Text that UTF-8 can write: half of a surrogate pair, which JSON can spell, becomes '?'."""
+    return text.encode(errors="replace").decode()
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

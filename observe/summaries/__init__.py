@@ -9,7 +9,7 @@ Source: our own; ARCHITECTURE section 3 (Summaries, Time, Binnings), METHODS sec
 
 from __future__ import annotations
 
-from observe.summaries.closing import Closed, close, closed_until
+from observe.summaries.closing import GENTLE, WHOLE, Closed, Pace, close, closed_until
 from observe.summaries.counting import Grid, count
 
-__all__ = ["Closed", "Grid", "close", "closed_until", "count"]
+__all__ = ["GENTLE", "WHOLE", "Closed", "Grid", "Pace", "close", "closed_until", "count"]

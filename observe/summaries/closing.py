@@ -10,8 +10,9 @@ Source: our own; ARCHITECTURE section 3, Time.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from polars.exceptions import PolarsError
@@ -21,6 +22,7 @@ from observe.schema import Binning, Json, Window
 from observe.summaries import features
 from observe.summaries.late import late
 from observe.summaries.rates import rates
+from observe.summaries.retries import judged
 from observe.summaries.rows import FEATURE_S, Rows, Source, sources, tables
 
 if TYPE_CHECKING:
@@ -29,10 +31,24 @@ if TYPE_CHECKING:
     from observe.spec.config import Config
 
 _PREFIX: Final = "summaries/"
-_CELLS: Final = 20_000_000  # bins written in one transaction, at most: 160 MB
 _LOOK: Final = timedelta(seconds=10)  # how often a source without summaries is looked for
-_WINDOWS: Final = 100_000  # windows of one transaction, at most
 _DATA: Final = (ObserveError, PolarsError, ArithmeticError, LookupError, TypeError, ValueError)  # one source's rows
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How much of a long past is written at once: bins and windows of one transaction, transactions of one call.
+
+    The transactions of a call are shared out over the sources in turn; each source gets at least one.
+    """
+
+    cells: int
+    windows: int
+    steps: int | None = None  # None: until everything is written
+
+
+WHOLE: Final = Pace(20_000_000, 100_000)  # 160 MB a transaction: nobody waits
+GENTLE: Final = Pace(200_000, 2_000, 20)  # about 30 ms of the writer lock a transaction: intake goes on between them
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,37 +57,53 @@ class Closed:
 
     rows: int  # of table `summary`, written
     failures: Mapping[str, str]  # sources that could not be summarised, `<model>/<source>`, and why
+    behind: frozenset[str] = frozenset()  # sources with windows left for the next call
 
 
-def close(store: Rows, config: Config, now: datetime) -> Closed:
-    """Summarise every window that has closed since the last call.
+def close(store: Rows, config: Config, now: datetime, pace: Pace = WHOLE) -> Closed:
+    """Summarise the windows that have closed since the last call; SLOs before drift, as seconds matter there.
 
     Args:
         store: where rows are read and summaries written.
         config: the models and what is watched about them.
         now: the present instant, aware UTC; a window is closed once its end + lateness has passed.
+        pace: how much at once; what is left is for the next call.
 
     Returns:
         How many rows of table `summary` were written, and which sources failed; those are tried again next time.
     """
     known = tables(store)
-    every = [s for model in config.models.values() for s in sources(model, known) if s.exists]
+    every = [s for model in config.models.values() for s in sources(model, known, config.site.lateness_s) if s.exists]
     marks = store.state([source.key for source in every])
     rows, failures, idle = 0, dict[str, str](), dict[str, Json]()
-    for source in every:
-        mark = marks.get(source.key, {})
+    left, behind = pace.steps, set[str]()
+    for source in sorted(every, key=lambda s: s.name != "slo"):
+        name, mark = source.key.removeprefix(_PREFIX), marks.get(source.key, {})
         try:
-            if "until" in mark:
-                rows += _close(store, source, mark, None, now)
-            elif (first := _look(store, source, mark, now, idle)) is not None:
-                rows += _close(store, source, None, first, now)
+            made = _advance(store, source, mark, idle, now, replace(pace, steps=left))
         except _DATA as error:
-            failures[source.key.removeprefix(_PREFIX)] = str(error) or repr(error)
+            failures[name] = str(error) or repr(error)
+            behind.add(name)
+            continue
+        rows += sum(n for n, _ in made)
+        left = None if left is None else max(1, left - len(made))
+        if made and made[-1][1] < source.closed(now):
+            behind.add(name)
     if idle:
         with store.change() as tx:
             for key, mark in idle.items():
                 tx.set_state(key, mark, None)
-    return Closed(rows, failures)
+    return Closed(rows, failures, frozenset(behind))
+
+
+def _advance(
+    store: Rows, source: Source, mark: Json, idle: dict[str, Json], now: datetime, pace: Pace
+) -> list[tuple[int, datetime]]:
+    """Rows written by each transaction and the end of its windows; nothing where nothing has closed or nothing is known."""
+    if "until" in mark:
+        return list(_close(store, source, mark, None, now, pace))
+    first = _look(store, source, mark, now, idle)
+    return [] if first is None else list(_close(store, source, None, first, now, pace))
 
 
 def closed_until(store: Rows) -> Mapping[str, datetime]:
@@ -94,30 +126,33 @@ def _look(store: Rows, source: Source, mark: Json, now: datetime, idle: dict[str
     return first
 
 
-def _close(store: Rows, source: Source, mark: Json | None, begin: datetime | None, now: datetime) -> int:
-    until, written = source.closed(now), 0
+def _close(
+    store: Rows, source: Source, mark: Json | None, begin: datetime | None, now: datetime, pace: Pace
+) -> Iterator[tuple[int, datetime]]:
+    """Rows written by each transaction and the end of its windows, as they are made."""
+    until = source.closed(now)
     start = datetime.fromisoformat(mark["until"]) if mark else None
     if start is not None and until <= start:
-        return 0
+        return
     seen, first = store.watermark(), start or begin
     if seen is None or first is None:
-        return 0
+        return
     old, new = _binnings(store, source, until, now)
-    frames = list(late(store, source, old, mark, now)) if mark and _due(until) else []
+    due = start is not None and _due(start, until)
+    frames = list(late(store, source, old, mark)) if mark and due else []
     if new and start is not None:  # a feature that became known later: all of its past at once
         begin = _first(store, source, until) or start
         frames += features.summarise(store, source, new, Window(begin, start))
-    kept = mark["seen"] if mark and not _due(until) else seen.isoformat()
-    for part in _steps(source, [*old, *new], Window(first, until)):
-        frames += _summaries(store, source, [*old, *new], part, seen)
-        written += _write(store, source, new, frames, {"until": part.end.isoformat(), "seen": kept})
+    kept = mark["seen"] if mark and not due else seen.isoformat()
+    for part in islice(_steps(source, [*old, *new], Window(first, until), pace), pace.steps):
+        frames += _summaries(store, source, [*old, *new], part)
+        yield _write(store, source, new, frames, {"until": part.end.isoformat(), "seen": kept}), part.end
         frames, new, old = [], [], [*old, *new]
-    return written
 
 
-def _due(until: datetime) -> bool:
-    """Late rows are looked for every five minutes."""
-    return until.timestamp() % FEATURE_S == 0
+def _due(start: datetime, until: datetime) -> bool:
+    """Late rows are looked for whenever a multiple of five minutes was passed."""
+    return start.timestamp() // FEATURE_S < until.timestamp() // FEATURE_S
 
 
 def _first(store: Rows, source: Source, until: datetime) -> datetime | None:
@@ -152,10 +187,12 @@ def _binnings(store: Rows, source: Source, until: datetime, now: datetime) -> tu
     return old, features.bin_features(store, source, lacking, period, now) if period else []
 
 
-def _steps(source: Source, binnings: Sequence[Binning], span: Window) -> Iterator[Window]:
+def _steps(source: Source, binnings: Sequence[Binning], span: Window, pace: Pace) -> Iterator[Window]:
     """A long past in pieces, each small enough for one transaction."""
     cells = sum(len(b.reference) for b in binnings)
-    step = timedelta(seconds=source.window_s * min(_WINDOWS, max(1, _CELLS // cells) if cells else _WINDOWS))
+    step = timedelta(
+        seconds=source.window_s * min(pace.windows, max(1, pace.cells // cells) if cells else pace.windows)
+    )
     start = span.start
     while start < span.end:
         end = min(start + step, span.end)
@@ -163,11 +200,11 @@ def _steps(source: Source, binnings: Sequence[Binning], span: Window) -> Iterato
         start = end
 
 
-def _summaries(
-    store: Rows, source: Source, binnings: Sequence[Binning], span: Window, seen: datetime
-) -> Iterator[pl.DataFrame]:
-    if source.name != "predictions":
-        yield rates(store, source, span, seen)
+def _summaries(store: Rows, source: Source, binnings: Sequence[Binning], span: Window) -> Iterator[pl.DataFrame]:
+    if source.name == "slo":
+        yield judged(store, source, span)
+    elif source.name == "attempts":
+        yield rates(store, source, span, span.end)
     yield from features.summarise(store, source, binnings, span)
 
 

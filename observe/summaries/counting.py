@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
+from math import frexp, fsum
+from operator import itemgetter
 from typing import Final
 
 import numpy as np
@@ -21,6 +24,7 @@ from observe.schema.exchange import frame_schema
 from observe.summaries.bins import BLOCK, Floats, Ints, place
 
 _HUGE: Final = 1e300  # a larger value would make sums overflow; it is counted as infinite
+_FINE: Final = 36  # bits of a value that its sum keeps, from the largest edge of its binning down
 SCHEMA: Final = frame_schema(Summary.table())
 
 
@@ -98,21 +102,30 @@ def _slabs(w: Ints) -> list[_Slab]:
 class _Counted:
     """Statistics of one feature over all windows, filled slab by slab; counts are (windows, bins)."""
 
-    def __init__(self, windows: int, bins: int) -> None:
+    def __init__(self, windows: int, bins: int, unit: float = 1.0) -> None:
         self.counts = np.zeros((windows, bins), dtype=np.int64)
         self.missing, self.nan, self.inf, self.zero = (np.zeros(windows, dtype=np.int64) for _ in range(4))
-        self.low, self.high, self.total = (np.full(windows, np.nan) for _ in range(3))
+        self.low, self.high = (np.full(windows, np.nan) for _ in range(2))
+        self._unit, self._units = unit, np.zeros(windows, dtype=np.int64)
+        self._beyond: list[tuple[int, float]] = []  # window and value, where a value is too large for the unit
+
+    @property
+    def total(self) -> Floats:
+        """Sum of the values by window, the same in whatever order they came; NaN where there are none."""
+        total = self._units * self._unit
+        for window, values in groupby(sorted(self._beyond), key=itemgetter(0)):
+            total[window] += fsum(value for _, value in values)
+        return np.where(np.isnan(self.low), np.nan, total)
 
     def numbers(self, x: Floats, slab: _Slab, edges: tuple[float, ...]) -> None:
         """Add the values of one slab of rows."""
         at, starts = slab.windows, slab.starts
-        total = np.add.reduceat(x, starts)
-        if not np.isfinite(total).all():
+        low, high = np.minimum.reduceat(x, starts), np.maximum.reduceat(x, starts)
+        if not ((low > -_HUGE) & (high < _HUGE)).all():  # NaN is neither
             x, w = self._finite(x, slab.w)
             return self.numbers(x, _Slab(w), edges) if x.size else None
-        low, high = np.minimum.reduceat(x, starts), np.maximum.reduceat(x, starts)
         self.low[at], self.high[at] = np.fmin(self.low[at], low), np.fmax(self.high[at], high)
-        self.total[at] = np.nan_to_num(self.total[at]) + total
+        self._add(x, slab, float(max(-low.min(), high.max())))
         if ((low <= 0.0) & (high >= 0.0)).any():
             self.zero[at] += np.add.reduceat(x == 0.0, starts, dtype=np.int64)
         k = self.counts.shape[1]
@@ -121,6 +134,15 @@ class _Counted:
         counts = np.bincount(cells, minlength=slab.size * k)
         self.counts[slab.first : slab.first + slab.size] += counts.reshape(slab.size, k)
         return None
+
+    def _add(self, x: Floats, slab: _Slab, largest: float) -> None:
+        """Add to the sums: whole units, whose sum no order changes; the few large values are kept for an exact sum."""
+        units = x / self._unit
+        if largest >= self._unit * 2.0 ** (_FINE + 2):
+            beyond = np.abs(units) >= 2.0 ** (_FINE + 2)
+            self._beyond += zip(slab.w[beyond].tolist(), x[beyond].tolist(), strict=True)
+            units[beyond] = 0.0
+        self._units[slab.windows] += np.add.reduceat(np.rint(units).astype(np.int64), slab.starts)
 
     def _finite(self, x: Floats, w: Ints) -> tuple[Floats, Ints]:
         """Count and drop what is not a number, or not a finite one."""
@@ -134,7 +156,7 @@ class _Counted:
 
 def _numbers(values: pl.Series, slabs: list[_Slab], size: int, binning: Binning) -> _Counted:
     edges = binning.edges or ()
-    counted = _Counted(size, len(edges) + 1)
+    counted = _Counted(size, len(edges) + 1, _unit(binning))
     if values.null_count():
         known, w = values.is_not_null().to_numpy(), np.concatenate([s.w for s in slabs])
         counted.missing += np.bincount(w[~known], minlength=size)
@@ -145,6 +167,12 @@ def _numbers(values: pl.Series, slabs: list[_Slab], size: int, binning: Binning)
         counted.numbers(x[start : start + slab.w.size], slab, edges)
         start += slab.w.size
     return counted
+
+
+def _unit(binning: Binning) -> float:
+    """What the sums of a feature are counted in: a power of two, 2**-36 of the largest edge."""
+    largest = max((abs(edge) for edge in (*(binning.edges or ()), *(binning.quantiles or ()))), default=0.0)
+    return 2.0 ** (max(-900, frexp(largest)[1]) - _FINE) if largest else 2.0**-_FINE
 
 
 def _levels(values: pl.Series, w: Ints, size: int, binning: Binning) -> _Counted:

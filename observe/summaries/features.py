@@ -122,7 +122,7 @@ def _numeric(values: pl.Series, source: Source, column: Column, period: Window, 
     x = np.ascontiguousarray(x[np.isfinite(x)])
     if not x.size:
         return None
-    sample = np.sort(x if x.size <= _SAMPLE else x[:: -(-x.size // _SAMPLE)])
+    sample = np.sort(x)[:: -(-x.size // _SAMPLE)]  # of the sorted values: the same whatever order they came in
     distinct = np.unique(sample)
     if distinct.size <= K:
         inner = distinct[1:]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _ADDED: Final = ("n", "events", "missing", "nan", "inf", "zero", "value_sum")
 
 
-def late(store: Rows, source: Source, binnings: Sequence[Binning], mark: Json, now: datetime) -> Iterator[pl.DataFrame]:
+def late(store: Rows, source: Source, binnings: Sequence[Binning], mark: Json) -> Iterator[pl.DataFrame]:
     """Deltas for the windows before `mark["until"]` that got rows after `mark["seen"]`.
 
     Args:
@@ -34,14 +34,15 @@ def late(store: Rows, source: Source, binnings: Sequence[Binning], mark: Json, n
         source: whose.
         binnings: of its features.
         mark: how far the source had come, and how much of the store had been seen then.
-        now: the present instant, aware UTC.
 
     Yields:
         Rows of table `summary`: deltas with `late` true, or whole windows that had none.
     """
-    for span in _touched(store, source, mark, now):
+    until = datetime.fromisoformat(mark["until"])
+    for span in _touched(store, source, mark):
         if source.name != "predictions":
-            yield from _changes(store, rates(store, source, span, now), span, measures(source))
+            again = rates(store, source, span, min(until, span.end + OPEN))
+            yield from _changes(store, again, span, measures(source))
         for frame in summarise(store, source, binnings, span):
             yield from _changes(store, frame, span)
 
@@ -69,40 +70,32 @@ def _nothing(gone: pl.DataFrame, again: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame([[row.get(c) for c in again.columns] for row in rows], again.schema, orient="row")
 
 
-def _touched(store: Rows, source: Source, mark: Json, now: datetime) -> Iterator[Window]:
-    """Runs of windows that late rows fell into, or that a request left when it went on."""
+def _touched(store: Rows, source: Source, mark: Json) -> Iterator[Window]:
+    """Runs of windows that late rows fell into, or that hold another attempt of the same request."""
     until, step = datetime.fromisoformat(mark["until"]), timedelta(seconds=source.window_s)
-    sql = f"select distinct {_bucket(source)} as ts from {source.relation} where {source.where} and ts < $until and ingested_at > $seen order by 1"
     params = {**source.params, "until": until, "seen": datetime.fromisoformat(mark["seen"])}
-    windows = store.read(sql, params)["ts"].to_list()
+    came = f"from {source.relation} where ts < $until and ingested_at >= $seen"
+    windows = store.read(f"select distinct {_bucket(source)} as ts {came} and {source.where} order by 1", params)
+    found = windows["ts"].to_list()
     if source.name == "slo":
-        windows = sorted({*windows, *_left(store, source, params, windows[:1], now)})
+        found = sorted({*found, *_siblings(store, source, params)})
     start = 0
-    for i in range(1, len(windows) + 1):
-        if i == len(windows) or windows[i] - windows[i - 1] > step:
-            yield Window(windows[start], windows[i - 1] + step)
+    for i in range(1, len(found) + 1):
+        if i == len(found) or found[i] - found[i - 1] > step:
+            yield Window(found[start], found[i - 1] + step)
             start = i
 
 
-def _left(
-    store: Rows, source: Source, params: dict[str, Any], first: Sequence[datetime], now: datetime
-) -> list[datetime]:
-    """Windows with an attempt of a trace that has another one, elsewhere, that came since the last look.
-
-    The other one need not be late: it may lie in a window that closes only now. It may be any model's,
-    for a request belongs to the model that answered last.
-    """
-    edge = min(source.closed(params["seen"]), params["until"])
-    start = min([edge, *first]) - OPEN
-    bucket = _bucket(source)
-    sql = f"""
-        select distinct o.w as ts
-        from (select trace_id, {bucket} as w from attempt where {source.where} and ts >= $from and ts < $until) as o
-        join (select distinct trace_id, {bucket} as w from attempt
-              where trace_id is not null and (ts >= $edge or ingested_at > $seen)) as f
-        on o.trace_id = f.trace_id and o.w <> f.w"""
-    span = Window(start, max(params["until"], now))
-    return store.read(sql, {**params, "from": start, "edge": edge}, span)["ts"].to_list()
+def _siblings(store: Rows, source: Source, params: dict[str, Any]) -> list[datetime]:
+    """Windows with an attempt of a request that got another one late, of whichever model."""
+    came = "from attempt where trace_id is not null and ts < $until and ingested_at >= $seen"
+    only = {name: params[name] for name in ("until", "seen")}
+    [(first, last)] = store.read(f"select min(ts) as first, max(ts) as last {came}", only).rows()
+    if first is None:
+        return []
+    span = Window(first - OPEN, min(params["until"], last + OPEN))
+    sql = f"select distinct {_bucket(source)} as ts from attempt where trace_id in (select trace_id {came})"
+    return store.read(sql, only, span)["ts"].to_list()
 
 
 def _bucket(source: Source) -> str:

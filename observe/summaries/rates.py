@@ -31,43 +31,56 @@ def measures(source: Source) -> tuple[str, ...]:
     return (f"{source.model.name}/attempts/error",) if source.name == "attempts" else ()
 
 
-def rates(store: Rows, source: Source, span: Window, seen: datetime) -> pl.DataFrame:
+def rates(store: Rows, source: Source, span: Window, known: datetime) -> pl.DataFrame:
     """Rates of one source over the windows in `span` that have events, as rows of table `summary`.
 
     Args:
         store: where rows are read.
         source: whose.
         span: a multiple of the source's windows.
-        seen: the store is known up to this instant; later requests still decide what is the last attempt.
+        known: attempts before this instant decide which one is a request's last.
     """
+    sql = slo_sql(source) if source.name == "slo" else error_sql(source)
+    params = {**source.params, "from": span.start, "to": span.end}
+    found = store.read(sql, params, Window(span.start - OPEN, known))
+    return as_summaries(source, found)
+
+
+def as_summaries(source: Source, found: pl.DataFrame) -> pl.DataFrame:
+    """Counts by `ts` and `measure`, and perhaps `late`, as rows of table `summary`."""
     import polars as pl
 
     from observe.summaries.counting import SCHEMA
 
-    sql = slo_sql(source) if source.name == "slo" else error_sql(source)
-    params = {**source.params, "from": span.start, "to": span.end}
-    found = store.read(sql, params, Window(span.start - OPEN, max(span.end, seen)))
     empty = {name: pl.lit(None, kind) for name, kind in SCHEMA.items() if name not in {"ingested_at", *found.columns}}
     zeros = {name: pl.lit(0, pl.Int64) for name in ("missing", "nan", "inf", "zero")}
     given = {"model": pl.lit(source.model.name), "window_s": pl.lit(source.window_s, pl.Int64), "late": pl.lit(False)}
+    given = {name: value for name, value in given.items() if name not in found.columns}
     full = found.with_columns(**{**empty, **zeros, **given})
     return full.select(pl.col(name).cast(kind) for name, kind in SCHEMA.items() if name != "ingested_at")
 
 
 def slo_sql(source: Source) -> str:
     """One scan of `request` for all SLOs of a model: ts, measure, n, events, minutes with events only."""
-    monitoring = source.model.monitoring
-    slos = monitoring.slos if monitoring else ()
-    counts = ", ".join(
-        f"count(*) filter ({_counted(s)}) as n{i}, count(*) filter ({_bad(s)}) as e{i}" for i, s in enumerate(slos)
-    )
-    rows = ", ".join(f"{{measure: {_text(m)}, n: n{i}, events: e{i}}}" for i, m in enumerate(measures(source)))
     return f"""
         select ts, r.measure as measure, r.n as n, r.events as events from (
-          select ts, unnest([{rows}]) as r from (
-            select time_bucket(interval {source.window_s} second, ts) as ts, {counts}
+          select ts, unnest([{by_measure(source)}]) as r from (
+            select time_bucket(interval {source.window_s} second, ts) as ts, {counts_sql(source)}
             from request where {source.where} and ts >= $from and ts < $to and status <> 'cancelled' group by 1))
         where r.n > 0 order by measure, ts"""
+
+
+def counts_sql(source: Source) -> str:
+    """Of each SLO, requests that count and bad ones, as columns n0, e0, n1, ... over rows like those of `request`."""
+    slos = source.model.monitoring.slos if source.model.monitoring else ()
+    return ", ".join(
+        f"count(*) filter ({_counted(s)}) as n{i}, count(*) filter ({_bad(s)}) as e{i}" for i, s in enumerate(slos)
+    )
+
+
+def by_measure(source: Source) -> str:
+    """Those columns as one structure for each SLO: measure, n, events."""
+    return ", ".join(f"{{measure: {_text(m)}, n: n{i}, events: e{i}}}" for i, m in enumerate(measures(source)))
 
 
 def error_sql(source: Source) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import floor
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from observe.schema import Json, Window
@@ -21,11 +22,6 @@ if TYPE_CHECKING:
 
 FEATURE_S: Final = 300  # window of features and the error share, s
 SLO_S: Final = 60  # window of SLOs, s
-LATENESS: Final[Mapping[str, timedelta]] = {  # ARCHITECTURE section 3, Time
-    "attempts": timedelta(seconds=60),
-    "slo": timedelta(seconds=60),
-    "predictions": timedelta(minutes=5),
-}
 ATTEMPT_FEATURES: Final[Mapping[str, str]] = {
     "tokens_in": "numeric",
     "tokens_out": "numeric",
@@ -76,6 +72,7 @@ class Source:
     model: Model
     name: str  # attempts | predictions | slo
     table: str | None = None  # where the model's predictions are, in schema `predictions`; None before the first one
+    wait: timedelta = timedelta(0)  # lateness: how long after its end a window still takes rows
 
     @property
     def key(self) -> str:
@@ -117,7 +114,7 @@ class Source:
 
     def closed(self, now: datetime) -> datetime:
         """The end of the newest window that has closed."""
-        seconds = int((now - LATENESS[self.name]).timestamp())
+        seconds = floor((now - self.wait).timestamp())
         return datetime.fromtimestamp(seconds // self.window_s * self.window_s, now.tzinfo)
 
 
@@ -126,19 +123,22 @@ def tables(store: Rows) -> Mapping[str, str]:
     return dict(store.read("select model, name from core.model_table").iter_rows())
 
 
-def sources(model: Model, tables: Mapping[str, str]) -> tuple[Source, ...]:
+def sources(model: Model, tables: Mapping[str, str], lateness_s: Mapping[str, float]) -> tuple[Source, ...]:
     """What is summarised of a model: its drift source, the outcome of its attempts, its SLOs.
 
     Args:
         model: with what is watched about it.
         tables: of predictions, see `tables`.
+        lateness_s: how long a window waits for late rows, s, of attempts and of predictions.
     """
     monitoring = model.monitoring
     if monitoring is None:
         return ()
     drift = {monitoring.drift.source} if monitoring.drift else set()
     slos = {"slo", "attempts"} if monitoring.slos else set()
-    return tuple(Source(model, name, tables.get(model.name)) for name in sorted(drift | slos))
+    waits = {name: timedelta(seconds=lateness_s[name]) for name in ("attempts", "predictions")}
+    waits["slo"] = waits["attempts"]
+    return tuple(Source(model, name, tables.get(model.name), waits[name]) for name in sorted(drift | slos))
 
 
 def quoted(name: str) -> str:

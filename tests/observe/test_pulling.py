@@ -1,10 +1,13 @@
 """Pulls: one bad file or one hanging target holds up nobody else."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
@@ -14,6 +17,8 @@ from running import until
 from observe.app.intake import Intake
 from observe.app.pulling import Puller, pulls
 from observe.clock import WallClock
+from observe.errors import StoreError
+from observe.schema import CollectorRun
 from observe.spec import load
 from observe.store import Store
 from observe.telemetry import Telemetry
@@ -44,6 +49,9 @@ def target() -> Iterator[ThreadingHTTPServer]:
         def do_GET(self) -> None:
             if self.path == "/hang":
                 server.release.wait(30)  # type: ignore[attr-defined]
+            if self.path == "/locked" and self.headers["Authorization"] != f"Bearer {server.token}":  # type: ignore[attr-defined]
+                self.send_error(401, f"not {self.headers['Authorization']}")
+                return
             body = PAGE.format(xid=server.xid).encode()  # type: ignore[attr-defined]
             self.send_response(200 if self.path != "/lost" else 302)
             self.send_header("Content-Length", str(len(body)))
@@ -90,7 +98,7 @@ def test_labels_come_from_a_watched_path_too(tmp_path: Path) -> None:
 def test_hanging_targets_hold_up_no_healthy_one(tmp_path: Path, target: ThreadingHTTPServer) -> None:
     url = f"http://127.0.0.1:{target.server_port}"
     hanging = ", ".join(f'"{url}/hang?{i}"'.replace("?", "#") for i in range(8))
-    sources = f'  bad: {{type: prometheus, targets: [{hanging}], every: 1s, timeout: 5s}}\n  good: {{type: prometheus, targets: ["{url}/page"], every: 1s}}'
+    sources = f'  bad: {{type: prometheus, targets: [{hanging}], every: 1s, timeout: 5s}}\n  good: {{type: prometheus, targets: ["{url}/page"], every: 0.5s}}'
     with puller(tmp_path, sources) as (made, store):
         made.start()
         until(
@@ -109,6 +117,29 @@ def test_a_redirect_to_nowhere_is_recorded(tmp_path: Path, target: ThreadingHTTP
         assert "302" in store.read("select error from collector_run").item()
 
 
+def test_a_secret_that_is_a_file_is_read_again_and_never_told(
+    tmp_path: Path, target: ThreadingHTTPServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    target.token = "tok-right"  # type: ignore[attr-defined]
+    secret = tmp_path / "token"
+    secret.write_text("tok-stale\n")
+    url = f"http://127.0.0.1:{target.server_port}/locked"
+    with puller(
+        tmp_path, f'  gpus: {{type: prometheus, targets: ["{url}"], every: 15s, auth: {{bearer: "file:token"}}}}'
+    ) as (made, store):
+        made.once()
+        secret.write_text("tok-right\n")
+        made.once()
+        secret.unlink()
+        made.once()
+        runs = store.read("select ok, error from collector_run order by ts").rows()
+
+    assert [ok for ok, _ in runs] == [False, True, False]
+    assert "401 Unauthorized" in runs[0][1]
+    assert "cannot read the secret file:" in runs[2][1]
+    assert "tok-" not in f"{runs} {caplog.text}"
+
+
 def test_an_xid_that_appears_is_one_event_also_after_a_restart(tmp_path: Path, target: ThreadingHTTPServer) -> None:
     sources = f'  gpus: {{type: prometheus, targets: ["http://127.0.0.1:{target.server_port}/page"], every: 15s}}'
     with puller(tmp_path, sources) as (made, _):
@@ -120,3 +151,75 @@ def test_an_xid_that_appears_is_one_event_also_after_a_restart(tmp_path: Path, t
             events = store.read("select kind, before, after from change_event").rows()
 
     assert events == [("xid", "0", "79")]
+
+
+def test_a_machine_without_a_gpu_driver_is_told_in_words_and_the_rest_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "truth").mkdir()
+    (tmp_path / "truth" / "day.ndjson").write_text('{"prediction_id": "p", "value": 1, "ts": "2026-11-20T09:00:00Z"}\n')
+    sources = "  gpus: {type: nvml}\n  truth: {type: labels, path: ./truth/*.ndjson, model: fraud}"
+    with puller(tmp_path, sources) as (made, store):
+        made.once()
+        runs = store.read("select collector, ok, error from collector_run order by collector").rows()
+
+    assert [(name, ok) for name, ok, _ in runs] == [("gpus", False), ("truth", True)]
+    assert "NVIDIA driver" in runs[0][2]
+
+
+def test_targets_of_a_cadence_are_read_spread_over_it_and_all_within_seconds(tmp_path: Path) -> None:
+    targets = ", ".join(f'"http://127.0.0.1:9/{i}"' for i in range(200))
+    with puller(tmp_path, f"  gpus: {{type: prometheus, targets: [{targets}], every: 15s}}") as (made, _):
+        now = WallClock().now()
+        first = sorted(made._when(item, now) - now for item in made._plan)
+        second = sorted(made._next(item, made._when(item, now)) - now for item in made._plan)
+
+    assert first[-1] < timedelta(seconds=5)
+    assert max(b - a for a, b in pairwise(first)) < timedelta(seconds=0.5)
+    assert second[-1] > timedelta(seconds=14)
+    assert max(b - a for a, b in pairwise(second[20:])) < timedelta(seconds=1.5)
+
+
+def test_quick_cadences_and_files_are_read_at_once(tmp_path: Path) -> None:
+    sources = '  gpus: {type: prometheus, targets: ["http://127.0.0.1:9/"], every: 2s}\n  fraud: {type: files, path: ./in/*.csv, model: fraud}'
+    with puller(tmp_path, sources) as (made, _):
+        now = WallClock().now()
+
+        assert [made._when(item, now) - now for item in made._plan] == [timedelta(0)] * 2
+
+
+def test_runs_that_cannot_be_written_wait_for_the_next_turn(
+    tmp_path: Path, target: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"http://127.0.0.1:{target.server_port}/page"
+    with puller(tmp_path, f'  gpus: {{type: prometheus, targets: ["{url}"], every: 15s}}') as (made, store):
+        made.once()
+        made._record(CollectorRun(WallClock().now(), "gpus", url, True, 1, 1, {}, 0.0, None))
+        with monkeypatch.context() as full:
+            full.setattr(store, "change", Mutiny)
+            made._write()
+        made._write()
+
+        assert store.read("select count(*) as n from collector_run").item() == 2
+
+
+class Mutiny:
+    def __enter__(self) -> None:
+        raise StoreError("the disk is full")
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def test_a_plan_that_breaks_the_loop_ends_no_pull_for_good(
+    tmp_path: Path, target: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("observe.app.pulling._RETRY_S", 0.1)
+    site = f'  good: {{type: prometheus, targets: ["http://127.0.0.1:{target.server_port}/page"], every: 0.2s}}'
+    with puller(tmp_path, site) as (made, store):
+        (good,) = made._plan
+        made.replan((replace(good, target="endless", every=timedelta.max), good))
+        made.start()
+        until(lambda: "puller" in {t.name for t in threading.enumerate()}, 1)
+        time.sleep(0.3)
+        made.replan((good,))
+
+        until(lambda: store.read("select count(*) as n from collector_run where ok").item() >= 1, 5)

@@ -177,8 +177,15 @@ def test_a_retried_request_counts_once_by_its_last_attempt(tmp_path: Path) -> No
         store.append(Batch("t", "1", {"attempt": frame}))
         summaries.close(store, config(slos=SLOS), clock.now())
 
+        minute = T0 + timedelta(minutes=1)
         fine = {key: value for key, value in slo_rows(store).items() if key[0] == "fine"}
-        assert fine == {("fine", T0 + timedelta(minutes=1), False): (1, 0)}
+        assert fine == {
+            ("fine", T0, False): (1, 1),  # as it stood at the end of that minute
+            ("fine", minute, False): (0, -1),  # taken back, where burn sees it
+            ("fine", T0, True): (-1, -1),
+            ("fine", minute, True): (1, 1),
+        }
+        assert fine_totals(store) == {minute: (1, 0)}
 
 
 def test_a_window_closes_once_and_only_after_its_lateness(tmp_path: Path) -> None:

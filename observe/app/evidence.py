@@ -1,0 +1,153 @@
+"""What a detector is shown: summaries since its state needs them, binnings, state, and frames of the fleet.
+
+Everything is read up to what has closed in event time, so rows that are already stored but lie
+after it change nothing.
+
+Source: our own; ARCHITECTURE section 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+
+from observe import summaries
+from observe.schema import Binning, Evidence, Monitor, Window
+from observe.schema.exchange import nouns
+from observe.store import Store
+
+if TYPE_CHECKING:
+    from observe.spec import Config
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+SLOW: Final = ("rate", "level")  # fit noise models; a day's refit must not hold up a page
+_FRAME_HISTORY: Final = timedelta(hours=24)  # what gauge and imbalance may look back
+_CATCH_UP: Final = timedelta(days=2)  # how far back five-minute drift streams begin on an imported past
+_FRAMES: Final[Mapping[str, tuple[str, ...]]] = {"imbalance": ("gpu_5m",), "gauge": ("gpu_5m", "queue_5m")}
+_DIGITS: Final = 9  # significant ones kept of a mean: in its last ones it depends on the order of its rows
+
+
+def floor(at: datetime, seconds: int) -> datetime:
+    """The latest multiple of `seconds` since the epoch that is not after `at`."""
+    return EPOCH + timedelta(seconds=int((at - EPOCH).total_seconds()) // seconds * seconds)
+
+
+class Gathering:
+    """Reads evidence out of a store."""
+
+    def __init__(self, config: Config, store: Store) -> None:
+        self._config, self._store = config, store
+        self._wait = timedelta(seconds=config.site.lateness_s["gpu"])
+
+    def closed(self, monitors: Iterable[Monitor], now: datetime) -> dict[str, datetime]:
+        """Up to when what each monitor reads is complete, by monitor id."""
+        until = summaries.closed_until(self._store)
+        return {
+            m.monitor_id: until.get(m.measure.rpartition("/")[0], EPOCH) if m.measure else now - self._wait
+            for m in monitors
+        }
+
+    def first(self, monitors: Sequence[Monitor], now: datetime) -> dict[str, datetime]:
+        """Where monitors that have never judged begin.
+
+        A drift question begins where its reference ends, for the reference is what it is judged by; rates
+        and quick streams at most two days ago, as history only teaches them. Others begin at their first
+        summary, those without summaries with the fleet's recent past.
+        """
+        if not monitors:
+            return {}
+        rows = self._store.read(
+            "select measure, min(s.ts) as begun, max(reference_to) as referred, max(s.ts) as newest"
+            " from summary s left join binning using (binning_id) where list_contains($m, measure) group by measure",
+            {"m": sorted({m.measure for m in monitors if m.measure})},
+        )
+        spans = {measure: times for measure, *times in rows.iter_rows()}
+        return {
+            m.monitor_id: floor(start, m.window_s)
+            for m in monitors
+            if (start := self._begin(m, spans.get(m.measure), now))
+        }
+
+    def _begin(self, monitor: Monitor, span: Sequence[datetime | None] | None, now: datetime) -> datetime | None:
+        if not monitor.measure:
+            recent = self._wait if monitor.detector == "silence" else _FRAME_HISTORY
+            return now - recent - timedelta(seconds=300)
+        begun, referred, newest = span or (None, None, None)
+        if begun is None or newest is None or monitor.detector not in SLOW:
+            return begun
+        start = min(referred, newest) if referred else begun
+        return max(start, newest - _CATCH_UP) if monitor.params.get("fast") or monitor.detector == "rate" else start
+
+    def evidence(self, monitors: Sequence[Monitor], window: Window, since: datetime, now: datetime) -> Evidence:
+        """What these monitors of one detector are shown about `window`, summaries from `since` on."""
+        state = self._store.state([m.monitor_id for m in monitors])
+        measures = sorted({m.measure for m in monitors if m.measure})
+        rows = self._store.read(
+            "select * exclude (ingested_at) from summary where list_contains($m, measure) and ts >= $from and ts < $to and not late"
+            " order by measure, ts",
+            {"m": measures, "from": since, "to": window.end},
+            Window(since, window.end),
+        )
+        return Evidence(
+            tuple(monitors),
+            window,
+            rows,
+            self._binnings(rows),
+            state,
+            self._frames(monitors[0].detector, window, since, now),
+        )
+
+    def _binnings(self, rows: pl.DataFrame) -> Mapping[str, Binning]:
+        ids = rows["binning_id"].drop_nulls().unique().to_list()
+        if not ids:
+            return {}
+        found = self._store.read("select * from binning where list_contains($ids, binning_id)", {"ids": ids})
+        return {b.binning_id: b for b in nouns(Binning, found)}
+
+    def _frames(self, detector: str, window: Window, since: datetime, now: datetime) -> dict[str, pl.DataFrame]:
+        if detector == "silence":
+            return {"last_seen": self._last_seen(now)}
+        span = {"from": min(since, window.start), "to": window.end}
+        frames = {}
+        for name in _FRAMES.get(detector, ()):
+            sql = f"select * from {name} where ts >= $from and ts < $to order by all"
+            rows = self._store.read(sql, span, Window(span["from"], window.end))
+            frames[name] = rows.with_columns(pl.col(pl.Float64).round_sig_figs(_DIGITS))
+        return frames
+
+    def _last_seen(self, now: datetime) -> pl.DataFrame:
+        """When every target of every collector was last heard; what has never been heard is there with NULL."""
+        pulled = self._store.read(
+            "select collector, target, max(ts) as at_last from collector_run where ok group by all"
+        )
+        stored = self._store.read(
+            "select collector, max(ts) as at_last from collector_run where ok and stored > 0 group by all"
+        )
+        pushed = self._store.read("select source, max(committed_at) as at_last from core.batch group by all")
+        runs = {(collector, target): at for collector, target, at in pulled.iter_rows()}
+        files, sources = dict(stored.iter_rows()), dict(pushed.iter_rows())
+        rows: list[tuple[str, str, float, datetime | None, datetime]] = []
+        for name, c in sorted(self._config.site.collectors.items()):
+            if c.targets:
+                rows += [(name, target, float(c.every_s), runs.get((name, target)), now) for target in c.targets]
+            elif c.path is not None or c.type == "nvml":
+                rows.append((name, "", float(c.every_s), files.get(name), now))
+            else:
+                rows.append((name, "", float(c.every_s), _newest(sources, c.type), now))
+        time = pl.Datetime("us", "UTC")
+        types: dict[str, Any] = {
+            "collector": pl.String,
+            "target": pl.String,
+            "every_s": pl.Float64,
+            "last_ts": time,
+            "now": time,
+        }
+        return pl.DataFrame(rows, types, orient="row")
+
+
+def _newest(sources: Mapping[str, datetime], kind: str) -> datetime | None:
+    """When rows of a pushed kind were last stored: `otlp`, `litellm`, or `predictions/<model>` of any model."""
+    return max((at for source, at in sources.items() if source.partition("/")[0] == kind), default=None)

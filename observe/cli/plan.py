@@ -1,0 +1,115 @@
+"""`observe plan`: how much disk, memory and how many cores a platform's telemetry asks for.
+
+Rows come from the rates given, bytes a row from `bench.sizing`, processor time from `bench.load`;
+both are in bench/RESULTS.md. Raw rows are kept as `store.retain` says by default.
+
+Source: our own; TRUST section 3 for the load that the default numbers describe.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from observe.spec.site import RETAINED_DAYS
+
+_DAY_S: Final = 86_400
+_GPU_EVERY_S: Final = 15  # of a scrape
+_SUMMARY_BYTES: Final = (
+    400.0  # of one window of one feature: counts of its bins; 60 features x 288 windows = 7 MB a day
+)
+_MODELS: Final = 10  # that share the predictions, each with as many features
+_ROOM: Final = 1.25  # disk beyond what rows take: the database file, files being merged, backups by hard link
+
+# bytes a row in the lake, bench.sizing, 2026-11-21
+_GPU_BYTES: Final = 28.0
+_ATTEMPT_BYTES: Final = 63.0
+_PREDICTION_BYTES: Final = 40.0  # without features
+_FEATURE_BYTES: Final = 3.1  # of one feature of a prediction
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What comes in: GPUs, requests and predictions a second, features of a prediction."""
+
+    gpus: int
+    requests_per_s: float
+    predictions_per_s: float
+    features: int
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One table of the plan: rows a day, bytes a row, days kept, bytes in all."""
+
+    table: str
+    rows_per_day: float
+    row_bytes: float
+    days: float
+
+    @property
+    def size_bytes(self) -> float:
+        """Bytes when it has filled."""
+        return self.rows_per_day * self.row_bytes * self.days
+
+
+def lines(load: Load, days: float | None) -> Iterator[Line]:
+    """The tables that fill a disk, raw rows first.
+
+    Args:
+        load: what comes in.
+        days: how long raw rows are kept; None for the defaults of `store.retain`.
+    """
+    raw = RETAINED_DAYS if days is None else dict.fromkeys(RETAINED_DAYS, days)
+    row = _PREDICTION_BYTES + _FEATURE_BYTES * load.features
+    yield Line("gpu_sample", load.gpus * _DAY_S / _GPU_EVERY_S, _GPU_BYTES, raw["gpu_sample"])
+    yield Line("attempt", load.requests_per_s * _DAY_S, _ATTEMPT_BYTES, raw["attempt"])
+    yield Line("prediction", load.predictions_per_s * _DAY_S, row, raw["prediction"])
+    yield Line("gpu_1m", load.gpus * 1440, _GPU_BYTES, RETAINED_DAYS["rollup"])
+    windows = _MODELS * load.features * _DAY_S / 300
+    yield Line("summary", windows, _SUMMARY_BYTES, RETAINED_DAYS["summary"])
+
+
+def run(load: Load, days: float | None, *, as_json: bool) -> int:
+    """Print the plan."""
+    plan = list(lines(load, days))
+    disk = sum(line.size_bytes for line in plan) * _ROOM
+    if as_json:
+        told = [{**asdict(line), "size_bytes": round(line.size_bytes)} for line in plan]
+        sys.stdout.write(json.dumps({"load": asdict(load), "tables": told, "disk_bytes": round(disk)}, indent=2) + "\n")
+        return 0
+    sys.stdout.write("\n".join(_told(load, plan, disk)) + "\n")
+    return 0
+
+
+def _told(load: Load, plan: list[Line], disk: float) -> Iterator[str]:
+    yield (
+        f"{load.gpus:,} GPUs every {_GPU_EVERY_S} s, {load.requests_per_s:g} requests/s, "
+        f"{load.predictions_per_s:g} predictions/s × {load.features} features, {_MODELS} models"
+    )
+    yield ""
+    yield f"{'table':<12}{'rows a day':>14}{'bytes a row':>13}{'a day':>10}{'kept':>7}{'disk':>10}"
+    for line in plan:
+        day = line.rows_per_day * line.row_bytes
+        yield (
+            f"{line.table:<12}{line.rows_per_day:>14,.0f}{line.row_bytes:>13.0f}{_size(day):>10}"
+            f"{line.days:>6g}d{_size(line.size_bytes):>10}"
+        )
+    yield ""
+    yield f"disk    {_size(disk)}, a quarter of it room to work; store: {{size: {_size(disk / _ROOM)}}} holds it"
+    yield "        a smaller store.size works too: the oldest raw rows leave first, summaries and rollups stay"
+
+
+def _size(n: float) -> str:
+    """Bytes as people write them.
+
+    >>> _size(2.5e9), _size(4e5)
+    ('2.5GB', '400kB')
+    """
+    unit, scale = next(
+        (u, s) for u, s in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1)) if n >= s or u == "B"
+    )
+    return f"{n / scale:.3g}{unit}"
