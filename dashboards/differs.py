@@ -6,6 +6,7 @@ Source: relative risk and its log-normal interval, Katz et al. (1978); our choic
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from dash import html
@@ -39,6 +40,7 @@ select dimension, level, bad, all_bad, all_good, lift, bad / all_bad as share_ba
   exp(ln(lift) - 3 * spread) as lift_low
 from l where lift * exp(-3 * spread) > 1.2 order by share_bad * ln(lift) desc limit 6
 """
+LONGEST = timedelta(hours=6)  # requests are folded from their tries: of a longer range the newest
 DIMENSIONS = {"team": "team", "model_served": "served by", "tokens_in": "prompt tokens"}
 
 
@@ -48,14 +50,15 @@ def differs_card(read: Reader, view: Scope, slo: Slo, span: int = 7) -> Any:
     While the objective's incident is open, only requests since its onset count: what was bad before has its own causes.
     """
     since = slo.since if slo.since and view.start < slo.since < view.end else None
-    when = f" · since {words.clock(since, view.now)} UTC" if since else ""
+    begin = max(since or view.start, view.end - LONGEST)
+    when = f" · since {words.clock(begin, view.now)} UTC" if begin > view.start else ""
     title, sub = "What differs in the bad requests?", f"{slo.name} · share among bad against share among good{when}"
     if slo.bad is None:
         none = cards.empty(
             "This objective's definition is not published", "It is read from the model's Monitoring.", 180
         )
         return cards.card(title, none, sub=sub, span=span)
-    params = {**view.params, "model": slo.row["model"], "from": since or view.start}
+    params = {**view.params, "model": slo.row["model"], "from": begin}
     sql = DIFFERS.replace("{bad}", f"({slo.bad})")
     frame = read(sql, params)
     query = [Query(sql, params)]

@@ -121,7 +121,7 @@ def _clear(view: Scope, slos: list[slo.Slo]) -> Any:
         why = (
             "Every objective is stale or has too few requests."
             if slos
-            else "No objective or drift monitor has been judged. See Health in `observe status`."
+            else "No objective or drift monitor has been judged. The Health page and `observe doctor` say what is heard."
         )
         return html.Section(
             [html.H1([html.Span(SIGNS["unknown"], className="sign"), text]), html.P(why, className="sub")],

@@ -26,6 +26,7 @@ from typing import Protocol
 import httpx
 import polars as pl
 
+from observe.certificates import Own
 from observe.errors import AccessError, ObserveError, QueryError, SourceError
 
 Value = str | int | float | datetime | None
@@ -93,10 +94,18 @@ class CoreClient:
         url: address of the core's API, e.g. `http://127.0.0.1:8080`.
         key: secret shared with the core, sent as `X-Observe-Face`.
         timeout_s: of one query, s.
+        own: how to know the core when it speaks TLS.
     """
 
-    def __init__(self, url: str, key: str, timeout_s: float = 20.0) -> None:
-        self._http = httpx.Client(base_url=url, headers={"X-Observe-Face": key}, timeout=timeout_s, trust_env=False)
+    def __init__(self, url: str, key: str, timeout_s: float = 20.0, own: Own | None = None) -> None:
+        self._own = own
+        self._http = httpx.Client(
+            base_url=url,
+            headers={"X-Observe-Face": key},
+            timeout=timeout_s,
+            trust_env=False,
+            verify=own.context if own else True,
+        )
         self._results = _Results(CACHE_BYTES)
         self._pulses: dict[str, tuple[float, str]] = {}
         self._asked: dict[tuple[str, str], Future[bytes]] = {}
@@ -117,7 +126,7 @@ class CoreClient:
         with self._lock:
             self._pulses.pop(session, None)
         with suppress(httpx.HTTPError):
-            self._http.delete("/api/v1/sessions", headers={"Authorization": f"Bearer {session}"})
+            self._send("DELETE", "/api/v1/sessions", {"Authorization": f"Bearer {session}"})
 
     def pulse(self, session: str) -> datetime | None:
         """The core's watermark, which proves that `session` is good; asked at most every 3 s a session.
@@ -183,7 +192,7 @@ class CoreClient:
     def _post(self, path: str, body: Mapping[str, object], session: str) -> httpx.Response:
         headers = {"Authorization": f"Bearer {session}"} if session else {}
         try:
-            answer = self._http.post(path, json=body, headers=headers)
+            answer = self._send("POST", path, headers, body)
         except httpx.HTTPError as error:
             raise SourceError(
                 f"the core at {self._http.base_url} does not answer ({type(error).__name__}); is `observe up` running?"
@@ -195,6 +204,18 @@ class CoreClient:
         if answer.status_code != 200:
             raise SourceError(f"the core answered {answer.status_code}: {_reason(answer)}")
         return answer
+
+    def _send(
+        self, method: str, path: str, headers: Mapping[str, str], body: Mapping[str, object] | None = None
+    ) -> httpx.Response:
+        """One request; tried again when the core's certificate was renewed in between."""
+        while True:
+            more = self._own.extensions if self._own else {}
+            try:
+                return self._http.request(method, path, json=body, headers=headers, extensions=dict(more))
+            except httpx.ConnectError:  # nothing was sent yet
+                if self._own is None or not self._own.refresh():
+                    raise
 
 
 class SessionReader:

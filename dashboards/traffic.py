@@ -70,10 +70,19 @@ def totals(read: Reader, view: Scope, model: str, asked: Requests, declared: Map
     few = Badge("unknown", "too few") if row["n"] < 100 else None
     return [
         cards.stat("Requests", words.count(row["n"]), _pace(row["n"] / minutes), few, "", query),
-        cards.stat("Failed", words.share(row["errors"] / row["n"]), f"{words.count(row['errors'])} errors, {words.count(row['cancelled'])} cancelled", few, "", query),
+        cards.stat("Failed", words.share(row["errors"] / row["n"]), f"{_errors(row)}, {words.count(row['cancelled'])} cancelled", few, "", query),
         cards.stat("TTFT p95", words.seconds(row["ttft_p95"]), f"median {words.seconds(row['ttft_p50'])} of {words.count(row['streamed'])} streamed", few, "", query),
         cards.stat("Cost per 1 M tokens", words.dollars(cost), f"envelope {words.dollars(limit * 1000)}" if limit else f"{words.dollars(row['usd'])} in the range", dear, "", query),
     ]  # fmt: skip
+
+
+def _errors(row: Mapping[str, Any]) -> str:
+    """How many failed, and of which neutral kind, where that is known."""
+    said = f"{words.count(row['errors'])} errors"
+    if not row["kind"]:
+        return said
+    kind = row["kind"].replace("_", " ")
+    return f"{said}: {kind}" if row["same_kind"] else f"{said}, mostly {kind}"
 
 
 def _pace(per_minute: float) -> str:

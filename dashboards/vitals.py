@@ -13,6 +13,7 @@ from dashboards import cards, catalogue, figures, slo, states, words
 from dashboards.cards import Badge, Query
 from dashboards.palette import palette
 from dashboards.reader import Reader
+from dashboards.requests import rollup
 from dashboards.scope import Scope
 
 TREND = """
@@ -40,9 +41,9 @@ from gpu_5m where ts >= $start::TIMESTAMPTZ and ts < $end::TIMESTAMPTZ and ($clu
 group by 1, 2 order by 1
 """
 COST = """
-select (floor(epoch(ts) / $bucket) * $bucket)::DOUBLE as epoch, sum(cost_usd)::DOUBLE as usd, sum(coalesce(tokens_in, 0) + coalesce(tokens_out, 0))::DOUBLE as tokens
-from attempt
-where ts >= $start::TIMESTAMPTZ and ts < $end::TIMESTAMPTZ and cost_known and ($cluster = '' or cluster = $cluster) and ($model = '' or model_id = $model)
+select (floor(epoch(ts) / $bucket) * $bucket)::DOUBLE as epoch, sum(cost_usd)::DOUBLE as usd, sum(tokens_priced)::DOUBLE as tokens
+from {source}
+where ts >= date_trunc('minute', $start::TIMESTAMPTZ) and ts < $end::TIMESTAMPTZ and tokens_priced > 0 and ($cluster = '' or cluster = $cluster) and ($model = '' or model_id = $model)
 group by 1 order by 1
 """
 
@@ -131,8 +132,10 @@ def gpus(read: Reader, view: Scope, known: catalogue.Catalogue) -> Any:
 def cost(read: Reader, view: Scope, known: catalogue.Catalogue) -> Any:
     """What a million tokens costs, against the envelope when one model is chosen."""
     p = palette(view.theme)
-    frame = read(COST, view.params)
-    queries = [Query(COST, view.params)]
+    source, edge = rollup(view)
+    sql, params = COST.replace("{source}", source), {**view.params, **edge}
+    frame = read(sql, params)
+    queries = [Query(sql, params)]
     tokens = float(frame["tokens"].sum() or 0)
     if not tokens:
         return cards.stat(

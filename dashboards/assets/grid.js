@@ -3,7 +3,8 @@
   const functions = (window.dashAgGridFunctions = window.dashAgGridFunctions || {});
   const cells = (window.dashAgGridComponentFunctions = window.dashAgGridComponentFunctions || {});
   const missing = (v) => v === null || v === undefined || Number.isNaN(v);
-  const signs = { page: "■", ticket: "▲", ok: "●", inform: "◆" };
+  const signs = { page: "■", ticket: "▲", ok: "●", inform: "◆", failing: "■", silent: "▲" };
+  const kinds = { failing: "page", silent: "ticket" };
   const h = (...args) => window.React.createElement(...args);
 
   function share(v) {
@@ -16,6 +17,15 @@
   functions.observe_times = (v) => (missing(v) ? "–" : (v >= 10 ? v.toFixed(0) : v.toFixed(1)) + "×");
   functions.observe_usd = (v) => (missing(v) ? "–" : "$" + (v < 100 ? v.toFixed(2) : Math.round(v).toLocaleString("en")));
   functions.observe_seconds = (v) => (missing(v) ? "–" : v < 1 ? Math.round(v * 1000) + " ms" : v.toFixed(1) + " s");
+  functions.observe_span = (v) => {
+    if (missing(v)) return "–";
+    const parts = [];
+    let left = Math.floor(v);
+    for (const [size, unit] of [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]]) {
+      if (left >= size) { parts.push(Math.floor(left / size) + " " + unit); left %= size; } else if (parts.length) break;
+    }
+    return parts.slice(0, 2).join(" ") || "0 s";
+  };
   functions.observe_celsius = (v) => (missing(v) ? "–" : Math.round(v) + " °C");
   functions.observe_clock = (v) => (missing(v) ? "–" : String(v).slice(0, 16).replace("T", " "));
   functions.observe_number = (v) => (missing(v) ? "–" : String(Number(Number(v).toPrecision(3))).replace("-", "−"));
@@ -42,7 +52,7 @@
   };
   cells.StateCell = (p) => {
     const word = missing(p.value) ? "unknown" : String(p.value);
-    const kind = word === "inform" || word === "inform only" ? "info" : signs[word] ? word : "unknown";
+    const kind = word === "inform" || word === "inform only" ? "info" : kinds[word] || (signs[word] ? word : "unknown");
     return h("span", { className: "badge " + kind }, h("span", { className: "sign", "aria-hidden": true }, signs[word] || "◌"), word);
   };
   cells.BudgetCell = (p) => {

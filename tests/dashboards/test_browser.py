@@ -12,7 +12,7 @@ import pytest
 import world
 
 pytestmark = pytest.mark.browser
-PATHS = ("/", "/gpu", "/model/llama-70b-chat", "/model/fraud", "/model/reranker")
+PATHS = ("/", "/gpu", "/model/llama-70b-chat", "/model/fraud", "/model/reranker", "/health")
 
 DRAWN = """() => document.querySelectorAll('#page .dash-graph').length === document.querySelectorAll('#page .dash-graph .main-svg:first-child').length
   && document.querySelectorAll('#page .grid-table').length === document.querySelectorAll('#page .ag-root').length"""
@@ -64,7 +64,7 @@ def test_every_page_renders_without_errors_or_foreign_requests(browser: Any, fac
 
 def test_names_from_data_stay_text(browser: Any, face: str) -> None:
     with visiting(browser, face) as visit:
-        for path in ("/", "/model/fraud?feature=" + quote(world.XSS), "/model/" + quote(world.XSS, safe="")):
+        for path in ("/health", "/", "/model/fraud?feature=" + quote(world.XSS), "/model/" + quote(world.XSS, safe="")):
             page = visit.open(path)
             page.wait_for_timeout(300)
             assert page.evaluate("window.pwned") is None
@@ -80,6 +80,14 @@ def test_the_header_stays_one_line_on_a_phone(browser: Any, face: str) -> None:
 
         assert max(middles) - min(middles) < 4
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_the_health_page_fits_a_phone(browser: Any, face: str) -> None:
+    with visiting(browser, face, "light", width=420) as visit:
+        page = visit.open("/health")
+
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        assert "predictions/<img" in page.locator(".grid-table").first.inner_text()
 
 
 def test_the_theme_is_kept_after_a_reload(browser: Any, face: str) -> None:

@@ -29,6 +29,14 @@ SLOS = {  # model: name -> (objective, kind, column, threshold s)
 SETTINGS: dict[str, Any] = {
     "prices": {"h100-80gb": 2.9, "a100-80gb": 1.7},
     "false_alarms": {"page": {"count": 1, "period_s": 7776000}, "ticket": {"count": 1, "period_s": 604800}},
+    "store": {"size_bytes": 20_000_000_000, "lateness_s": 300},
+    "collectors": [
+        {"source": "gpus", "type": "prometheus", "reads": "address", "every_s": 15.0, "targets": ["http://eu:9400/metrics", "http://us:9400/metrics", f"http://old/{XSS}"]},
+        {"source": "gateway", "type": "otlp", "reads": "push", "every_s": 300.0, "targets": ["push"]},
+        {"source": "gateway-spend", "type": "spendlogs", "reads": "address", "every_s": 60.0, "targets": ["http://litellm:4000"]},
+        {"source": "fraud", "type": "files", "reads": "path", "every_s": 60.0, "targets": ["/in/*.parquet"]},
+        {"source": "argo", "type": "events", "reads": "push", "every_s": 300.0, "targets": ["push"]},
+    ],
     "models": {
         "llama-70b-chat": {
             "version": "42", "labels": {"team": "assistants"}, "accelerator_type": "h100-80gb", "accelerator_count": 4,
@@ -60,6 +68,7 @@ def tables(seed: int = 7) -> dict[str, pl.DataFrame]:
         ),
         "change_event": _changes(),
         **_outcomes(),
+        **_service(),
     }
 
 
@@ -433,6 +442,67 @@ def _outcomes() -> dict[str, pl.DataFrame]:
             ],
         ),
     }
+
+
+def _service() -> dict[str, pl.DataFrame]:
+    """A day of the service itself: one target fails, one way in has gone quiet, a sender's clock runs ahead."""
+    runs: list[dict[str, Any]] = []
+    for i in range(180):
+        at = NOW - timedelta(seconds=20 * i + 4)
+        runs += [_run(at, "gpus", f"http://{where}:9400/metrics", 8, lag=0.0) for where in ("eu", "us")]
+        if i % 3 == 0:
+            runs += [
+                _run(at, "otlp", "push", 500, {"nested_genai": 12}, 3.2),
+                _run(at, "gateway-spend", "http://litellm:4000", 0, lag=None),
+            ]
+            runs += [
+                {
+                    **_run(at, "gpus", f"http://old/{XSS}", 0, lag=None),
+                    "ok": False,
+                    "error": f"connection refused {XSS}",
+                }
+            ]
+    runs += [
+        _run(NOW - timedelta(hours=2, minutes=i), "litellm", "push", 40, {"duplicate": 3}, -48.0) for i in range(30)
+    ]
+    runs += [
+        _run(NOW - timedelta(minutes=9), f"predictions/{XSS}", "push", 400, {"bad_ts": 7, XSS: 1}, 12.0),
+        _run(NOW - timedelta(minutes=20), "fraud", "/in/day.parquet", 9000, lag=900.0),
+    ]
+    samples = [_sample(NOW - timedelta(minutes=i), i) for i in range(24 * 60)]
+    commands = [
+        {"ts": NOW - timedelta(minutes=40), "command_id": "cmd-1", "actor": "ada", "role": "operator", "verb": "acknowledge", "object": "inc-burn", "reason": f"looking {XSS}", "parameters": {}, "chain": "00"},
+        {"ts": NOW - timedelta(hours=7), "command_id": "cmd-2", "actor": "admin", "role": "admin", "verb": "token", "object": "ci", "parameters": {}, "chain": "01"},
+    ]  # fmt: skip
+    return {
+        "collector_run": _rows("collector_run", runs), "service_sample": _rows("service_sample", samples), "command": _rows("command", commands),
+    }  # fmt: skip
+
+
+def _run(
+    at: datetime, source: str, target: str, stored: int, rejected: dict[str, int] | None = None, lag: float | None = 0.0
+) -> dict[str, Any]:
+    refused = rejected or {}
+    return {
+        "ts": at,
+        "collector": source,
+        "target": target,
+        "ok": True,
+        "offered": stored + sum(refused.values()),
+        "stored": stored,
+        "rejected": refused,
+        "lag_s": lag,
+    }
+
+
+def _sample(at: datetime, i: int) -> dict[str, Any]:
+    wave = 0.5 + 0.5 * float(np.sin(i / 90))
+    return {
+        "ts": at, "rss_bytes": int(6.1e8 + 9e7 * wave), "queue_bytes": int(4e5 * wave), "queue_ratio": 0.006 * wave, "hot_rows": int(41_000 + 30_000 * wave),
+        "lake_bytes": int(4.2e9 - 2e6 * i), "database_bytes": 96_000_000, "disk_free_bytes": 61_000_000_000, "last_commit_at": at - timedelta(seconds=1),
+        "last_seal_at": at - timedelta(minutes=4), "summarised_until": at - timedelta(seconds=320 + 40 * wave), "judged_until": at - timedelta(seconds=95 + 30 * wave),
+        "loop_lag_max_s": 0.025 if i % 7 else 0.05, "stage_errors_total": 3, "child_restarts_total": 1, "open_alerts": 2, "deliveries_waiting": 0,
+    }  # fmt: skip
 
 
 def run_row() -> pl.DataFrame:
