@@ -20,9 +20,11 @@ setup: .venv/.ready  ## make .venv from requirements.lock (versions and hashes)
 	   || { cat .venv/setup.log; exit 1; }
 	@touch $@
 
-lock:  ## resolve dependencies again (universal: linux and mac, python 3.11 and newer)
+lock:  ## resolve dependencies again (universal: linux and mac, python 3.11 and newer); -run is what an image needs
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url \
 	  --no-emit-find-links --no-config --only-binary :all: --group build --group dev pyproject.toml -o requirements.lock
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url \
+	  --no-emit-find-links --no-config --only-binary :all: -c requirements.lock pyproject.toml -o requirements-run.lock
 
 demo: setup  ## run an offline platform with two planted incidents and watch it
 	@$(BIN)/observe demo
@@ -34,10 +36,12 @@ check: setup  ## format, lint, import contracts, types, fast tests (two minutes)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q -m "not slow and not servers and not browser"
 
-ci-deps:  ## Debian's prometheus, alertmanager and chromium, when root and apt are there
+ci-deps:  ## Debian's prometheus, alertmanager, chromium, kubectl and gcc, when root and apt are there
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  command -v prometheus >/dev/null && command -v prometheus-alertmanager >/dev/null && command -v chromium >/dev/null || \
 	  { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends prometheus prometheus-alertmanager chromium; } >/dev/null; \
+	  command -v cc >/dev/null || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends gcc libc6-dev; } >/dev/null; \
+	  command -v kubectl >/dev/null || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends kubernetes-client; } >/dev/null; \
 	else echo "ci-deps: not root or no apt; tests with real servers and the browser skip unless they are installed"; fi
 
 test: setup ci-deps  ## everything, with real servers and a browser

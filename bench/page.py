@@ -4,14 +4,18 @@ Every load is the callback that renders the page, over HTTP with a session, as t
 Uncached loads name a new range each time, so no result is held for them; a cached load repeats the
 one before it. The floor is the login page of the same process, which reads nothing.
 
-Without `BENCH_UI` (address of running pages) and `BENCH_TOKEN` a demo is started for the run.
+Without `BENCH_UI` (address of running pages) and `BENCH_TOKEN` a demo is started for the run; with
+`--days 7 --gpus 1000 --requests 10000000` a service over a past of that size, its pages for each range.
 """
 
+import argparse
 import json
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +23,7 @@ from time import perf_counter, sleep
 
 import httpx
 
+from bench import fleet
 from observe.cli.demo import Demo
 from observe.clock import WallClock
 from observe.demo import site
@@ -26,7 +31,41 @@ from observe.demo.world import Plan
 
 LOADS = 30  # of each page, cached and uncached
 WARM_S = 45.0  # until both planted incidents are open
+LARGE = ("/", "/model/chat-0", "/gpu")
 PAGES = ("/", "/model/llama-70b-chat", "/model/mistral-7b", "/model/fraud", "/gpu", "/incidents")
+
+
+@contextmanager
+def large(days: float, gpus: int, requests: int) -> Iterator[tuple[str, str]]:
+    """The same of a service over a past of `days`."""
+    with tempfile.TemporaryDirectory() as named:
+        folder, ports = Path(named), site.free_ports()
+        began = perf_counter()
+        fleet.fill(folder / "data", WallClock().now(), days, gpus, requests)
+        print(f"# filled in {perf_counter() - began:.0f} s", file=sys.stderr)
+        (folder / "models").mkdir()
+        (folder / "models" / "chat.yaml").write_text(fleet.MODEL)
+        (folder / "observe.yaml").write_text(fleet.SITE % (ports.api, ports.otlp, ports.ui))
+        with (folder / "log").open("wb") as log:
+            command = [sys.executable, "-m", "observe", "up", "-c", str(folder / "observe.yaml")]
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            _until(f"http://127.0.0.1:{ports.ui}/login")
+            sleep(float(os.environ.get("BENCH_WARM_S", WARM_S)))
+            yield f"http://127.0.0.1:{ports.ui}", (folder / "data" / "admin.token").read_text().strip()
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _until(url: str) -> None:
+    for _ in range(600):
+        try:
+            if httpx.get(url, timeout=2, trust_env=False).status_code == 200:
+                return
+        except httpx.HTTPError:
+            sleep(0.2)
+    raise SystemExit(f"{url} does not answer")
 
 
 @contextmanager
@@ -56,14 +95,14 @@ def timed(client: httpx.Client, ask: Mapping[str, object]) -> tuple[float, int]:
     return took, answer.num_bytes_downloaded
 
 
-def callback(client: httpx.Client, path: str) -> Iterator[Mapping[str, object]]:
-    """What the browser posts to draw `path`, each time for another range of 24 h."""
+def callback(client: httpx.Client, path: str, days: float) -> Iterator[Mapping[str, object]]:
+    """What the browser posts to draw `path`, each time for another range of `days`."""
     known = client.get("/_dash-dependencies").json()
     draw = next(c for c in known if c["output"] == "page.children")
     now = datetime.now(UTC).replace(microsecond=0)
     for seconds in range(10_000):
         end = now - timedelta(seconds=seconds)
-        search = f"?from={(end - timedelta(days=1)).isoformat()[:19]}&to={end.isoformat()[:19]}"
+        search = f"?from={(end - timedelta(days=days)).isoformat()[:19]}&to={end.isoformat()[:19]}"
         given = {"pathname": path, "search": search}
         inputs = [{**i, "value": given.get(i["property"], "dark" if i["id"] == "look" else "")} for i in draw["inputs"]]
         yield {
@@ -79,7 +118,7 @@ def report(name: str, figure: float, unit: str, peer: str, ratio: float) -> None
     }), flush=True)  # fmt: skip
 
 
-def measure(client: httpx.Client) -> None:
+def measure(client: httpx.Client, pages: Sequence[str] = PAGES, days: float = 1.0) -> None:
     """Print the figures of every page."""
     floors = []
     for _ in range(LOADS):
@@ -88,8 +127,8 @@ def measure(client: httpx.Client) -> None:
         floors.append((perf_counter() - began) * 1000)
     floor = statistics.median(floors)
     report("login page (floor), median", floor, "ms", "", 1.0)
-    for path in PAGES:
-        asks = callback(client, path)
+    for path in pages:
+        asks = callback(client, path, days)
         timed(client, next(asks))
         fresh, again, size = [], [], 0
         for _ in range(LOADS):
@@ -107,10 +146,20 @@ def measure(client: httpx.Client) -> None:
 
 def main() -> None:
     """Sign in and measure."""
-    with service() as (address, token), httpx.Client(base_url=address, trust_env=False, timeout=30) as client:
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("--days", type=float, default=0.0, help="length of the past; 0: the demo")
+    asked.add_argument("--gpus", type=int, default=1000)
+    asked.add_argument("--requests", type=int, default=10_000_000)
+    size = asked.parse_args()
+    started = large(size.days, size.gpus, size.requests) if size.days else service()
+    with started as (address, token), httpx.Client(base_url=address, trust_env=False, timeout=30) as client:
         client.headers["origin"] = address
         sign_in(client, token)
-        measure(client)
+        if not size.days:
+            measure(client)
+        for days in (d for d in (1.0, size.days) if size.days):
+            print(f"# ranges of {days:g} d", file=sys.stderr)
+            measure(client, LARGE, days)
 
 
 def sign_in(client: httpx.Client, token: str) -> None:

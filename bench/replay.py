@@ -2,7 +2,7 @@
 
     python -m bench.replay FOLDER/AzureLLMInferenceTrace_code.csv
 
-Requests arrive as LiteLLM payloads in event time, five minutes at a go; one in a thousand fails by
+Requests are imported as LiteLLM payloads and replayed in event time; one in a thousand fails by
 chance, in a second run three in a row do. The objective is 99.9 %; a page or ticket is a failure.
 
 Source: Azure Public Dataset, LLM inference traces 2023 (CC-BY-4.0; Splitwise, ISCA 2024).
@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from collectors import litellm
+from observe.app.files import bodies, fingerprint
+from observe.app.importing import Importing, Told
 from observe.app.intake import Intake
-from observe.app.stages import QUICK, Stages
-from observe.clock import EventClock
-from observe.registry import plugin
-from observe.schema import Detected, Evidence
+from observe.app.replaying import STEP, Replaying
+from observe.clock import EventClock, WallClock
+from observe.schema import Window
 from observe.spec import load
 from observe.store import Store
 from observe.telemetry import Telemetry
@@ -35,14 +35,6 @@ kind: Monitoring
 metadata: {name: code}
 slos: [{name: availability, good: status = ok, objective: 99.9%, window: 30d}]
 """
-STEP = timedelta(minutes=5)
-
-
-class Here:
-    """Detectors in this process."""
-
-    def detect(self, name: str, evidence: Evidence) -> Detected:
-        return plugin("observe.detectors", name).detect(evidence)
 
 
 def payloads(path: Path, burst: int, seed: int) -> list[tuple[datetime, dict[str, object]]]:
@@ -65,31 +57,29 @@ def payloads(path: Path, burst: int, seed: int) -> list[tuple[datetime, dict[str
 
 
 def replay(folder: Path, rows: list[tuple[datetime, dict[str, object]]]) -> dict[str, int]:
-    """Live through the trace; returns counts of requests, errors, findings and alerts."""
+    """Import the trace and live through it; returns counts of requests, errors, findings and alerts."""
     (folder / "models").mkdir()
     (folder / "observe.yaml").write_text(SITE)
     (folder / "models" / "code.yaml").write_text(MODEL)
-    config, clock, telemetry = load(folder / "observe.yaml"), EventClock(rows[0][0]), Telemetry()
-    store = Store.open(folder / "data", clock)
-    intake, stages = Intake(store, clock, telemetry, config), Stages(config, store, clock, telemetry)
+    config, told, trace = load(folder / "observe.yaml"), Told("attempts", source="litellm"), folder / "trace.ndjson"
+    trace.write_text("".join(json.dumps(row) + "\n" for _, row in rows))
+    past = Store.open(folder / "data", WallClock())
+    clock = EventClock(rows[0][0])
+    scratch = Store.open(folder / "scratch", clock)
     try:
-        at = rows[0][0]
-        while at <= rows[-1][0] + 3 * STEP:
-            part = [row for end, row in rows if at <= end < at + STEP]
-            at += STEP
-            clock.set(at)
-            if part:
-                parsed = litellm.parse(json.dumps(part).encode(), at, {"source": "litellm"})
-                intake.store_parsed("litellm", parsed, str(at)).wait()
-            stages.tick(QUICK, Here(), at)  # type: ignore[arg-type]
-        counted = store.read(
+        importing = Importing(past, Intake(past, WallClock(), Telemetry(), config), WallClock())
+        for body in bodies(trace):
+            importing.take(told, body, fingerprint(trace))
+        Replaying(config, past, scratch, clock).run(Window(rows[0][0], rows[-1][0] + STEP))
+        counted = scratch.read(
             "select (select count(*) from request) as requests, (select count(*) from request where status = 'error') as errors,"
             " (select count(*) from finding where detector = 'burn') as findings,"
             " (select count(*) from alert where severity = 'page') as pages, (select count(*) from alert where kind = 'slo') as alerts"
         )
         return dict(counted.row(0, named=True))
     finally:
-        store.close()
+        past.close()
+        scratch.close()
 
 
 def main() -> int:

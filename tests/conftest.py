@@ -9,6 +9,8 @@ import pytest
 NEEDED = {
     "servers": ("prometheus", "prometheus-alertmanager", "promtool"),
     "browser": ("chromium",),
+    "kubectl": ("kubectl",),
+    "compiler": ("cc",),
 }
 
 

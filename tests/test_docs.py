@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/alerts.md", "docs/schema.md")
+DOCUMENTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/alerts.md",
+    "docs/configuration.md",
+    "docs/operations.md",
+    "docs/schema.md",
+)
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
@@ -46,3 +53,22 @@ def test_the_house_in_the_readme_is_the_one_that_stands(project: Path) -> None:
     named = re.findall(r"^\| `([a-z/]+)`", (project / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
 
     assert [n for n in named if not ((project / n).is_dir() or (project / f"{n}.py").is_file())] == []
+
+
+def test_the_metrics_that_documents_name_are_told(project: Path) -> None:
+    named = {
+        m for name in DOCUMENTS for m in re.findall(r"observe_[a-z_]+", (project / name).read_text(encoding="utf-8"))
+    }
+    code = "".join(p.read_text() for p in (project / "observe").rglob("*.py"))
+
+    assert [m for m in sorted(named) if f'"{m.removesuffix("_total")}' not in code and f'"{m}' not in code] == []
+
+
+def test_the_plan_in_the_operations_manual_is_what_the_command_says(project: Path) -> None:
+    manual = (project / "docs/operations.md").read_text(encoding="utf-8")
+    [said] = re.findall(r"\$ observe (plan [^\n]+)\n(.*?)\n```", manual, re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-m", "observe", *said[0].split()], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.rstrip() == said[1]
