@@ -136,8 +136,8 @@ def together(folder: Path) -> tuple[float, dict[str, float]]:
         done = {k: drawn[k] - before.get(k, 0) for k in drawn}
         stages = service.metric("observe_stage_seconds_count")
         wanted = ("summarise", "detect.level", "seal")
-        held = service.metric("observe_loop_held_total")
-        print(json.dumps({"held the event loop": dict(sorted(held.items(), key=lambda kv: -kv[1])[:8])}))
+        stopped = service.metric("observe_loop_held_total")
+        print(json.dumps({"held the event loop": dict(sorted(stopped.items(), key=lambda kv: -kv[1])[:8])}))
         return figure, {**done, **{s: stages.get(f'{{stage="{s}"}}', 0.0) for s in wanted}}
 
 
