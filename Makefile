@@ -29,7 +29,7 @@ lock:  ## resolve dependencies again (universal: linux and mac, python 3.11 and 
 demo: setup  ## run an offline platform with two planted incidents and watch it
 	@$(BIN)/observe demo
 
-check: setup  ## format, lint, import contracts, types, fast tests (two minutes)
+check: setup  ## format, lint, import contracts, types, fast tests (five minutes on two cores)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports

@@ -104,7 +104,7 @@ def plan(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The plan as JSON.")] = False,
 ) -> None:
-    """Say how much disk, memory and how many cores a load asks for."""
+    """Say how much disk a load asks for."""
     from observe.cli.plan import Load, run
 
     raise typer.Exit(run(Load(gpus, requests_per_s, predictions_per_s, features), days, as_json=as_json))

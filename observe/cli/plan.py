@@ -1,7 +1,6 @@
-"""`observe plan`: how much disk, memory and how many cores a platform's telemetry asks for.
+"""`observe plan`: how much disk a platform's telemetry asks for.
 
-Rows come from the rates given, bytes a row from `bench.sizing`, processor time from `bench.load`;
-both are in bench/RESULTS.md. Raw rows are kept as `store.retain` says by default.
+Rows come from the rates given, bytes a row from `bench.sizing` (bench/RESULTS.md). Raw rows are kept as `store.retain` says by default.
 
 Source: our own; TRUST section 3 for the load that the default numbers describe.
 """
