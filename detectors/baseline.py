@@ -28,6 +28,7 @@ COLUMNS: Final = 10  # intercept, weekend, 4 daily harmonics
 LONG_S: Final = 13 * DAY_S  # from here on 4 harmonics, before 3
 LEAST: Final = 24  # windows with rows below which nothing is fitted
 _HUBER: Final = 2.5
+_AT_ONCE: Final = 32  # streams whose arrays stay in the processor's cache
 _PRIOR: Final = 1.0  # 1/sigma^2 of every coefficient
 
 
@@ -140,16 +141,26 @@ def _first_noise(y: Floats, n: Floats) -> Noise:
 
 def _gls(x: Floats, y: Floats, n: Floats, noise: Noise) -> tuple[Floats, Floats]:
     """Coefficients (S, 10) and their covariance (S, 10, 10)."""
+    parts = [
+        _some_gls(x[:, :, at], y[:, at], n[:, at], Noise(noise.phi[at], noise.rho[at], noise.tau2[at]))
+        for at in (slice(first, first + _AT_ONCE) for first in range(0, y.shape[1], _AT_ONCE))
+    ]
+    return np.concatenate([beta for beta, _ in parts]), np.concatenate([cov for _, cov in parts])
+
+
+def _some_gls(x: Floats, y: Floats, n: Floats, noise: Noise) -> tuple[Floats, Floats]:
     white = whiten(np.concatenate([x, y[:, None, :]], axis=1), noise, inverse(n))
-    xs, ys = white[:, :-1].transpose(2, 0, 1), white[:, -1].T  # (S, T, p), (S, T)
+    xs = np.ascontiguousarray(white[:, :-1].transpose(2, 1, 0))  # (S, p, T)
+    ys = np.ascontiguousarray(white[:, -1].T)  # (S, T)
+    prior = _PRIOR * np.eye(x.shape[1])
     w = np.ones_like(ys)
     for _ in range(4):
-        weighted = xs * w[:, :, None]
-        precision = xs.transpose(0, 2, 1) @ weighted + _PRIOR * np.eye(x.shape[1])
-        beta = np.linalg.solve(precision, (weighted * ys[:, :, None]).sum(axis=1)[:, :, None])[:, :, 0]
-        e = np.abs(ys - (xs @ beta[:, :, None])[:, :, 0])
+        weighted = xs * w[:, None, :]
+        precision = weighted @ xs.transpose(0, 2, 1) + prior
+        beta = np.linalg.solve(precision, weighted @ ys[:, :, None])[:, :, 0]
+        e = np.abs(ys - (beta[:, None, :] @ xs)[:, 0])
         w = np.minimum(1.0, _HUBER / np.maximum(e, 1e-12))
-    cov = np.linalg.inv(xs.transpose(0, 2, 1) @ xs + _PRIOR * np.eye(x.shape[1]))
+    cov = np.linalg.inv(xs @ xs.transpose(0, 2, 1) + prior)
     return beta, np.asarray(cov, dtype=np.float64)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from observe.schema.outcomes import Action, Alert, Binning, Finding, Incident, Monitor
@@ -74,6 +75,9 @@ class Evidence:
     ts, from the start of what the state needs to `window.end`; other frames a detector reads come
     in `frames` (e.g. `gpu_5m`, `last_seen`). `state` is what the detector returned last time, by
     monitor id, plain JSON. `window` is the span to be judged: windows that end in (start, end].
+    `accepted` says, by monitor id, from when on a person took the level as the new normal: an alarm older
+    than that ends, and nothing before it is learnt from. `expected` holds, by model, spans in which a
+    change was announced (a holiday, a launch, a deploy): neither judged nor learnt from.
     """
 
     monitors: tuple[Monitor, ...]
@@ -82,6 +86,8 @@ class Evidence:
     binnings: Mapping[str, Binning]
     state: Mapping[str, Json]
     frames: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    accepted: Mapping[str, datetime] = field(default_factory=dict)
+    expected: Mapping[str, tuple[Window, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
