@@ -161,7 +161,7 @@ def _some_gls(x: Floats, y: Floats, n: Floats, noise: Noise) -> tuple[Floats, Fl
         e = np.abs(ys - (beta[:, None, :] @ xs)[:, 0])
         w = np.minimum(1.0, _HUBER / np.maximum(e, 1e-12))
     cov = np.linalg.inv(xs @ xs.transpose(0, 2, 1) + prior)
-    return beta, np.asarray(cov, dtype=np.float64)
+    return np.asarray(beta, dtype=np.float64), np.asarray(cov, dtype=np.float64)
 
 
 def _freed(noise: Noise, n: Floats) -> Noise:
