@@ -211,7 +211,10 @@ def _counted(summary: str, alerts: Sequence[Alert]) -> str:
 
 
 def _with_cause(incident: Incident, around: Surroundings) -> Incident:
-    candidates = (*cause.kept(incident.cause), *cause.signals(around.changes, around.signals))
+    others = [
+        s for s in cause.signals(around.changes, around.signals) if s.kind != incident.kind
+    ]  # none is its own cause
+    candidates = (*cause.kept(incident.cause), *others)
     model = "" if incident.model == wording.SITE else incident.model
     found = cause.nearest(incident.since, model, wording.clusters(incident.model, around.config), candidates)
     if found is None or (incident.cause is not None and _same(found, cause.kept(incident.cause)[0])):

@@ -71,4 +71,5 @@ def _of_kind(incident: Incident) -> str | None:
         "drift": "accept it as the new normal if it was meant; if it stays, retrain",
         "silence": "check that the target is up and reachable from here",
         "imbalance": "move load, or give the idle devices back",
+        "gpu": "look at the device's clock, heat, links and neighbours; move its work elsewhere if it stays behind",
     }.get(incident.kind)

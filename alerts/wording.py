@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SITE: Final = "site"
 NAMES: Final[Mapping[str, str]] = {
-    "slo": "SloBurn", "drift": "Drift", "silence": "SourceSilent", "imbalance": "CapacityImbalance",
+    "slo": "SloBurn", "drift": "Drift", "silence": "SourceSilent", "imbalance": "CapacityImbalance", "gpu": "GpuStraggler",
 }  # fmt: skip
 _PAGES: Final[Mapping[str, str]] = {"imbalance": "/gpu", "gpu": "/gpu", "silence": "/"}
 _BEFORE: Final = timedelta(hours=1)  # shown before the onset, so that the change can be seen

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from collectors.instants import instants
@@ -93,10 +94,14 @@ def _dictionary_bytes(chunk: Any) -> int:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    lengths = pl.Series(pl.from_arrow(chunk.dictionary)).str.len_bytes().cast(pl.Int64).to_arrow()
+    if pa.types.is_string_view(chunk.dictionary.type):
+        lengths = pl.Series(pl.from_arrow(chunk.dictionary)).str.len_bytes().cast(pl.Int64).to_arrow()
+    else:
+        lengths = pc.binary_length(chunk.dictionary).cast(pa.int64())
     return int(pc.sum(pc.take(lengths, chunk.indices.cast(pa.int64()))).as_py() or 0)
 
 
+@lru_cache(maxsize=256)
 def is_flat(kind: Any) -> bool:
     """Whether a column of this Arrow type can be kept."""
     import pyarrow as pa
@@ -124,16 +129,21 @@ def is_text(kind: Any) -> bool:
 
 def _records(table: Any, nested: list[str], shape: Shape) -> Records:
     import polars as pl
+    import pyarrow as pa
 
     notes: Counter[str] = Counter()
     fixed, others = _assigned(table, shape)
     nested += [name for name, column in others if not is_flat(column.type)]
     given = {name: _series(name, column) for name, column in fixed.items()}
     kept = [fixed_series(name, series, shape.types[name], notes) for name, series in given.items()]
+    plain = _doubles([(name, column) for name, column in others if column.type == pa.float64()])
     features = []
     for name, column in others:
         spelt = feature_name(name, shape.reserved, notes)
-        series = _feature(_series(spelt, column)) if spelt and is_flat(column.type) else None
+        if not spelt or not is_flat(column.type):
+            continue
+        values = plain.get(name)
+        series = _feature(_series(spelt, column) if values is None else values.alias(spelt))
         if series is not None:
             features.append(series)
     examples = {"nested_column": ", ".join(nested)[:EXAMPLE]} if nested and shape.features else {}
@@ -147,8 +157,9 @@ def _assigned(table: Any, shape: Shape) -> tuple[dict[str, Any], list[tuple[str,
     """Columns that fill fixed ones, by name, and those that are features, the struct `features` spread out."""
     fixed: dict[str, Any] = {}
     features: list[tuple[str, Any]] = []
+    names = frozenset(table.column_names)
     for field, column in zip(table.schema, table.columns, strict=True):
-        name = shape.column(field.name, table.column_names)
+        name = shape.column(field.name, names)
         if name is not None and name not in fixed and is_flat(field.type):
             fixed[name] = column
         elif shape.features and is_features(field):
@@ -156,6 +167,19 @@ def _assigned(table: Any, shape: Shape) -> tuple[dict[str, Any], list[tuple[str,
         elif shape.features:
             features.append((field.name, column))
     return fixed, features
+
+
+def _doubles(columns: list[tuple[str, Any]]) -> dict[str, pl.Series]:
+    """Columns of doubles by name, all in one step: one by one each costs more than its values."""
+    import polars as pl
+    import pyarrow as pa
+
+    unique = dict(columns)
+    if len(unique) < len(columns) or not unique:
+        return {}
+    frame = pl.from_arrow(pa.table(list(unique.values()), names=list(unique)))
+    assert isinstance(frame, pl.DataFrame)
+    return {series.name: series for series in frame.get_columns()}
 
 
 def _series(name: str, column: Any) -> pl.Series:
@@ -178,6 +202,8 @@ def _series(name: str, column: Any) -> pl.Series:
 
 def short(series: pl.Series) -> pl.Series:
     """Text of at most 8,192 characters each."""
+    if series.estimated_size() <= VALUE_LIMIT:
+        return series
     longest = series.str.len_bytes().max()
     return series.str.slice(0, VALUE_LIMIT) if isinstance(longest, int) and longest > VALUE_LIMIT else series
 
@@ -190,6 +216,8 @@ def fixed_series(name: str, series: pl.Series, sql: str, notes: Counter[str]) ->
         kept = instants(series)
     elif sql == "VARCHAR":
         return _as_text(series)
+    elif sql == "DOUBLE" and _is_finite(series):
+        return series
     else:
         value = pl.col(name).cast(pl.Float64, strict=False)
         fits = value.is_finite()
@@ -201,6 +229,14 @@ def fixed_series(name: str, series: pl.Series, sql: str, notes: Counter[str]) ->
     if misfits and name != "ts":  # a row whose ts is none is refused as a whole
         notes[f"bad_{name}"] += misfits
     return kept
+
+
+def _is_finite(series: pl.Series) -> bool:
+    """Whether all values are finite doubles; tells what needs no second look."""
+    import numpy as np
+    import polars as pl
+
+    return series.dtype == pl.Float64 and not series.null_count() and bool(np.isfinite(series.to_numpy()).all())
 
 
 def _as_text(series: pl.Series) -> pl.Series:
@@ -239,6 +275,8 @@ def refusals(given: Mapping[str, pl.Series], frame: pl.DataFrame, shape: Shape, 
 
     reasons = pl.Series("refused", [None] * height, pl.String)
     for name in (*shape.required, "ts"):
+        if name in frame.columns and _is_whole(given[name]) and _is_whole(frame[name]):
+            continue
         if name in frame.columns:
             absent, bad = given[name].is_null(), frame[name].is_null()
             if frame[name].dtype == pl.String:
@@ -250,3 +288,10 @@ def refusals(given: Mapping[str, pl.Series], frame: pl.DataFrame, shape: Shape, 
         told = told.when(bad & ~absent).then(pl.lit("bad_ts" if name == "ts" else "missing_key"))
         reasons = pl.select(told.alias("refused")).to_series()
     return reasons
+
+
+def _is_whole(series: pl.Series) -> bool:
+    """Whether every value is there and none is empty text."""
+    import polars as pl
+
+    return not series.null_count() and not (series.dtype == pl.String and bool((series == "").any()))

@@ -39,7 +39,10 @@ def _table(payload: bytes) -> tuple[Any, tuple[str, ...]]:
         _check(file.metadata, schema, len(payload))
         texts = [f.name for f in schema if is_text(f.type)]
         names = [f.name for f in schema if is_flat(f.type) or is_features(f)]
-        table = pq.ParquetFile(pa.BufferReader(payload), read_dictionary=texts).read(columns=names)
+        if texts:
+            file = pq.ParquetFile(pa.BufferReader(payload), read_dictionary=texts, metadata=file.metadata)
+        # its threads cost a small body more than they save, and several bodies are read at once anyway
+        table = file.read(columns=None if len(names) == len(schema) else names, use_threads=False)
         table.validate(full=True)
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError) as error:
         raise PayloadError(f"the body is not a readable {_FORM}: {str(error)[:200]}") from error

@@ -89,11 +89,13 @@ def completed(records: Records) -> Records:
     frame = records.frame
     if not frame.width:
         return records
-    item = pl.col("item_idx").fill_null(0) if "item_idx" in frame.columns else pl.lit(0, pl.Int64)
-    columns = [item.alias("item_idx")]
+    if "item_idx" not in frame.columns:
+        frame = frame.hstack([pl.Series("item_idx", [0], pl.Int64).new_from_index(0, frame.height)])
+    elif frame["item_idx"].null_count():
+        frame = frame.with_columns(pl.col("item_idx").fill_null(0))
     if "prediction" in frame.columns:
         number = pl.col("prediction").cast(pl.Float64, strict=False)
         number = pl.when(number.is_finite()).then(number)
-        columns.append((pl.coalesce("score", number) if "score" in frame.columns else number).alias("score"))
-    records.frame = frame.with_columns(columns)
+        frame = frame.with_columns(score=pl.coalesce("score", number) if "score" in frame.columns else number)
+    records.frame = frame
     return records

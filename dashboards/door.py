@@ -17,7 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dashboards import login, pages
+from dashboards import login, pages, report_files
 from dashboards.reader import CoreClient
 from dashboards.shell import COOKIE
 from observe.errors import AccessError, ObserveError
@@ -68,7 +68,7 @@ class Door:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in self._headers.items():
+                for name, value in (self._headers | report_files.policy(path)).items():
                     headers[name] = value
                 if not path.startswith(OPEN):
                     headers["cache-control"] = "no-store"
@@ -82,13 +82,21 @@ class Door:
             return refusal
         if path.startswith(OPEN):
             return None
-        if path in login.PATHS:
-            return await login.answer(scope, receive, self._core)
+        if handed := await self._handed(scope, receive):
+            return handed
         if path in CALLBACKS:
             return None if cookie(headers) or await self._open_house() else PlainTextResponse("sign in first", 401)
         if method == "POST" or pages.find(self._entries, path) is None:
             return HTMLResponse(login.page("Nothing here", f"There is no page at {path}.", back=True), 404)
         return await self._page(headers, scope)
+
+    async def _handed(self, scope: Scope, receive: Receive) -> Response | None:
+        """What is no page of the application: signing in and out, and files of reports."""
+        if scope["path"] in login.PATHS:
+            return await login.answer(scope, receive, self._core)
+        if scope["method"] != "GET":
+            return None
+        return await report_files.answer(scope["path"], self._core, cookie(Headers(scope=scope)))
 
     async def _page(self, headers: Headers, scope: Scope) -> Response | None:
         try:

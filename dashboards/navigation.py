@@ -28,7 +28,8 @@ with judged as (
   where model <> 'site' and window_end > $now::TIMESTAMPTZ - interval 3 hours
   qualify row_number() over (partition by monitor_id order by window_end desc) = 1
 ), seen as (
-  select model_id as model from attempt where ts >= $now::TIMESTAMPTZ - interval 1 day and model_id is not null group by 1
+  select model_id as model from attempt_1h where ts >= $now::TIMESTAMPTZ - interval 1 day and model_id is not null group by 1
+  union select model_id from attempt where ts >= $now::TIMESTAMPTZ - interval 3 hours and model_id is not null
 )
 select model, coalesce(min(case when state is null then 4 when state <> 'alarm' then 3 when severity = 'page' then 0 when severity = 'ticket' then 1 else 2 end), 4) as rank,
   bool_or(state in ('ok', 'alarm')) as sure

@@ -185,6 +185,24 @@ class CoreClient:
             mine.cancel()  # whoever waits must not wait for ever, whatever happened
         return held
 
+    def fetch(self, path: str, session: str) -> bytes:
+        """What the core answers to a plain GET of one of its files.
+
+        Raises:
+            AccessError: the session is unknown, has ended, or may not read it.
+            SourceError: there is no such file, or the core does not answer.
+        """
+        headers = {"Authorization": f"Bearer {session}"} if session else {}
+        try:
+            answer = self._send("GET", path, headers)
+        except httpx.HTTPError as error:
+            raise SourceError(f"the core at {self._http.base_url} does not answer ({type(error).__name__})") from error
+        if answer.status_code in (401, 403):
+            raise AccessError(_reason(answer), answer.status_code)
+        if answer.status_code != 200:
+            raise SourceError(_reason(answer))
+        return answer.content
+
     def close(self) -> None:
         """Let go of the connections."""
         self._http.close()

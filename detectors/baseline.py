@@ -74,6 +74,8 @@ def fit(y: Floats, n: Floats, epoch: Ints) -> Baseline:
     noise = _freed(fit_noise(y - _at(x, beta), n, noise), n)
     beta = _gls(x, y, n, noise)[0]
     cov = _gls(x, y, n, upper(noise, (n > 0).sum(axis=0)))[1]
+    short = ~_long(n, epoch)  # harmonics that were not asked for are 0, not unknown to a sigma
+    cov[short, 8:, :] = cov[short, :, 8:] = 0.0
     return Baseline(beta, cov, noise, (n > 0).sum(axis=0).astype(np.float64))
 
 

@@ -9,18 +9,27 @@ Assumes: W judged windows in the period, shares that sum to 1 over the site's on
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from math import log, sqrt
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 Floats = NDArray[np.float64]
 
 LEAST_EFFECTIVE: Final = 30.0  # independent windows before a stream may alarm
 RANDOM_WALK: Final = 0.97  # with more memory per hour than this, level shifts are not identifiable
+_LONGEST: Final = 10_000  # windows
 _POWER: Final = 1.2816  # found with 90 %
 _MIXTURE: Final = 2.1  # nats that not knowing size and signature costs, ln 8
+
+
+_WINDOWS: Final = np.arange(1, _LONGEST + 1)
+_REACH: Final = np.maximum.accumulate(
+    _WINDOWS * ndtri(1.0 / (_WINDOWS + 1.0)) ** 2 / 2
+).tolist()  # nats at most, by windows
 
 
 def penalty(highest: Floats, used: float) -> Floats:
@@ -31,6 +40,19 @@ def penalty(highest: Floats, used: float) -> Floats:
     """
     more: Floats = np.maximum(0.0, highest - log(max(0.25 * used, 1.0)) - 3.0)
     return more
+
+
+def history_needed(threshold: float, vif: float) -> int:
+    """Windows of history below which even the largest surprise it vouches for cannot sum up to an alarm in as many windows.
+
+    Args:
+        threshold: evidence an alarm needs, penalty included, nats.
+        vif: inflation of the evidence's variance.
+
+    >>> history_needed(12.0, 1.0), history_needed(30.0, 4.0)
+    (12, 55)
+    """
+    return bisect_left(_REACH, threshold * vif) + 1
 
 
 def smallest_found(threshold: float, vif: float, unit: float, se: float, windows: float) -> float:

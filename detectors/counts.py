@@ -1,15 +1,17 @@
 """What share of events is normally bad, and how strongly a window speaks for a higher one.
 
-The share is taken at its upper end, over-dispersion is a negative binomial's k (Poisson unless the
-likelihood gains more than 2), leftover dependence divides the evidence. A bursty history is judged by
-the trailing minimum over more than its longest natural burst.
+The share goes with the hour of the day and the weekend (`profile`), is taken at its upper end, and
+over-dispersion is a negative binomial's k (Poisson unless the likelihood gains more than 2). Dependence
+between windows divides the evidence, and what evidence is worth is read off the stream's own history
+(`worth`): that is what keeps the budget on streams which no model here describes.
 
 Source: METHODS section 5; Cameron and Trivedi (2013), "Regression analysis of count data", chapter 3.
-Assumes: events are rare or over-dispersed (a common share makes the test cautious); no season of the share.
+Assumes: events are rare or over-dispersed (a common share makes the test cautious); history is like the future.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import log
 from typing import Final
@@ -18,20 +20,31 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
+from detectors import bursts, profile, worth
+from detectors.worth import Line, Worth
 from observe.schema import Json
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 FLOOR: Final = 2e-4  # a share below this is not told from 0
 RATIOS: Final = np.array([1.5, 2.0, 4.0, 8.0, 16.0])
 POISSON: Final = 1e9  # k of counts without over-dispersion
-KEPT: Final = 200  # windows that a start is looked for in, and the widest trailing minimum
+KEPT: Final = 200  # windows that a start is looked for in
+SLOW: Final = 0.15  # memory over two hours from which a share wanders; four standard errors of 28 d
+LEAST_EFFECTIVE: Final = 30.0  # independent windows before a stream may alarm
 LEAST: Final = 24  # windows with events below which nothing is learnt
-_KS: Final = np.geomspace(0.05, 500.0, 25)
+_KS: Final = np.geomspace(0.05, 500.0, 13)
+_THIN: Final = 2_700  # windows that over-dispersion is read from
+_LAG: Final = 2  # hours
 _GAIN: Final = 2.0  # nats that over-dispersion must earn
-_ENOUGH: Final = 10.0  # bad events below which dependence is not believed
-_RUNS: Final = 2  # bursts that make a history bursty
-_RUN_MEAN: Final = 1.2  # windows; their mean length must exceed it
+_ENOUGH: Final = 10.0  # bad events below which neither season nor dependence is believed
+_TOGETHER: Final = 64  # streams learnt at once, for memory
+_HOUR_S: Final = 3_600
+_DAY_S: Final = 86_400
+_BURSTY_CAP: Final = (
+    4.0  # nats that one window of a history with clear bursts can contribute: length counts, not height
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,121 +55,286 @@ class Normal:
     share: float  # bad events of all, best guess
     upper: float  # the share that is still normal, p0
     k: float
-    vif: float
-    spread: float  # variance of counts over a Poisson's, dependence included
+    vif: float  # by which dependence inflates the variance of a long sum
+    fall: float  # of dependence from one window to the next
+    wobble: float  # relative variance of one window's share beyond a Poisson's, dependence over a day included
     used: int  # windows
     events: float
     trials: float
     width: int  # windows of the trailing minimum, 1 for none
-
-    @property
-    def cap(self) -> float:
-        """Nats that one window can contribute at most."""
-        return log(self.used + 1.0)
+    cap: float  # nats that one window can contribute at most
+    slow: float  # memory of the share over two hours, correlation
+    hours: tuple[float, ...]  # factors on the share by hour of the day (UTC); none without a season
+    weekend: float  # factor on Saturday and Sunday
+    lines: tuple[Line, ...]  # of `worth.Worth`
+    suspect: int | None  # when the history may contain an incident, epoch s
 
     @property
     def effective(self) -> float:
         """Independent windows the history is worth."""
         return self.used / self.vif
 
+    @property
+    def missed(self) -> str | None:
+        """Why alarms of this stream are only shown: its class missed its gate; None where it met it."""
+        if self.slow > SLOW:
+            return f"a share that wanders for hours (memory {self.slow:.2f} over two hours) missed the gate: shown only"
+        return None
+
+    @property
+    def worth(self) -> Worth:
+        """What evidence is worth by the history."""
+        return Worth(self.lines, self.suspect)
+
+    def factors(self, ts: Ints, window_s: int) -> Floats:
+        """Factors on the share of the windows that start at `ts`, (T,)."""
+        hours = np.array(self.hours or [1.0] * profile.HOURS)[None]
+        found: Floats = profile.at(hours, np.array([self.weekend]), ts, window_s)[0]
+        return found
+
     def dumped(self) -> Json:
         """As plain JSON."""
-        return asdict(self)
+        return {**asdict(self), "hours": list(self.hours), "lines": [list(line) for line in self.lines]}
+
+    @classmethod
+    def loaded(cls, state: Json) -> Normal:
+        """The inverse of `dumped`."""
+        return cls(**{**state, "hours": tuple(state["hours"]), "lines": tuple(map(tuple, state["lines"]))})
 
 
-def learn(x: Floats, n: Floats, at: int) -> Normal | None:
-    """The normal state of one stream; None with fewer than 24 windows that have events.
+def learn(x: Floats, n: Floats, ts: Ints, window_s: int, at: int) -> list[Normal | None]:
+    """The normal state of many streams; None with fewer than 24 windows that have events.
 
     Args:
-        x: bad events per window, (T,), in order of time.
-        n: all events per window, (T,); windows with 0 are left out.
+        x: bad events per window, (S, T), in order of time.
+        n: all events per window, (S, T); 0 where there were none.
+        ts: starts of windows, epoch s, (T,), evenly spaced.
+        window_s: length of a window, s.
         at: end of the history, epoch s.
     """
-    x, n = x[n > 0], n[n > 0]
-    if x.size < LEAST:
-        return None
-    width = burst_width(x, n)
-    if width > 1:
-        x, n = lowest(x, n, width)
-    events, trials = float(x.sum()), float(n.sum())
-    m = np.maximum(n * events / trials, 1e-12)
-    k = dispersion(x, m) if events >= _ENOUGH else POISSON
-    vif = dependence(x, m, k) if events >= _ENOUGH else 1.0
-    over = max(1.0, float(np.mean((x - m) ** 2 / m))) if events >= _ENOUGH else 1.0
-    upper = max(FLOOR, (events + 1 + 2 * np.sqrt((events + 1) * over * vif)) / trials)
-    return Normal(
-        at, float(f"{events / trials:.9g}"), float(f"{upper:.9g}"), float(f"{k:.9g}"), float(f"{vif:.9g}"),
-        float(f"{over * vif:.9g}"), x.size, events, trials, width,
-    )  # fmt: skip
+    found: list[Normal | None] = []
+    for low in range(0, len(x), _TOGETHER):
+        part = slice(low, low + _TOGETHER)
+        found += _learn(np.ascontiguousarray(x[part]), np.ascontiguousarray(n[part]), ts, window_s, at)
+    return found
 
 
-def dispersion(x: Floats, m: Floats) -> float:
-    """Over-dispersion k of a negative binomial with means m, by a grid of its likelihood; `POISSON` unless it gains more than 2 nats."""
-    plain = float(np.sum(x * np.log(m) - m))  # ln x! is common to both
-    ks = _KS[:, None]
-    rising = gammaln(x + ks) - gammaln(ks)
-    likelihood = (rising + ks * np.log(ks / (ks + m)) + x * np.log(m / (ks + m))).sum(axis=1)
-    best = int(likelihood.argmax())
-    return float(_KS[best]) if likelihood[best] - plain > _GAIN else POISSON
+def _learn(x: Floats, n: Floats, ts: Ints, window_s: int, at: int) -> list[Normal | None]:
+    totals = np.stack([(n > 0).sum(axis=1), x.sum(axis=1), n.sum(axis=1)])
+    some = totals[1] >= _ENOUGH
+    season = profile.learn(x, n, ts)
+    hours, weekend = np.where(some[:, None], season.hours, 1.0), np.where(some, season.weekend, 1.0)
+    f = profile.at(hours, weekend, ts, window_s)
+    share = totals[1] / np.maximum((n * f).sum(axis=1), 1e-12)
+    mean = n * f * share[:, None]
+    wobble = np.where(some, _wobble(x, mean, ts), 0.0)
+    judged = _judged(x, n, f)
+    error = np.where(some, np.sqrt((season.error**2).mean(axis=1)), 0.0)
+    k, vif, fall, upper = _spread(judged, ts)
+    upper *= 1 + error
+    slow = np.where(some & (judged.width == 1), _slow(judged.ordinary - mean, mean, ts), 0.0)
+    cap = np.log(totals[0] + 1.0)
+    cap = np.where(judged.bursty, np.minimum(cap, _BURSTY_CAP), cap)
+    evidence, quiet = replayed(judged.x, judged.n, judged.n * judged.f * upper[:, None], (k, cap, vif, fall))
+    found: list[Normal | None] = []
+    for i, (used, events, trials) in enumerate(totals.T.tolist()):
+        if used < LEAST:
+            found.append(None)
+            continue
+        own = worth.read(evidence[i], quiet[i], used)
+        season_ = () if (hours[i] == 1.0).all() else tuple(_few(v) for v in hours[i])
+        few = [_few(v[i]) for v in (share, upper, k, vif, fall, wobble)]
+        found.append(
+            Normal(
+                at=at,
+                share=_few(share[i]),
+                upper=_few(upper[i]),
+                k=_few(k[i]),
+                vif=_few(vif[i]),
+                fall=_few(fall[i]),
+                wobble=_few(wobble[i]),
+                used=int(used),
+                events=events,
+                trials=trials,
+                width=int(judged.width[i]),
+                cap=_few(cap[i]),
+                slow=_few(slow[i]),
+                hours=season_,
+                weekend=_few(weekend[i]),
+                lines=tuple((_few(a), _few(b), _few(c), d) for a, b, c, d in own.lines),
+                suspect=None if own.suspect is None else int(ts[own.suspect]),
+            )  # fmt: skip
+        )
+    return found
 
 
-def dependence(x: Floats, m: Floats, k: float) -> float:
-    """By how much dependence between windows inflates the variance of a sum; at least 1."""
-    e = (x - m) / np.sqrt(m + m * m / k)
-    e = e - e.mean()
-    g0, g1, g2 = (float(e[lag:] @ e[: e.size - lag]) / e.size for lag in (0, 1, 2))
-    if g0 <= 0 or g1 / g0 <= 2 / np.sqrt(e.size):
-        return 1.0
-    return float(1.0 + 2.0 * (g1 / g0) / (1.0 - min(max(g2 / g1, 0.0), 0.98)))
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """Histories as they are judged: the lowest of the last windows where there are bursts; (S, T) or (S,) each."""
+
+    x: Floats
+    n: Floats
+    f: Floats
+    ordinary: Floats  # x without what is clearly a burst
+    width: Ints
+    bursty: NDArray[np.bool_]
 
 
-def burst_width(x: Floats, n: Floats) -> int:
-    """Windows of the trailing minimum that outlasts this history's natural bursts; 1 where there are none."""
-    middle = float(np.median(x / n))
-    m = np.maximum(middle, np.sum(np.minimum(x, np.quantile(x, 0.9))) / n.sum()) * n
-    clear = x > 4 * m + 5 * np.sqrt(m + 1)
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], clear, [False]]).astype(np.int64)))
-    lengths = edges[1::2] - edges[::2]
-    if lengths.size < _RUNS or lengths.mean() <= _RUN_MEAN:
-        return 1
-    return int(min(np.ceil(1.5 * lengths.max()) + 1, KEPT))
+def _judged(x: Floats, n: Floats, f: Floats) -> _Judged:
+    x, n, f, ordinary = x.copy(), n.copy(), f.copy(), x.copy()
+    width, bursty = np.ones(len(x), dtype=np.int64), np.zeros(len(x), dtype=bool)
+    for i in range(len(x)):
+        limit = bursts.limit(x[i], n[i] * f[i])
+        burst = x[i] > limit
+        width[i] = bursts.width(burst, int((n[i] > 0).sum()))
+        bursty[i] = burst.sum() >= bursts.RUNS
+        if width[i] > 1:
+            x[i], n[i], f[i] = bursts.lowest(x[i], n[i], f[i], int(width[i]))
+            limit = bursts.limit(x[i], n[i] * f[i])
+        ordinary[i] = np.minimum(x[i], limit)
+    return _Judged(x, n, f, ordinary, width, bursty)
 
 
-def lowest(x: Floats, n: Floats, width: int) -> tuple[Floats, Floats]:
-    """Events and trials of the window with the lowest share among the last `width`, for every window."""
-    if x.size < width:
-        return x[:0], n[:0]
-    share = np.lib.stride_tricks.sliding_window_view(x / n, width)
-    at = share.argmin(axis=1) + np.arange(share.shape[0])
-    return x[at], n[at]
+def _spread(judged: _Judged, ts: Ints) -> tuple[Floats, Floats, Floats, Floats]:
+    """Over-dispersion, dependence, its fall and the share's upper end of ordinary windows, (S,) each."""
+    x, seen, weighted = judged.ordinary, judged.n > 0, judged.n * judged.f
+    events, all_ = x.sum(axis=1), np.maximum(weighted.sum(axis=1), 1e-12)
+    some = events >= _ENOUGH
+    m = np.maximum(weighted * (events / all_)[:, None], 1e-12)
+    k = np.where(some, dispersion(x, m, seen), POISSON)
+    vif, fall = dependence(x, m, k, seen)
+    vif = np.where(some, vif, 1.0)
+    over = np.where(seen, (x - m) ** 2 / m, 0.0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
+    variance = (events + 1) * np.where(some, np.maximum(1.0, over) * vif, 1.0)
+    variance = np.maximum(variance, np.where(some, (_sums(x - m, ts, _DAY_S) ** 2).sum(axis=1), 0.0))
+    return k, vif, fall, np.maximum(FLOOR, (events + 1 + 2 * np.sqrt(variance)) / all_)
 
 
-def nats(x: Floats, n: Floats, upper: Floats, k: Floats) -> Floats:
-    """Log likelihood ratio of each raised share against the normal one.
+def _wobble(x: Floats, m: Floats, ts: Ints) -> Floats:
+    """Relative variance of one window's share beyond a Poisson's, as hours or days show it, (S,); 0 unless one of them does."""
+    found = np.zeros(len(x))
+    for block_s in (_HOUR_S, _DAY_S):
+        mean, windows = _sums(m, ts, block_s), _sums((m > 0).astype(np.float64), ts, block_s)
+        seen, total = (_sums(x - m, ts, block_s) ** 2).sum(axis=1), x.sum(axis=1)
+        beyond = (seen - total) / np.maximum((mean**2 / np.maximum(windows, 1.0)).sum(axis=1), 1e-12)
+        sure = seen > total * (1 + 2 * np.sqrt(2 / mean.shape[1]))
+        found = np.maximum(found, np.where(sure, beyond, 0.0))
+    return found
+
+
+def _slow(left: Floats, m: Floats, ts: Ints) -> Floats:
+    """Correlation of what hours have left over with what was left two hours before, (S,)."""
+    mean = _sums(m, ts, _HOUR_S)
+    e = np.where(mean > 1e-6, _sums(left, ts, _HOUR_S) / np.sqrt(np.maximum(mean, 1e-6)), 0.0)
+    e = e - e.mean(axis=1, keepdims=True)
+    if e.shape[1] <= 2 * _LAG:
+        return np.zeros(len(e))
+    found: Floats = (e[:, _LAG:] * e[:, :-_LAG]).sum(axis=1) / np.maximum((e**2).sum(axis=1), 1e-12)
+    return found
+
+
+def _sums(values: Floats, ts: Ints, block_s: int) -> Floats:
+    """Sums of (S, T) by blocks of `block_s` seconds, (S, B)."""
+    first = np.flatnonzero(np.concatenate([[True], np.diff(ts // block_s) > 0]))
+    found: Floats = np.add.reduceat(values, first, axis=1)
+    return found
+
+
+def _few(value: float) -> float:
+    return float(f"{value:.9g}")
+
+
+def dispersion(x: Floats, m: Floats, seen: NDArray[np.bool_]) -> Floats:
+    """Over-dispersion k of negative binomials with means m (S, T), by a grid of its likelihood; `POISSON` unless it gains more than 2 nats."""
+    every = max(1, x.shape[1] // _THIN)
+    x, m, seen = x[:, ::every], m[:, ::every], seen[:, ::every]
+    x, m = np.where(seen, x, 0.0), np.where(seen, m, 1e-12)
+    lm = np.log(m)
+    plain = (x * lm - m).sum(axis=1)  # ln x! is common to both
+    whole = x.astype(np.int64)
+    table = int(whole.max(initial=0)) <= 200_000
+    values = np.arange(whole.max(initial=0) + 1, dtype=np.float64) if table else x
+    found = np.empty((_KS.size, len(x)))
+    for j, k in enumerate(_KS):
+        rising = gammaln(values + k) - gammaln(k)
+        rising = rising[whole] if table else rising
+        lk = np.log(k + m)
+        found[j] = (rising + k * (np.log(k) - lk) + x * (lm - lk)).sum(axis=1)
+    best = found.argmax(axis=0)
+    result: Floats = np.where((found.max(axis=0) - plain) * every > _GAIN, _KS[best], POISSON)
+    return result
+
+
+def dependence(x: Floats, m: Floats, k: Floats, seen: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """By how much dependence between windows inflates the variance of a long sum, at least 1, and its fall a window, (S,)."""
+    e = np.where(seen, (x - m) / np.sqrt(m + m * m / k[:, None]), 0.0)
+    size = np.maximum(seen.sum(axis=1), 1)
+    e = np.where(seen, e - (e.sum(axis=1) / size)[:, None], 0.0)
+    g0, g1, g2 = (np.einsum("st,st->s", e[:, lag:], e[:, : e.shape[1] - lag]) / size for lag in (0, 1, 2))
+    sure = (g0 > 0) & (g1 > 2 / np.sqrt(size) * g0)
+    g0, g1 = np.where(sure, g0, 1.0), np.where(sure, g1, 0.0)
+    fall = np.clip(g2 / np.where(sure, g1, 1.0), 0.0, 0.95)
+    result: Floats = np.where(sure, 1.0 + 2.0 * (g1 / g0) / (1.0 - fall), 1.0)
+    return result, fall
+
+
+def inflation(age: Floats, vif: Floats, fall: Floats) -> Floats:
+    """By how much dependence inflates the variance of a sum of `age` windows: 1 for one, `vif` for many; any shape.
+
+    >>> inflation(np.array([1.0, 2.0, 1e6]), np.array(3.0), np.array(0.5)).round(2).tolist()
+    [1.0, 1.5, 3.0]
+    """
+    age = np.maximum(age, 1.0)
+    found: Floats = 1 + (vif - 1) * (1 - (1 - fall**age) / (age * (1 - fall)))
+    return found
+
+
+def nats(x: Floats, n: Floats, m0: Floats, k: Floats, ratio: float) -> Floats:
+    """Log likelihood ratio of means raised by `ratio` (a share never exceeds 1) against the normal ones `m0`; any shape."""
+    m1 = np.minimum(m0 * ratio, np.maximum(n, m0))
+    gain: Floats | float = log(ratio)
+    if (m1 < m0 * ratio).any():
+        gain = np.log(np.maximum(m1, 1e-300) / np.maximum(m0, 1e-300))
+    found: Floats = np.where(m0 > 0, x * gain - (x + k) * np.log1p((m1 - m0) / (m0 + k)), 0.0)
+    return found
+
+
+def replayed(x: Floats, n: Floats, m0: Floats, known: Sequence[Floats]) -> tuple[Floats, NDArray[np.bool_]]:
+    """Evidence that the history itself would have held, and where it held none; (S, T) each.
 
     Args:
-        x: bad events in one window, (S,).
-        n: all events, (S,).
-        upper: normal share, (S,).
-        k: over-dispersion, (S,).
-
-    Returns:
-        (S, 5) nats by `RATIOS`; a share never exceeds 1.
+        x: bad events, (S, T).
+        n: all events, (S, T).
+        m0: normal means, (S, T).
+        known: k, cap of one window's nats, dependence and its fall, (S,) each.
     """
-    m0 = (n * upper)[:, None]
-    m1 = np.minimum(m0 * RATIOS, np.maximum(n[:, None], m0))
-    x, k = x[:, None], k[:, None]
-    found: Floats = np.where(
-        m0 > 0,
-        x * np.log(np.maximum(m1, 1e-300) / np.maximum(m0, 1e-300)) + (x + k) * np.log1p((m0 - m1) / (m1 + k)),
-        0.0,
-    )
-    return found
+    k, cap, vif, fall = (v[:, None] for v in known)
+    dependent = np.flatnonzero(known[2] > 1)
+    at = np.arange(x.shape[1])
+    total, quiet = np.zeros(x.shape), np.ones(x.shape, dtype=bool)
+    for ratio in RATIOS:
+        z, held = reflected(np.minimum(nats(x, n, m0, k, float(ratio)), cap))
+        last = np.maximum.accumulate(np.where(held[dependent] <= 0, at, -1), axis=1)
+        age = at - np.concatenate([np.full((dependent.size, 1), -1), last[:, :-1]], axis=1)
+        z[dependent] /= inflation(age.astype(np.float64), vif[dependent], fall[dependent])
+        total += np.exp(np.minimum(z, 600.0))
+        quiet &= held <= 0
+    return np.log(total / RATIOS.size), quiet
+
+
+def reflected(gained: Floats) -> tuple[Floats, Floats]:
+    """Sums (S, T) that start anew where they fell below 0, before and after that fall is forgotten."""
+    total = np.cumsum(gained, axis=1)
+    lowest = np.minimum(np.minimum.accumulate(total, axis=1), 0.0)
+    held = total - lowest
+    before = np.concatenate([np.zeros((len(gained), 1)), held[:, :-1]], axis=1)
+    return before + gained, held
 
 
 def smallest_found(normal: Normal, threshold: float, windows: float) -> float | None:
     """The smallest ratio of shares found within `windows` windows with 90 %; None beyond 100 or a share of 1."""
     n = normal.trials / normal.used
+    needed = normal.worth.needed(threshold)
     for ratio in np.geomspace(1.1, 100.0, 60):
         p = normal.upper * ratio
         if p > 1:
@@ -164,6 +342,6 @@ def smallest_found(normal: Normal, threshold: float, windows: float) -> float | 
         m0, m1 = n * normal.upper, n * p
         gain = m1 * log(ratio) + (m1 + normal.k) * np.log1p((m0 - m1) / (m1 + normal.k))
         spread = np.sqrt(windows * m1) * log(ratio)
-        if (windows * gain - 1.2816 * spread) / normal.vif >= threshold + log(RATIOS.size):
+        if (windows * gain - 1.2816 * spread) / normal.vif >= needed + log(RATIOS.size):
             return float(ratio)
     return None

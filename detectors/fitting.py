@@ -8,7 +8,8 @@ two days only move the filter: what has just begun is not learnt as normal.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from detectors import baseline, budget, surprise
 from detectors.evidence import Cusum, Seen
+from detectors.net import UNKNOWN, Net, learn
 from detectors.noise import Noise
 from detectors.slots import HELD_S, HOUR_S
 from observe.schema import Json
@@ -29,12 +31,19 @@ _DIGITS: Final = 9  # significant digits that are kept
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Windows of S streams: mean score and rows (T, S), middle of each window (T,) in epoch s."""
+    """Windows of S streams: mean score, rows and mean location (T, S), middle of each window (T,) in epoch s."""
 
     y: Floats
     n: Floats
     epoch: Ints
     window_s: int
+    a: Floats | None = None  # location beside another score
+
+    def net(self, known: Net) -> History:
+        """The same less what the location does."""
+        return (
+            self if self.a is None else replace(self, y=np.where(self.n > 0, known.of(self.y, self.a, self.n), self.y))
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,8 @@ class Fit:
     se: float  # typical standard error of the baseline, sigma
     x: float  # filter after the last window of the history
     p: float
+    rows: float = 0.0  # of a typical window
+    net: tuple[float, float, float, float] = UNKNOWN  # what location does, and where that is known
 
     @property
     def effective(self) -> float:
@@ -73,6 +84,7 @@ class Fit:
             "at": self.at, "beta": _plain(self.beta), "cov": _plain(upper), "phi": self.phi, "rho": self.rho, "tau2": self.tau2,
             "hourly_rho": self.hourly_rho, "knots": _plain(self.knots), "limit": self.limit, "vif": self.vif, "penalty": list(self.penalty),
             "suspect": self.suspect, "scale": self.scale, "used": self.used, "known": self.known, "unit": self.unit, "se": self.se,
+            "rows": self.rows, "net": list(self.net),
         }  # fmt: skip
 
     @classmethod
@@ -82,12 +94,12 @@ class Fit:
         cov[_UPPER] = found["cov"]
         given: dict[str, Any] = {
             **found, "beta": np.array(found["beta"]), "cov": cov + cov.T - np.diag(np.diagonal(cov)), "knots": np.array(found["knots"]),
-            "penalty": tuple(found["penalty"]), "x": 0.0, "p": 0.0,
+            "penalty": tuple(found["penalty"]), "net": tuple(found["net"]), "x": 0.0, "p": 0.0,
         }  # fmt: skip
         return cls(**given)
 
 
-def fit(hours: History, own: History, delta: Floats, at: int) -> list[Fit | None]:
+def fit(hours: History, own: History, delta: Floats, at: int, score: Sequence[str] | None = None) -> list[Fit | None]:
     """Learn S streams.
 
     Args:
@@ -95,6 +107,7 @@ def fit(hours: History, own: History, delta: Floats, at: int) -> list[Fit | None
         own: the same period in the windows that are judged.
         delta: shift sizes looked for, (S, 5).
         at: end of the history, epoch s.
+        score: of each stream; all location when not given.
 
     Returns:
         A fit for each stream, None where there are fewer than 24 hours with rows.
@@ -102,7 +115,13 @@ def fit(hours: History, own: History, delta: Floats, at: int) -> list[Fit | None
     enough = np.flatnonzero((hours.n > 0).sum(axis=0) >= baseline.LEAST)
     result: list[Fit | None] = [None] * hours.n.shape[1]
     if enough.size:
-        learnt = _Learnt(_some(hours, enough), _some(own, enough), delta[enough], at)
+        some, same = _some(hours, enough), own is hours
+        named = ["location" if score is None else score[i] for i in enough.tolist()]
+        net = Net.none(enough.size)
+        if some.a is not None:
+            net = learn(named, some.y, some.a, _learnt_from(some, at), some.epoch)
+        net_hours = some.net(net)
+        learnt = _Learnt(net_hours, net_hours if same else _some(own, enough).net(net), delta[enough], at, net)
         for i, stream in enumerate(enough):
             result[stream] = learnt.fit(i, at)
     return result
@@ -114,17 +133,23 @@ def held_from(hours: History, at: int) -> Ints:
     return np.where(at - HELD_S - first >= baseline.LONG_S, at - HELD_S, at)
 
 
+def _learnt_from(hours: History, at: int) -> Floats:
+    """Rows of the windows that may be learnt from."""
+    return np.where(hours.epoch[:, None] < held_from(hours, at), hours.n, 0.0)
+
+
 def _some(history: History, streams: NDArray[np.intp]) -> History:
-    return History(history.y[:, streams], history.n[:, streams], history.epoch, history.window_s)
+    beside = None if history.a is None else history.a[:, streams]
+    return History(history.y[:, streams], history.n[:, streams], history.epoch, history.window_s, beside)
 
 
 class _Learnt:
     """Everything that is computed for all streams at once."""
 
-    def __init__(self, hours: History, own: History, delta: Floats, at: int) -> None:
-        self.own = own
+    def __init__(self, hours: History, own: History, delta: Floats, at: int, net: Net) -> None:
+        self.own, self.net = own, net
         until = held_from(hours, at)
-        self.base = baseline.fit(hours.y, np.where(hours.epoch[:, None] < until, hours.n, 0.0), hours.epoch)
+        self.base = baseline.fit(hours.y, _learnt_from(hours, at), hours.epoch)
         self.hourly_rho = self.base.noise.rho
         self.noise = _per_window(self.base.noise, own.window_s)
         x = baseline.design(own.epoch)
@@ -165,7 +190,8 @@ class _Learnt:
             _short(self.noise.tau2[i]), _short(self.hourly_rho[i]), _rounded(self.knots[i]), _short(self.limit[i]),
             _short(self.vif[i]), (_short(more[0]), _short(more[1])), int(self.own.epoch[self.when[i]]) if more.max() > 0 else None,
             max(_short(spread), 0.5), int(self.used[i]), int(self.known[i]), _short(np.median(settled)), _short(np.median(self.se[seen, i])),
-            _short(self.filter.x[i]), _short(self.filter.p[i]),
+            _short(self.filter.x[i]), _short(self.filter.p[i]), float(np.median(self.own.n[seen, i])),
+            (_short(self.net.c1[i]), _short(self.net.c2[i]), _short(self.net.low[i]), _short(self.net.high[i])),
         )  # fmt: skip
 
 

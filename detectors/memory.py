@@ -17,13 +17,14 @@ from detectors import localise, surprise
 from detectors.baseline import COLUMNS
 from detectors.evidence import Cusum, deltas
 from detectors.fitting import Fit
+from detectors.net import UNKNOWN, Net
 from detectors.noise import Noise
 from observe.schema import Json
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-VERSION: Final = 1
+VERSION: Final = 2
 _BEFORE: Final = 12  # windows kept before the oldest evidence, for the early end of the onset's interval
 _LEAST: Final = 24  # windows kept in any case
 
@@ -52,12 +53,15 @@ class Memory:
         self.window_s = window_s
         self.until = np.zeros(count, dtype=np.int64)  # end of the last judged window, 0 before the first
         self.tried = np.zeros(count, dtype=np.int64)  # when a fit was last attempted
+        self.accepted = np.zeros(count, dtype=np.int64)  # from when on the level is the new normal, 0 for never
         self.fits: list[Fit | None] = [None] * count
         self.alarms: list[Alarm | None] = [None] * count
         self.masks: list[list[list[int]]] = [[] for _ in states]  # past alarms, left out of histories
         self.beta, self.cov = np.zeros((count, COLUMNS)), np.zeros((count, COLUMNS, COLUMNS))
         self.noise = Noise(np.ones(count), np.zeros(count), np.zeros(count))
         self.knots = np.tile(np.linspace(-1.0, 1.0, surprise.KNOTS), (count, 1))
+        self.net = Net.none(count)
+        self.apart = np.zeros(count, dtype=np.int64)  # windows that the location has been where it never was
         self.limit, self.vif, self.penalty = np.ones(count), np.ones(count), np.zeros((count, 2))
         self.filter = surprise.Filter(np.zeros(count), np.zeros(count))
         self.cusum = Cusum.new(np.stack([deltas(m) for m in min_effects]) if count else np.zeros((0, 5)), 0)
@@ -78,12 +82,24 @@ class Memory:
         self.beta[i], self.cov[i], self.knots[i] = fit.beta, fit.cov, fit.knots
         self.noise.phi[i], self.noise.rho[i], self.noise.tau2[i] = fit.phi, fit.rho, fit.tau2
         self.limit[i], self.vif[i], self.penalty[i] = fit.limit, fit.vif, fit.penalty
+        self.net.c1[i], self.net.c2[i], self.net.low[i], self.net.high[i] = fit.net
         if fresh:
             self.filter.x[i], self.filter.p[i] = fit.x, fit.p
 
     def forget(self, i: int, at: int) -> None:
         """Drop the evidence of one stream."""
         self.cusum.z[i], self.cusum.response[i], self.cusum.start[i] = 0.0, 0.0, at
+
+    def accept(self, i: int, at: int, end: int) -> None:
+        """Take what comes after `at` as the new normal: an older alarm ends, nothing before is learnt from."""
+        self.accepted[i], self.tried[i] = at, 0
+        self.masks[i].append([0, at])
+        self.fits[i], self.kept[i], self.apart[i] = None, 0, 0
+        for part, rest in zip((self.net.c1, self.net.c2, self.net.low, self.net.high), UNKNOWN, strict=True):
+            part[i] = rest
+        if (alarm := self.alarms[i]) is not None and alarm.at <= at:
+            self.alarms[i] = None
+        self.forget(i, end)
 
     def push(self, e: Floats, root: Floats, k: Floats, active: NDArray[np.bool_], end: int) -> None:
         """Remember one window of the active streams; (S,) each."""
@@ -111,6 +127,8 @@ class Memory:
             "until": int(self.until[i]),
             "tried": int(self.tried[i]),
             "masks": self.masks[i],
+            "accepted": int(self.accepted[i]),
+            "apart": int(self.apart[i]),
         }
         if fit is None:
             return state
@@ -125,6 +143,7 @@ class Memory:
     def _load(self, i: int, state: Json) -> None:
         self.until[i], self.tried[i] = state["until"], state["tried"]
         self.masks[i] = [list(m) for m in state["masks"]]
+        self.accepted[i], self.apart[i] = state["accepted"], state["apart"]
         if "fit" not in state:
             return
         self.learn(i, Fit.loaded(state["fit"]), fresh=False)

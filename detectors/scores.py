@@ -1,25 +1,33 @@
-"""Counts on reference bins become one mean: mid-rank normal scores, mean 0 and variance 1 on the reference.
+"""Counts on reference bins become means: scores with mean 0 and variance 1 on the reference.
 
-`u_k = F(k-) + p_k/2`, `a_k = Phi^-1(u_k)`, standardised. The score of a window is `SUM(count_k * a_k) / n`;
-it is bounded, so heavy tails are harmless, and it is the shift of the window in reference sigma.
+`u_k = F(k-) + p_k/2`, `a_k = Phi^-1(u_k)`, standardised, is the location. The score of a window is
+`SUM(count_k * a_k) / n`; it is bounded, so heavy tails are harmless, and it is the shift of the window in
+reference sigma. Spread, third and fourth are the next orthonormal polynomials of `a_k` under the reference:
+a change that keeps mean and variance shows in the last two. A level's share is `(1{c} - p)/sqrt(p(1 - p))`.
 
-Source: METHODS section 3; van der Waerden (1952), "Order tests for the two-sample problem".
+Source: METHODS section 3; van der Waerden (1952), "Order tests for the two-sample problem"; Neyman (1937),
+"Smooth test for goodness of fit".
 Assumes: the reference counts describe the normal state of the feature.
 """
 
 from __future__ import annotations
 
+from math import erfc, sqrt
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtri
 
-from observe.schema import Binning
+from observe.schema import OWN_LEVELS, Binning
 
 Floats = NDArray[np.float64]
 
 GROUPS: Final = 10  # bins are merged to tenths of the reference for PSI, the customary number
+SHAPES: Final = ("location", "spread", "third", "fourth")  # scores of a numeric feature, by degree
+SHARE: Final = "share:"  # a score of a categorical feature: the share of the level that follows
+OTHER: Final = "(other)"  # the levels of the reference that are too rare for a stream of their own
+_DEGENERATE: Final = 0.02  # sigma; a polynomial that varies less than this beside lower ones says nothing of its own
 _SMOOTH: Final = 0.5  # rows added to every tenth, so that an empty one has a logarithm
 
 
@@ -39,6 +47,65 @@ def weights(reference: Floats) -> Floats:
     scale = float(np.sqrt(p @ a**2))
     found: Floats = a / scale if scale > 1e-9 else np.zeros_like(a)
     return found
+
+
+def shapes(reference: Floats) -> Floats:
+    """Orthonormal polynomials of `weights`, degree 1 to 4, shape (K, 4); a column of zeros where bins are too few for it.
+
+    Args:
+        reference: counts of the reference, shape (K,), at least one of them positive.
+
+    >>> shapes(np.array([1.0, 2.0, 1.0])).round(3)[:, 1].tolist()
+    [1.0, -1.0, 1.0]
+    """
+    p, a = reference / reference.sum(), weights(reference)
+    basis = [np.ones_like(a), a]
+    for degree in (2, 3, 4):
+        column = a**degree
+        for _ in range(2):  # twice: the second time takes away what rounding left
+            for other in basis:
+                column = column - (p @ (column * other)) * other
+        scale = float(np.sqrt(p @ column**2))
+        basis.append(column / scale if scale > _DEGENERATE else np.zeros_like(a))
+    found: Floats = np.stack(basis[1:], axis=1)
+    return found
+
+
+def level(reference: Floats, chosen: Floats) -> Floats:
+    """Score of each bin for the share of some levels, shape (K,), mean 0 and variance 1 under the reference.
+
+    Args:
+        reference: counts of the reference, shape (K,).
+        chosen: 1 for the bins whose share it is, else 0, shape (K,).
+
+    >>> level(np.array([1.0, 3.0]), np.array([1.0, 0.0])).round(3).tolist()
+    [1.732, -0.577]
+    """
+    p = float(reference @ chosen / reference.sum())
+    found: Floats = (chosen - p) / np.sqrt(p * (1 - p)) if 0 < p < 1 else np.zeros_like(chosen)
+    return found
+
+
+def chosen(score: str, levels: tuple[str, ...]) -> Floats:
+    """The bins whose share a score is, as ones among zeros, (levels + 1,); the last bin is every value unknown.
+
+    Args:
+        score: `share:<level>`, or `share:(other)` for all but the largest levels.
+        levels: of the binning, the largest first.
+
+    >>> chosen("share:visa", ("amex", "visa")).tolist()
+    [0.0, 1.0, 0.0]
+    """
+    asked = score.removeprefix(SHARE)
+    own = [float(i >= OWN_LEVELS if asked == OTHER else name == asked) for i, name in enumerate(levels)]
+    return np.array([*own, 0.0])
+
+
+def scale(reference: Floats) -> float:
+    """Standard deviation of `a**2` net of location: a spread of s means a variance of `1 + scale * s`; normal has 1.414."""
+    p, a = reference / reference.sum(), weights(reference)
+    column = a**2 - 1.0 - (p @ a**3) * a
+    return float(np.sqrt(p @ column**2))
 
 
 def tenths(reference: Floats) -> Floats:
@@ -85,7 +152,9 @@ def at_sigma(quantiles: tuple[float, ...], sigma: float) -> float:
     >>> at_sigma(tuple(float(k) for k in range(101)), 0.0)
     50.0
     """
-    return float(np.interp(100.0 * ndtr(sigma), np.arange(len(quantiles)), quantiles))
+    at = (len(quantiles) - 1) * erfc(-sigma / sqrt(2.0)) / 2.0
+    k = min(int(at), len(quantiles) - 2)
+    return quantiles[k] + (at - k) * (quantiles[k + 1] - quantiles[k])
 
 
 def in_sigma(quantiles: tuple[float, ...] | None, value: float, unit: str) -> float:

@@ -13,16 +13,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors import baseline, budget, scores
+from detectors import baseline, budget, effects, gates, scores
 from detectors.fitting import Fit
 from detectors.identity import finding_id
 from detectors.memory import Alarm
 from detectors.slots import DAY_S, HISTORY_S, HOUR_S
-from observe.schema import Binning, Finding, Json, Monitor
+from observe.schema import Binning, Finding, Json, Monitor, Severity
 
 Floats = NDArray[np.float64]
 
-UNIT: Final = "σ"
 _Z: Final = 1.96
 _FULL: Final = 0.95  # of 28 d of windows: more history will not come
 
@@ -36,11 +35,66 @@ class Judged:
     expected: float
     se: float
     root: float
+    left: str = ""  # why it was not judged: expected (announced) | outside (location where it never was)
 
     @property
     def moved(self) -> float:
         """How far the window is from what was expected, sigma."""
         return self.y - self.expected
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """All that is known of one stream at the end of one window."""
+
+    monitor: Monitor
+    binning: Binning | None
+    fit: Fit | None
+    alarm: Alarm | None
+    judged: Judged
+    missed: str | None = None  # why an alarm would only be shown, None where it would be raised
+
+    @classmethod
+    def of(
+        cls, monitor: Monitor, binning: Binning | None, fit: Fit | None, alarm: Alarm | None, judged: Judged
+    ) -> Known:
+        """With what its class is known to be worth."""
+        missed = gates.missed(monitor.score, monitor.window_s, fit.hourly_rho, fit.rows) if fit is not None else None
+        return cls(monitor, binning, fit, alarm, judged, missed)
+
+    @property
+    def needed(self) -> int:
+        """Windows of history without which this budget cannot be kept and met."""
+        assert self.fit is not None
+        return budget.history_needed(self.monitor.threshold_nats + max(self.fit.penalty), self.fit.vif)
+
+    @property
+    def identifiable(self) -> bool:
+        """Whether a shift of this stream could be told at all."""
+        if self.binning is not None and effects.flat(self.monitor.score, self.binning):
+            return False
+        fit = self.fit
+        if fit is None or may_alarm(fit):
+            return True
+        return fit.hourly_rho <= budget.RANDOM_WALK and not _whole(fit)
+
+    @property
+    def state(self) -> str:
+        """See `Finding.state`."""
+        if self.alarm is not None:
+            return "inform_only" if self.missed else "alarm"
+        if self.judged.left == "expected":
+            return "expected"
+        if not self.identifiable:
+            return "not_identifiable"
+        if self.fit is None or not may_alarm(self.fit) or self.fit.used < self.needed:
+            return "learning"
+        return "unknown" if self.judged.left else "inform_only" if self.missed else "ok"
+
+
+def may_alarm(fit: Fit) -> bool:
+    """Whether a history is long enough, and its memory short enough, for an alarm."""
+    return fit.effective >= budget.LEAST_EFFECTIVE and fit.hourly_rho <= budget.RANDOM_WALK
 
 
 def finding(
@@ -57,27 +111,17 @@ def finding(
         nats: evidence of the stronger direction, own penalty taken off.
         window: what was seen, and its rows by tenth of the reference.
     """
-    (fit, alarm), (judged, _) = known, window
-    at = datetime.fromtimestamp(end, UTC)
-    state = _state(fit, alarm)
-    effect, low, high = _effect(fit, alarm, judged)
+    (fit, alarm), (judged, tenths) = known, window
+    it, at = Known.of(monitor, binning, fit, alarm, judged), datetime.fromtimestamp(end, UTC)
+    state, (effect, low, high) = it.state, _effect(it)
     onset, onset_low, onset_high = (datetime.fromtimestamp(t, UTC) if alarm else None for t in _when(alarm))
+    severity: Severity = "inform" if state == "inform_only" else monitor.severity
     return Finding(
         finding_id(monitor.monitor_id, at), monitor.monitor_id, monitor.detector, monitor.model, "drift", monitor.feature,
-        datetime.fromtimestamp(end - monitor.window_s, UTC), at, state, monitor.severity,
-        round(nats, 4) if fit else None, monitor.threshold_nats, effect, UNIT, low, high, onset, onset_low, onset_high,
-        int(judged.n), _note(monitor, binning, (fit, alarm), judged), _details(monitor, binning, (fit, alarm), window), at,
+        datetime.fromtimestamp(end - monitor.window_s, UTC), at, state, severity,
+        round(nats, 4) if fit else None, monitor.threshold_nats, effect, effects.unit(monitor.score), low, high,
+        onset, onset_low, onset_high, int(judged.n), _note(it, state), _details(it, tenths), at,
     )  # fmt: skip
-
-
-def _state(fit: Fit | None, alarm: Alarm | None) -> str:
-    if alarm is not None:
-        return "alarm"
-    if fit is None:
-        return "learning"
-    if fit.effective >= budget.LEAST_EFFECTIVE and fit.hourly_rho <= budget.RANDOM_WALK:
-        return "ok"
-    return "not_identifiable" if fit.hourly_rho > budget.RANDOM_WALK or _whole(fit) else "learning"
 
 
 def _whole(fit: Fit) -> bool:
@@ -88,65 +132,87 @@ def _when(alarm: Alarm | None) -> tuple[int, int, int]:
     return (alarm.onset, alarm.low, alarm.high) if alarm else (0, 0, 0)
 
 
-def _effect(fit: Fit | None, alarm: Alarm | None, judged: Judged) -> tuple[float | None, float | None, float | None]:
-    """Of the alarm, else how far this window is from what was expected."""
+def _effect(it: Known) -> tuple[float | None, float | None, float | None]:
+    """Of the alarm, else how far this window is from what was expected; in the unit of the score."""
+    fit, alarm, judged = it.fit, it.alarm, it.judged
     if alarm is not None:
-        return _few(alarm.effect), _few(alarm.ci_low), _few(alarm.ci_high)
-    if fit is None or judged.n <= 0:
+        shifts = (alarm.effect, alarm.ci_low, alarm.ci_high)
+    elif fit is None or judged.n <= 0 or judged.left == "outside":
         return None, None, None
-    half = _Z * float(np.hypot(np.sqrt(fit.phi / judged.n + fit.tau2), judged.se))
-    return _few(judged.moved), _few(judged.moved - half), _few(judged.moved + half)
+    else:
+        half = _Z * float(np.hypot(np.sqrt(fit.phi / judged.n + fit.tau2), judged.se))
+        shifts = (judged.moved, judged.moved - half, judged.moved + half)
+    effect, low, high = (_few(effects.told(it.monitor.score, it.binning, judged.expected, shift)) for shift in shifts)
+    return effect, low, high
 
 
-def _note(monitor: Monitor, binning: Binning | None, known: tuple[Fit | None, Alarm | None], judged: Judged) -> str:
-    fit, alarm = known
-    if alarm is not None:
-        return f"{monitor.feature} moved {_signed(alarm.effect)} σ{_medians(monitor, binning, alarm)}"
-    if fit is None:
-        return f"{monitor.feature}: learning, fewer than {baseline.LEAST} hours of history"
-    state = _state(fit, alarm)
-    if state == "learning":
-        return f"{monitor.feature}: learning, {fit.effective:.0f} of {budget.LEAST_EFFECTIVE:.0f} independent windows"
+def _note(it: Known, state: str) -> str:
+    name, after = it.monitor.feature, f"; {it.missed}" if it.missed else ""
+    if it.alarm is not None:
+        return effects.words(it.monitor, it.binning, it.judged.expected, it.alarm.effect) + after
+    unjudged = _unjudged(it, state)
+    return f"{name}: {unjudged}" if unjudged else _quiet(it) + after
+
+
+def _unjudged(it: Known, state: str) -> str:
+    """Why nothing is said about this window; empty when something is."""
+    if state == "expected":
+        return "a change was announced, not judged"
     if state == "not_identifiable":
-        return f"{monitor.feature}: wanders like a random walk (memory {fit.hourly_rho:.2f} per hour), level shifts are not identifiable"
-    if judged.n <= 0:
-        return f"{monitor.feature}: no rows"
-    told = f"{monitor.feature}: as expected ({_signed(judged.moved)} σ)"
-    if fit.suspect is not None:
-        told += f"; the reference may contain an incident at {datetime.fromtimestamp(fit.suspect, UTC):%Y-%m-%dT%H:%MZ}"
-    return told
+        return _unclear(it)
+    if state == "learning":
+        return f"learning, {_lacking(it)}"
+    if state == "unknown":
+        return f"{it.monitor.score} is not judged while the location is where the history never was"
+    return ""
 
 
-def _medians(monitor: Monitor, binning: Binning | None, alarm: Alarm) -> str:
-    if binning is None or binning.quantiles is None:
-        return ""
-    unit = monitor.params.get("user_unit") or ""
-    before, after = scores.at_sigma(binning.quantiles, 0.0), scores.at_sigma(binning.quantiles, alarm.effect)
-    return f" (median {before:.3g} → {after:.3g}{' ' + unit if unit else ''})"
+def _quiet(it: Known) -> str:
+    if it.judged.n <= 0:
+        return f"{it.monitor.feature}: no rows"
+    said = effects.quiet(it.monitor, it.judged.moved)
+    if it.fit is not None and it.fit.suspect is not None:
+        suspect = datetime.fromtimestamp(it.fit.suspect, UTC)
+        said += f"; the reference may contain an incident at {suspect:%Y-%m-%dT%H:%MZ}"
+    return said
 
 
-def _details(
-    monitor: Monitor, binning: Binning | None, known: tuple[Fit | None, Alarm | None], window: tuple[Judged, Floats]
-) -> Json:
-    (fit, alarm), (judged, tenths) = known, window
+def _unclear(it: Known) -> str:
+    if it.binning is not None and effects.flat(it.monitor.score, it.binning):
+        return f"its reference has too few distinct values for a {it.monitor.score} of its own"
+    assert it.fit is not None
+    return f"wanders like a random walk (memory {it.fit.hourly_rho:.2f} per hour), level shifts are not identifiable"
+
+
+def _lacking(it: Known) -> str:
+    fit = it.fit
+    if fit is None:
+        return f"fewer than {baseline.LEAST} hours of history"
+    if not may_alarm(fit):
+        return f"{fit.effective:.0f} of {budget.LEAST_EFFECTIVE:.0f} independent windows"
+    return (
+        f"this budget asks for {it.needed} windows of history, there are {fit.used}: wait, or allow more false alarms"
+    )
+
+
+def _details(it: Known, tenths: Floats) -> Json:
+    fit, alarm, judged, binning = it.fit, it.alarm, it.judged, it.binning
     found: dict[str, Any] = {}
     if judged.n > 0:
         found["score"] = _few(judged.y)
-        if binning is not None:
+        if binning is not None and it.monitor.score == "location":
             found["psi"] = _few(float(scores.psi(tenths, _reference(binning.reference))))
     if fit is None:
         return found
     if judged.n > 0:
         found["delta_sigma"] = _few(judged.moved)
-    found |= {
-        "rho": _few(fit.rho),
-        "tau": _few(fit.tau2**0.5),
-        "phi": _few(fit.phi),
-        "min_detectable_24h": _few(smallest(monitor, fit)),
-    }
-    if alarm is not None and binning is not None and binning.quantiles is not None:
-        before, after = scores.at_sigma(binning.quantiles, 0.0), scores.at_sigma(binning.quantiles, alarm.effect)
-        found |= {"median_from": _few(before), "median_to": _few(after), "unit_effect": _few(after - before)}
+    least = smallest(it.monitor, fit)
+    found |= {"rho": _few(fit.rho), "tau": _few(fit.tau2**0.5), "phi": _few(fit.phi), "min_detectable_24h": _few(least)}
+    units = effects.in_units(it.monitor, binning, least)
+    if units is not None:
+        found["min_detectable_24h_units"] = _few(units)
+    if alarm is not None:
+        found |= effects.details(it.monitor, binning, judged.expected, alarm.effect)
     return found
 
 
@@ -165,7 +231,3 @@ def _reference(reference: tuple[int, ...]) -> Floats:
 
 def _few(value: float) -> float:
     return float(f"{value:.6g}")
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "−")

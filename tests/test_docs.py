@@ -13,6 +13,7 @@ DOCUMENTS = (
     "docs/alerts.md",
     "docs/configuration.md",
     "docs/operations.md",
+    "docs/reports.md",
     "docs/schema.md",
 )
 

@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
+from observe.lifeline import give_way
+
 _LOG = logging.getLogger("observe.children")
 
 
@@ -49,7 +51,7 @@ class Child:
         for fd in fds:
             os.close(fd)
         if self.nice:
-            os.setpriority(os.PRIO_PROCESS, self.process.pid, self.nice)
+            give_way(self.process.pid, self.nice)
         self.started = monotonic()
 
     def stop(self, grace_s: float = 2.0) -> None:

@@ -24,11 +24,13 @@ from observe.app.detecting import Detecting
 from observe.app.evidence import SLOW
 from observe.app.importing import Importing
 from observe.app.intake import Intake
+from observe.app.making import Making
 from observe.app.pages import Pages
 from observe.app.people import People
 from observe.app.publishing import published
 from observe.app.pulling import Puller, pulls
 from observe.app.reloading import Reloading
+from observe.app.reports import Reports
 from observe.app.retaining import retain
 from observe.app.stages import QUICK, Stages
 from observe.app.summarising import Summarising
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("observe.core")
 TICK_S: Final = 2.0
 SEAL_S: Final = 300.0
+REPORTS_S: Final = 30.0  # how often it is looked whether a report is due
 QUICK_PATIENCE_S: Final = 60.0  # how long a detector may take before its process is given up
 SLOW_PATIENCE_S: Final = 600.0  # a day's refit of many models
 
@@ -75,6 +78,8 @@ class Core:
         self.delivering = Delivering(config, self.store, self.clock, self.telemetry)
         self.puller = Puller(pulls(config.site.collectors), self.intake, self.store, self.clock, self.pages)
         self.vitals = Vitals(config, self.store, self.clock, self.telemetry)
+        self._making = Making(self.store)
+        self.reports = Reports(config, self.store, self.clock, self._making)
         path = config.site.store.path
         self.sql = SqlWorker([path / "lake", path / "snapshot"])
         self.people = People(self.store, access, self.sql, self.clock)
@@ -88,6 +93,7 @@ class Core:
             ("stages-slow", TICK_S, self._tick_slow),
             ("seal", SEAL_S, self._housekeeping),
             ("vitals", EVERY_S, self.vitals.take),
+            ("reports", REPORTS_S, self.reports.tick),
         )
         self._threads = [threading.Thread(target=self._beat, args=b, name=b[0], daemon=True) for b in beats]
 
@@ -128,6 +134,7 @@ class Core:
             self.puller.replan(plan)
             self.delivering.adopt(config)
             self.vitals.adopt(config)
+            self.reports.adopt(config)
 
         return adopt
 
@@ -137,7 +144,7 @@ class Core:
         if server.tls:
             argv += ["--cert", str(server.tls.cert), "--key", str(server.tls.key)]
             argv += ["--ca", str(server.tls.ca)] if server.tls.ca else []
-        return Child("face", argv, {"OBSERVE_FACE_KEY": self.face_key}, nice=5)
+        return Child("face", argv, {"OBSERVE_FACE_KEY": self.face_key}, nice=3)
 
     def start(self) -> None:
         """Start children, pulls, stages and delivery."""
@@ -172,6 +179,8 @@ class Core:
     def stop(self) -> None:
         """Stop children first, so that nothing waits for them, then in the order of the data: pulls, stages, delivery, store."""
         self._stop.set()
+        self.reports.stop()
+        self._making.stop()
         self.reloading.stop()
         self.supervisor.stop()  # a detector under way is asked again after the next start
         self.puller.stop()
@@ -209,3 +218,4 @@ class Core:
             self.store.seal(self.clock.now())
         with self.telemetry.stage("retain"):
             retain(self.store, self.config, self.clock)
+            self.reports.trim(self.clock.now())

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from observe.app.reports import schedules
 from observe.spec.site import PULLED
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def declared(config: Config) -> Mapping[str, Any]:
-    """Plain JSON by setting: `false_alarms`, `prices`, `models`, `collectors`, `store`; no secrets among them."""
+    """Plain JSON by setting: `false_alarms`, `prices`, `models`, `collectors`, `store`, `reports`; no secrets among them."""
     site = config.site
     return {
         "false_alarms": {k: {"count": r.count, "period_s": r.period_s} for k, r in site.false_alarms.items()},
@@ -23,6 +24,7 @@ def declared(config: Config) -> Mapping[str, Any]:
         "models": {name: _model(model) for name, model in config.models.items()},
         "collectors": [_collector(name, spec) for name, spec in site.collectors.items()],
         "store": {"size_bytes": site.store.size_bytes, "lateness_s": max(site.lateness_s.values())},
+        "reports": schedules(config),
     }
 
 

@@ -8,12 +8,43 @@ Source: our own; ARCHITECTURE section 4.
 
 from __future__ import annotations
 
+import io
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
+
+import polars as pl
 
 from observe.app.calling import Calling
 from observe.errors import SourceError
 from observe.schema import Detected, Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Evidence as it goes over: its frames as Arrow, which is made without holding the interpreter."""
+
+    rest: Evidence
+    summaries: bytes
+    frames: Mapping[str, bytes]
+
+    @classmethod
+    def of(cls, evidence: Evidence) -> Packed:
+        """The same, packed."""
+        frames = {name: _arrow(frame) for name, frame in evidence.frames.items()}
+        return cls(replace(evidence, summaries=pl.DataFrame(), frames={}), _arrow(evidence.summaries), frames)
+
+    def evidence(self) -> Evidence:
+        """The same, unpacked."""
+        frames = {name: pl.read_ipc_stream(io.BytesIO(ipc)) for name, ipc in self.frames.items()}
+        return replace(self.rest, summaries=pl.read_ipc_stream(io.BytesIO(self.summaries)), frames=frames)
+
+
+def _arrow(frame: pl.DataFrame) -> bytes:
+    stream = io.BytesIO()
+    frame.write_ipc_stream(stream)
+    return stream.getvalue()
 
 
 class Detecting(Calling):
@@ -29,7 +60,7 @@ class Detecting(Calling):
             SourceError: the child fell or the detector failed; nothing was changed, try again.
         """
         with self.line() as line:
-            line.say((name, evidence))
+            line.say((name, Packed.of(evidence)))
             ok, answer = line.hear()
         if not ok:
             raise SourceError(f"detector {name} failed: {answer}")
@@ -42,11 +73,11 @@ def serve(connection: Connection) -> None:
 
     while True:
         try:
-            name, evidence = connection.recv()
+            name, packed = connection.recv()
         except (OSError, EOFError):
             return
         try:
-            answer = (True, plugin("observe.detectors", name).detect(evidence))
+            answer = (True, plugin("observe.detectors", name).detect(packed.evidence()))
         except Exception as error:  # noqa: BLE001 - the boundary of a child: told to the core, never fatal
             answer = (False, f"{type(error).__name__}: {error}")
         connection.send(answer)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from observe import summaries
+from observe.app.accepting import accepted
 from observe.schema import Binning, Evidence, Monitor, Window
 from observe.schema.exchange import nouns
 from observe.store import Store
@@ -23,10 +24,14 @@ if TYPE_CHECKING:
     from observe.spec import Config
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-SLOW: Final = ("rate", "level")  # fit noise models; a day's refit must not hold up a page
+SLOW: Final = ("rate", "level", "straggler")  # fit noise models; a day's refit must not hold up a page
 _FRAME_HISTORY: Final = timedelta(hours=24)  # what gauge and imbalance may look back
 _CATCH_UP: Final = timedelta(days=2)  # how far back five-minute drift streams begin on an imported past
-_FRAMES: Final[Mapping[str, tuple[str, ...]]] = {"imbalance": ("gpu_5m",), "gauge": ("gpu_5m", "queue_5m")}
+_FRAMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "imbalance": ("gpu_5m",),
+    "gauge": ("gpu_5m", "queue_5m"),
+    "straggler": ("device_5m",),
+}
 _DIGITS: Final = 9  # significant ones kept of a mean: in its last ones it depends on the order of its rows
 
 
@@ -98,7 +103,19 @@ class Gathering:
             self._binnings(rows),
             state,
             self._frames(monitors[0].detector, window, since, now),
+            accepted=accepted(self._store, [m.monitor_id for m in monitors]) if monitors[0].detector in SLOW else {},
+            expected=self._expected(monitors),
         )
+
+    def _expected(self, monitors: Sequence[Monitor]) -> dict[str, tuple[Window, ...]]:
+        """Announced changes by model."""
+        watched = {m.model: self._config.models[m.model].monitoring for m in monitors if m.model in self._config.models}
+        drifts = {name: m.drift for name, m in watched.items() if m is not None and m.drift is not None}
+        return {
+            n: tuple(Window(c.start, c.end) for c in d.expected_changes)
+            for n, d in drifts.items()
+            if d.expected_changes
+        }
 
     def _binnings(self, rows: pl.DataFrame) -> Mapping[str, Binning]:
         ids = rows["binning_id"].drop_nulls().unique().to_list()

@@ -247,8 +247,12 @@ class Intake:
         if not candidates:
             return frame
         aliases = self._known.aliases
-        known = [pl.col(c).replace_strict(aliases, default=None, return_dtype=pl.String) for c in candidates]
-        return frame.with_columns(pl.coalesce(*known, *reversed([pl.col(c) for c in candidates])).alias("model_id"))
+        told = set(zip(*(frame[c].to_list() for c in candidates), strict=True))
+        if all(_model(row, aliases) == row[-1] for row in told) and candidates[-1] == "model_id":
+            return frame
+        models = {row: _model(row, aliases) for row in told}
+        rows = zip(*(frame[c].to_list() for c in candidates), strict=True)
+        return frame.with_columns(pl.Series("model_id", [models[row] for row in rows], pl.String))
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +272,12 @@ def _known(config: Config) -> _Known:
     told = {"accept_past_s": str(accept.past_s), "accept_future_s": str(accept.future_s)}
     targets = {name: len(spec.targets) for name, spec in config.site.collectors.items()}
     return _Known(aliases, told, frozenset(config.models), frozenset({*config.models, *aliases}), targets)
+
+
+def _model(names: tuple[str | None, ...], aliases: Mapping[str, str]) -> str | None:
+    """The model that a row means by its names: the first that a spec knows, else the last that is one."""
+    known = (aliases[name] for name in names if name and name in aliases)
+    return next(known, None) or next((name for name in reversed(names) if name is not None), None)
 
 
 def _newest(tables: Mapping[str, pl.DataFrame]) -> datetime | None:

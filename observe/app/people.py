@@ -39,6 +39,10 @@ class People:
         """
         return self._access.require(asked, presented, self._clock.now())
 
+    def known(self, asked: Asked, presented: str | None) -> Principal | None:
+        """The same without waiting for anything; None where only `permit` can say, which may write."""
+        return self._access.knows(asked, presented, self._clock.now())
+
     def open_session(self, token: str | None, once: str | None) -> Mapping[str, str | None]:
         """A session for the holder of a token or of a one-time code.
 
@@ -103,7 +107,7 @@ class People:
         return answer, snapshot.watermark.isoformat() if snapshot.watermark else ""
 
     def command(self, who: Principal, asked: Mapping[str, Any]) -> Command:
-        """Record what a person does. `false_alarm` counts in the budget; the other verbs are kept, and do not act yet.
+        """Record what a person does. `false_alarm` counts in the budget, `accept_normal` is read by `accepting`; the others do not act yet.
 
         Raises:
             UsageError: an unknown verb or no object.

@@ -41,6 +41,7 @@ _RETRY_S: Final = 5.0  # after a fault of ours
 _UNWRITTEN: Final = 10_000  # runs that may wait for a store that writes nothing
 _SPREAD: Final = ("prometheus", "spendlogs", "nvml")
 _FIRST: Final = timedelta(seconds=5)  # within which every target is read once; cadences up to this begin at once
+_FIRST_PER_S: Final = 8  # so many first reads a second: where there are more targets the first round takes longer
 _WATCHED: Final = {
     "files": "predictions", "predictions": "predictions", "labels": "labels", "litellm": "litellm",
 }  # by collector type  # fmt: skip
@@ -93,6 +94,11 @@ def pulls(collectors: Mapping[str, Any]) -> tuple[Pull, ...]:
     return tuple(made)
 
 
+def _first_round(plan: tuple[Pull, ...]) -> timedelta:
+    """Within how long every target is read for the first time: soon, but not so that a start holds up intake."""
+    return max(_FIRST, timedelta(seconds=sum(item.kind in _SPREAD for item in plan) / _FIRST_PER_S))
+
+
 def credentials(auth: TargetAuth | None) -> Credentials:
     """What a target is shown; a secret that is a file is read each time, so that it may change.
 
@@ -118,6 +124,7 @@ class Puller:
         self, plan: tuple[Pull, ...], intake: Intake, store: Store, clock: Clock, pages: Pages | None = None
     ) -> None:
         self._plan, self._intake, self._store, self._clock = plan, intake, store, clock
+        self._within = _first_round(plan)
         self._due: dict[tuple[str, str, str], datetime] = {}
         self._turns: dict[tuple[str, str, str], datetime] = {}  # second turns: from then on a cadence is spread out
         self._runs: list[CollectorRun] = []
@@ -148,6 +155,7 @@ class Puller:
 
     def replan(self, plan: tuple[Pull, ...]) -> None:
         """Go on with another plan; what is under way is finished, what is new is pulled within seconds."""
+        self._within = _first_round(plan)
         self._plan = plan  # one assignment: the loop sees the old plan or the new one
 
     def once(self) -> None:
@@ -184,7 +192,7 @@ class Puller:
             return known or now
         part = crc32(f"{item.collector} {item.target}".encode()) / 2**32
         self._turns[item.key] = now + item.every * part
-        return now + _FIRST * part
+        return now + min(self._within, item.every) * part
 
     def _next(self, item: Pull, now: datetime) -> datetime:
         """When a pull that begins now is due again: the second time at its own place within its cadence."""

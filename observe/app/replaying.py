@@ -14,10 +14,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from observe.app.declaring import declared
 from observe.app.evidence import SLOW, floor
+from observe.app.remembering import Remembering
 from observe.app.stages import QUICK, Judging, Stages
 from observe.clock import EventClock
 from observe.registry import plugin
@@ -71,7 +72,8 @@ class Replaying:
     def __init__(self, config: Config, past: Store, scratch: Store, clock: EventClock) -> None:
         self._config, self._past, self._scratch, self._clock = config, past, scratch, clock
         self._telemetry = Telemetry()
-        self._stages = Stages(config, scratch, clock, self._telemetry)
+        self._kept = Remembering(scratch, clock)  # all that stages ask of a store
+        self._stages = Stages(config, cast("Store", self._kept), clock, self._telemetry)
         self._relations = [*_TABLES, *(f"prediction:{m}" for m in sorted(past.features()))]
         self._wait = timedelta(seconds=max(config.site.lateness_s.values()))
 
@@ -104,6 +106,7 @@ class Replaying:
             self._stages.tick(detectors, asked, at)
             moved(at)
             stops += 1
+        self._kept.flush()
         self._scratch.seal(self._clock.now())
         self._telemetry.close()
         return Replayed(rows, stops, window)
@@ -117,7 +120,7 @@ class Replaying:
         """What each GPU is does not depend on the time."""
         devices = self._past.read("select * from gpu_device")
         if devices.height:
-            self._scratch.append(Batch("replay", "gpu_device", {"gpu_device": devices}))
+            self._kept.append(Batch("replay", "gpu_device", {"gpu_device": devices}))
 
     def _sql(self, key: str) -> str:
         """The relation that holds the rows of a table."""
@@ -140,7 +143,7 @@ class Replaying:
         given = 0
         for key in self._relations:
             for i, part in enumerate(self._rows(key, block).iter_slices(_ROWS)):
-                self._scratch.append(Batch("replay", f"{key}/{block.start.isoformat()}/{i}", {key: part}))
+                self._kept.append(Batch("replay", f"{key}/{block.start.isoformat()}/{i}", {key: part}))
                 given += part.height
         return given
 
@@ -148,7 +151,7 @@ class Replaying:
         """What changed before `at`; how much."""
         part = changes.filter(changes["ts"] < at)
         if part.height:
-            self._scratch.append(Batch("replay", f"change_event/{at.isoformat()}", {"change_event": part}))
+            self._kept.append(Batch("replay", f"change_event/{at.isoformat()}", {"change_event": part}))
         return part.height
 
     def _rows(self, key: str, block: Window) -> pl.DataFrame:

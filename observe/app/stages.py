@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from alerts import policy
 from observe import summaries
 from observe.app.evidence import EPOCH, Gathering, floor
+from observe.app.referenced import referenced
 from observe.clock import Clock
 from observe.errors import ObserveError
 from observe.registry import plugin
@@ -114,13 +115,8 @@ class Stages:
             self._telemetry.watermark.labels(f"summarise.{source}").set(until.timestamp())
 
     def _monitors(self) -> tuple[Monitor, ...]:
-        rows = self._store.read(
-            "select model, feature, arg_max(kind, version) as kind from binning group by all order by all"
-        )
-        features: dict[str, dict[str, str]] = defaultdict(dict)
-        for model, feature, kind in rows.iter_rows():
-            features[model][feature] = kind
-        return derive(self._config, features, self._settled(features))
+        features, levels = referenced(self._store)
+        return derive(self._config, features, self._settled(features), levels)
 
     def _settled(self, features: Mapping[str, Mapping[str, str]]) -> Mapping[str, Sequence[str]]:
         """The features among which the budget is divided today; later ones draw on the reserve until tomorrow."""

@@ -12,7 +12,6 @@ Assumes: clocks of client and gateway differ by less than the call took.
 
 from __future__ import annotations
 
-import secrets
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -25,8 +24,9 @@ from observe.schema import Parsed
 
 KEPT: Final = timedelta(hours=1)  # at least, and at most twice this
 CALLS: Final = 50_000  # likewise; one takes about 300 bytes
-_SEED: Final = secrets.randbits(64)  # of hashes, so that nobody outside can make two calls look like one
-_Told = tuple[int, int, int, int]  # hash of its attempt, start and end, us, and what it knows: 1 cost, 2 team
+# hash of its attempt, start and end, us, and what it knows: 1 cost, 2 team. Python's hashes of text are keyed
+# by process, so that nobody outside can make two calls look like one.
+_Told = tuple[int, int, int, int]
 Mine = Mapping[int, int]  # hashes of calls that a body was the first to tell, and of their attempts
 
 
@@ -93,11 +93,17 @@ class Twins:
 
 
 def _calls(rows: pl.DataFrame) -> Iterator[tuple[int, int, _Told]]:
-    """Of each attempt that names trace and answer: its place, the hash of its call, and what it tells."""
-    places = rows.select(pl.arg_where(pl.col("trace_id").is_not_null() & pl.col("response_id").is_not_null()))
-    named = rows[places.to_series()] if places.height < rows.height else rows
-    calls = named.select("trace_id", "response_id", "operation").hash_rows(_SEED).to_list()
-    attempts = named["attempt_id"].hash(_SEED).to_list()
-    times = [named[name].to_physical().to_list() for name in ("ts_start", "ts")]
-    knows = (named["cost_known"].cast(pl.Int64) + named["team_id"].is_not_null().cast(pl.Int64) * 2).to_list()
-    return zip(places.to_series().to_list(), calls, zip(attempts, *times, knows, strict=True), strict=True)
+    """Of each attempt that names trace and answer: its place, the hash of its call, and what it tells.
+
+    In plain Python, as bodies are small and this runs in the event loop: each of Polars' questions to its
+    threads costs .1 ms, and waits for a processor when others have them all.
+    """
+    names = ("trace_id", "response_id", "operation", "attempt_id", "cost_known", "team_id")
+    columns = [rows[name].to_list() for name in names]
+    times = [rows[name].to_physical().to_list() for name in ("ts_start", "ts")]
+    for i, (trace, response, operation, attempt, cost, team, start, end) in enumerate(
+        zip(*columns, *times, strict=True)
+    ):
+        if trace is not None and response is not None:
+            knows = (1 if cost else 0) | (2 if team is not None else 0)
+            yield i, hash((trace, response, operation)), (hash(attempt), start, end, knows)

@@ -218,6 +218,43 @@ def replay(  # noqa: PLR0913, PLR0917 - a command's options
 
 
 @app.command()
+def backtest(  # noqa: PLR0913, PLR0917 - a command's options
+    what: Annotated[
+        str | None, typer.Argument(metavar="[FILE|MODEL]", help="A table, or a model of the store; all models without.")
+    ] = None,
+    time: Annotated[str | None, typer.Option("--time", help="Of a table: the column with instants.")] = None,
+    features: Annotated[str | None, typer.Option("--features", help="Columns to watch, a,b; else all.")] = None,
+    fit: Annotated[str | None, typer.Option("--fit", help="How long to learn first.  [default: 28d]")] = None,
+    window: Annotated[str | None, typer.Option("--window", help="Of a table: one judgement.  [default: 1h]")] = None,
+    budget: Annotated[str | None, typer.Option("--budget", help="False alarms allowed.  [default: 1 per 30d]")] = None,
+    min_effect: Annotated[
+        str | None, typer.Option("--min-effect", help="What would matter: 0.1σ, 5%, 2pp.  [default: 0.1σ]")
+    ] = None,
+    inject: Annotated[
+        list[str] | None, typer.Option("--inject", help="Plant a change: shift=10%@feature, missing=2pp@feature.")
+    ] = None,
+    cadence: Annotated[
+        Literal["rows", "series"] | None,
+        typer.Option("--as", help="Many rows a window, or one value; else by its looks."),
+    ] = None,
+    accept: Annotated[
+        str | None, typer.Option("--accept", help="Take the level of an alarm as normal so long after it.")
+    ] = None,
+    since: Annotated[str | None, typer.Option("--since", help="Of the store: how far back, e.g. 90d.")] = None,
+    rules: Annotated[bool, typer.Option("--rules", help="Ask plain rules beside it; implied by --inject.")] = False,
+    config: Site = None,
+    directory: Directory = None,
+    as_json: Annotated[bool, typer.Option("--json", help="What was found as JSON on stdout.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Judge the past: how many alarms against the budget, and how soon would a change be found?"""
+    from observe.cli.backtest import Asked, run
+
+    asked = Asked(time, features, fit, window, budget, min_effect, tuple(inject or ()), cadence, accept, since, rules)
+    raise typer.Exit(run(what, asked, config, directory, as_json=as_json, quiet=quiet))
+
+
+@app.command()
 def agent(  # noqa: PLR0913, PLR0917 - a command's options
     listen: Annotated[
         str | None, typer.Option("--listen", help="Show GET /metrics here; 127.0.0.1:9400 unless pages are pushed.")
@@ -259,6 +296,61 @@ def doctor(
     from observe.cli.doctor import run
 
     raise typer.Exit(run(config if directory else _site(config), directory, as_json=as_json, quiet=quiet))
+
+
+@app.command()
+def report(  # noqa: PLR0913, PLR0917 - a command's options
+    model: Annotated[str | None, typer.Argument(help="The model it is about.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A file.html, .md or .json; else stdout.")
+    ] = None,
+    form: Annotated[
+        Literal["html", "json", "md"] | None, typer.Option("--format", "-f", help="How to write it.")
+    ] = None,
+    start: Annotated[str | None, typer.Option("--from", help="Begin of the period, e.g. 2026-01-01.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="End of the period; now when not given.")] = None,
+    last: Annotated[str | None, typer.Option("--last", help="How long a period up to its end; 7d.")] = None,
+    evidently: Annotated[bool, typer.Option("--evidently/--no-evidently", help="Attach Evidently's report.")] = True,
+    kept: Annotated[bool, typer.Option("--list", help="Show the reports that are kept.")] = False,
+    config: Site = None,
+    directory: Directory = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a model's drift report: verdict and findings first, then Evidently's opinion of a sample."""
+    from observe.cli.report import Options, listed, run
+
+    site = config if directory else _site(config)
+    if kept:
+        raise typer.Exit(listed(site, directory, as_json=as_json))
+    asked = Options(model, output, form, (start, end, last), evidently, as_json, quiet)
+    raise typer.Exit(run(asked, site, directory))
+
+
+@app.command()
+def compare(  # noqa: PLR0913, PLR0917 - a command's options
+    reference: Annotated[str, typer.Argument(metavar="REF", help="What was normal: Parquet, CSV, NDJSON or Arrow.")],
+    current: Annotated[str, typer.Argument(metavar="CUR", help="What is to be judged, in any of these formats.")],
+    min_effect: Annotated[
+        list[str] | None,
+        typer.Option("--min-effect", help="What matters: '0.1 sigma', '5 %' of the median, '2 pp'; repeatable."),
+    ] = None,
+    features: Annotated[str | None, typer.Option("--features", help="Only these columns: a,b.")] = None,
+    time: Annotated[
+        str | None, typer.Option("--time", help="Column of event time, where rows depend on their neighbours.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write a self-contained page here.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The comparison as JSON on stdout.")] = False,
+    fail_on: Annotated[
+        Literal["drift"] | None, typer.Option("--fail-on", help="Exit 1 when something drifted.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Compare two files exactly: what drifted, by how much, how surely; no service needed."""
+    from observe.cli.compare import Options, run
+
+    options = Options(min_effect or (), features, time, html, as_json, fail_on == "drift", quiet)
+    raise typer.Exit(run(reference, current, options))
 
 
 @app.command()

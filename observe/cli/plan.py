@@ -1,4 +1,4 @@
-"""`observe plan`: how much disk a platform's telemetry asks for.
+"""`observe plan`: how much disk, memory of the core and processor time a platform's telemetry asks for.
 
 Rows come from the rates given, bytes a row from `bench.sizing` (bench/RESULTS.md). Raw rows are kept as `store.retain` says by default.
 
@@ -28,6 +28,18 @@ _GPU_BYTES: Final = 28.0
 _ATTEMPT_BYTES: Final = 63.0
 _PREDICTION_BYTES: Final = 40.0  # without features
 _FEATURE_BYTES: Final = 3.1  # of one feature of a prediction
+
+# processor time of the core, s; intake of bodies of the planned load into a store, 2026-11-21. The sum for that
+# load, .49, is what `bench.load` shows of the whole core (.44 to .55 cores) with pages and stages
+_SPAN_S: Final = 0.16e-3  # 50 in a body
+_SPANS: Final = 3  # of a request; TRUST section 3
+_CELL_S: Final = 1.06e-6  # of one feature of a prediction, 200 in a Parquet body
+_GPU_S: Final = 1.78e-3  # one scrape of a GPU, 8 on a page
+
+_CORE_BYTES: Final = 250e6  # of a core that holds no rows, same runs
+_DATABASE_BYTES: Final = 768e6  # `observe.store.store.MEMORY`
+_KNOWN_S: Final = 2 * 3600 * 9 / 8  # how long identities of rows are known: `observe.store.seen`
+_KNOWN_BYTES: Final = 8  # of one
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +84,31 @@ def lines(load: Load, days: float | None) -> Iterator[Line]:
     yield Line("summary", windows, _SUMMARY_BYTES, RETAINED_DAYS["summary"])
 
 
+def memory_bytes(load: Load) -> float:
+    """About what the core holds when it has run for hours: itself, its database, and what came in two hours."""
+    rows = _SPANS * load.requests_per_s + load.predictions_per_s + load.gpus / _GPU_EVERY_S
+    return _CORE_BYTES + _DATABASE_BYTES + rows * _KNOWN_S * _KNOWN_BYTES
+
+
+def cores(load: Load) -> float:
+    """Processors that the core keeps busy; one process, so that about one is the most.
+
+    >>> round(cores(Load(1000, 500, 2000, 60)), 2)
+    0.49
+    """
+    spans = load.requests_per_s * _SPANS * _SPAN_S
+    return spans + load.predictions_per_s * load.features * _CELL_S + load.gpus / _GPU_EVERY_S * _GPU_S
+
+
 def run(load: Load, days: float | None, *, as_json: bool) -> int:
     """Print the plan."""
     plan = list(lines(load, days))
     disk = sum(line.size_bytes for line in plan) * _ROOM
     if as_json:
         told = [{**asdict(line), "size_bytes": round(line.size_bytes)} for line in plan]
-        sys.stdout.write(json.dumps({"load": asdict(load), "tables": told, "disk_bytes": round(disk)}, indent=2) + "\n")
+        answer = {"load": asdict(load), "tables": told, "disk_bytes": round(disk)}
+        answer |= {"memory_bytes": round(memory_bytes(load)), "cores": round(cores(load), 2)}
+        sys.stdout.write(json.dumps(answer, indent=2) + "\n")
         return 0
     sys.stdout.write("\n".join(_told(load, plan, disk)) + "\n")
     return 0
@@ -100,6 +130,10 @@ def _told(load: Load, plan: list[Line], disk: float) -> Iterator[str]:
     yield ""
     yield f"disk    {_size(disk)}, a quarter of it room to work; store: {{size: {_size(disk / _ROOM)}}} holds it"
     yield "        a smaller store.size works too: the oldest raw rows leave first, summaries and rollups stay"
+    yield f"memory  about {_size(memory_bytes(load))} for the core after some hours; pages, summaries and detectors come on top"
+    busy = cores(load)
+    more = "; one service cannot take it: share the sources among several" if busy > 1 else ""
+    yield f"cores   {busy:.2f} kept busy by intake{more}; pages, summaries and detectors take what it leaves"
 
 
 def _size(n: float) -> str:

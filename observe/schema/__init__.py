@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from observe.schema.exchange import Batch, Decision, Detected, Evidence, Message, Parsed, Receipt, Reply
 from observe.schema.outcomes import (
+    OWN_LEVELS,
     Action,
     Alert,
     Binning,
@@ -19,6 +20,7 @@ from observe.schema.outcomes import (
     Delivery,
     Finding,
     Incident,
+    KeptReport,
     Monitor,
     ServiceSample,
     Severity,
@@ -42,14 +44,14 @@ from observe.schema.table import Column, Json, Noun, Table, Window
 
 NOUNS: tuple[type[Noun], ...] = (
     GpuSample, GpuDevice, ServingSample, MetricSample, LogEvent, Attempt, Prediction, PredictionHalf, Label, ChangeEvent,
-    Binning, Summary, Finding, Alert, Incident, Action, Command, Delivery, CollectorRun, ServiceSample,
+    Binning, Summary, Finding, Alert, Incident, Action, Command, Delivery, KeptReport, CollectorRun, ServiceSample,
     *ROLLUPS,
 )  # fmt: skip
 TABLES: Mapping[str, Table] = {noun.table_name: noun.table() for noun in NOUNS}
 
 __all__ = [
-    "ERROR_KINDS", "NOUNS", "ROLLUPS", "TABLES", "Action", "Alert", "Attempt", "AttemptHour", "AttemptMinute", "Batch", "Binning", "ChangeEvent", "CollectorRun", "Column",
-    "Command", "Decision", "Delivery", "Detected", "Evidence", "Finding", "GpuDevice", "GpuFleet", "GpuHour", "GpuMinute", "GpuSample", "Incident", "Json", "Label", "LogEvent",
+    "ERROR_KINDS", "NOUNS", "OWN_LEVELS", "ROLLUPS", "TABLES", "Action", "Alert", "Attempt", "AttemptHour", "AttemptMinute", "Batch", "Binning", "ChangeEvent", "CollectorRun", "Column",
+    "Command", "Decision", "Delivery", "Detected", "Evidence", "Finding", "GpuDevice", "GpuFleet", "GpuHour", "GpuMinute", "GpuSample", "Incident", "Json", "KeptReport", "Label", "LogEvent",
     "Message", "MetricSample", "Monitor", "Noun", "Parsed", "Prediction", "PredictionHalf", "Receipt", "Reply", "ServiceSample", "ServingFiveMinutes", "ServingSample", "Severity",
     "Summary", "Table", "Window",
 ]  # fmt: skip

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from observe.schema.table import Json, Noun
 
 Severity = Literal["page", "ticket", "inform"]
+OWN_LEVELS: Final = 8  # largest levels of a categorical feature whose share is watched one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +24,15 @@ class Binning(Noun):
     model: Annotated[str, "model it belongs to"]
     source_table: Annotated[str, "attempts | predictions"]
     feature: Annotated[str, "feature or column"]
-    kind: Annotated[str, "numeric | categorical"]
+    kind: Annotated[str, "numeric | categorical | pair"]
     version: Annotated[int, "1, 2, ..."]
     edges: Annotated[
         tuple[float, ...] | None, "inner edges e1 < e2 < ...; bin k holds e_k <= x < e_(k+1), K = len + 1 bins"
     ]
-    levels: Annotated[tuple[str, ...] | None, "categorical: one bin a level, then one bin for every other value"]
+    levels: Annotated[
+        tuple[str, ...] | None,
+        "categorical: one bin a level, then one bin for every other value; pair: its two features",
+    ]
     reference: Annotated[tuple[int, ...], "counts of the reference, one per bin"]
     quantiles: Annotated[tuple[float, ...] | None, "numeric: 101 reference percentiles 0..100, in user units"]
     reference_from: Annotated[datetime | None, "start of the reference period"]
@@ -55,7 +59,7 @@ class Summary(Noun):
     zero: Annotated[int, "zero values"]
     low: Annotated[float | None, "smallest finite value"]
     high: Annotated[float | None, "largest finite value"]
-    value_sum: Annotated[float | None, "sum of a gauge, for its mean"]
+    value_sum: Annotated[float | None, "sum of values, or of products of two scores"]
     late: Annotated[bool, "a delta that came after the window was closed; shown, never re-judged"]
     ingested_at: Annotated[datetime, "when it was stored"]
 
@@ -69,10 +73,10 @@ class Monitor:
 
     monitor_id: str  # "<model>/<detector>/<measure name>[/<score>]"
     model: str
-    detector: str  # entry point in `observe.detectors`: level | rate | burn | silence | imbalance | gauge
+    detector: str  # entry point in `observe.detectors`: level | rate | burn | silence | imbalance | gauge | straggler
     measure: str  # the Summary.measure it reads; empty when it reads another frame
     feature: str  # user's name of what is watched
-    score: str  # location | missing | error | slo | ...
+    score: str  # location | spread | third | fourth | share:<level> | pair | missing | unseen | error | slo | ...
     window_s: int  # cadence at which it is judged, s
     severity: Severity
     threshold_nats: float
@@ -95,12 +99,12 @@ class Finding(Noun):
     subject: Annotated[str, "feature, SLO, device group, source"]
     window_start: Annotated[datetime, "start of the judged window"]
     window_end: Annotated[datetime, "end of the judged window"]
-    state: Annotated[str, "ok | alarm | learning | not_identifiable | inform_only | too_few | unknown"]
+    state: Annotated[str, "ok | alarm | learning | not_identifiable | inform_only | too_few | unknown | expected"]
     severity: Annotated[Severity, "what an alarm of this finding may become"]
     evidence_nats: Annotated[float | None, "log evidence for a change; NULL for a counted fact"]
     threshold_nats: Annotated[float | None, "evidence an alarm needs"]
     effect: Annotated[float | None, "size of the change, in `unit`"]
-    unit: Annotated[str | None, "sigma | % | pp | x budget | ratio | s"]
+    unit: Annotated[str | None, "sigma | % | pp | x budget | ratio | s | correlation"]
     ci_low: Annotated[float | None, "95 % interval of the effect"]
     ci_high: Annotated[float | None, "95 % interval of the effect"]
     onset: Annotated[datetime | None, "most likely start of the change"]
@@ -190,7 +194,8 @@ class Command(Noun):
     actor: Annotated[str, "token name"]
     role: Annotated[str, "viewer | ingest | operator | admin"]
     verb: Annotated[
-        str, "acknowledge | mute | approve | deny | accept_normal | false_alarm | note | token | reload | backup"
+        str,
+        "acknowledge | mute | approve | deny | accept_normal | false_alarm | note | token | reload | backup | report",
     ]
     object: Annotated[str, "incident, action or monitor id; files of a reload"]
     reason: Annotated[str | None, "why, in their words"]
@@ -212,6 +217,23 @@ class Delivery(Noun):
     error: Annotated[str | None, "why it was not taken"]
     first_at: Annotated[datetime, "when it was first tried"]
     tried_at: Annotated[datetime, "when it was last tried"]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptReport(Noun):
+    """A drift report that was made and is kept; its files lie in reports/<report_id>/ of the data directory."""
+
+    table_name, time, ids = "report", "made_at", ("report_id",)
+    report_id: Annotated[str, "<name>-<slot> of a scheduled one, once a slot; hand-<random> of others"]
+    name: Annotated[str | None, "in `reports:` of the site; NULL when somebody asked for it"]
+    model: Annotated[str, "model it is about"]
+    period_from: Annotated[datetime, "start of the period it tells of"]
+    period_to: Annotated[datetime, "end of the period; the slot of a scheduled one"]
+    made_at: Annotated[datetime, "when it was made"]
+    verdict: Annotated[str, "drift | quiet | unknown"]
+    summary: Annotated[str, "its headline"]
+    files: Annotated[tuple[str, ...], "names of its files; none when it could not be made"]
+    error: Annotated[str | None, "why it, or a part of it, could not be made"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ class GpuMinute(Noun):
     ts: Annotated[datetime, "start of the minute"]
     device_id: Annotated[str, "UUID, or UUID/gi for a MIG instance"]
     cluster: Annotated[str | None, "of the samples"]
+    workload: Annotated[str | None, "namespace/pod of the samples, the last by name of several; NULL in old rows"]
     samples: Annotated[int, "samples counted"]
     util_count: Annotated[int, "samples with a busy fraction"]
     util_sum: Annotated[float | None, "busy fraction 0-1, summed; / util_count is the mean"]

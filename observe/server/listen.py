@@ -9,10 +9,11 @@ import asyncio
 import contextlib
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import uvicorn
 from starlette.applications import Starlette
@@ -27,6 +28,9 @@ from observe.server.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from observe.spec import Config
+
+
+SWITCH_S: Final = 0.001  # how long a thread keeps the interpreter from the event loop; Python's own is 5 ms
 
 
 class _Server(uvicorn.Server):
@@ -88,6 +92,7 @@ def serve(
     for address in (server.listen, server.otlp, server.ui):
         refuse_open_bind(address, server.auth)
     shown = Served(server.tls.cert, server.tls.key) if server.tls else None
+    sys.setswitchinterval(SWITCH_S)
     core = Core(config, face=face, site=site)
     try:
         with contextlib.ExitStack() as held:

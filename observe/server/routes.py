@@ -5,7 +5,7 @@ Source: ARCHITECTURE section 4; our own.
 
 from __future__ import annotations
 
-from observe.server import api, importing, intake, keeping
+from observe.server import api, importing, intake, keeping, reports
 from observe.server.routing import Served
 
 
@@ -64,5 +64,8 @@ def api_routes() -> tuple[Served, ...]:
         Served("GET", "/api/v1/gpus", "viewer", api.gpus, "GPUs as last seen"),
         Served("GET", "/api/v1/actions", "viewer", api.actions, "Proposed actions"),
         Served("GET", "/api/v1/config", "viewer", api.config, "The configuration in force, and what is wrong on disk"),
+        Served("GET", "/api/v1/reports", "viewer", reports.kept, "Drift reports that are kept, newest first"),
+        Served("POST", "/api/v1/reports", "operator", reports.make, "Make a drift report now, and keep it"),
+        Served("GET", "/api/v1/reports/{report_id}/{name}", "viewer", reports.file, "A file of a drift report"),
         Served("GET", "/api/v1/budget", "viewer", api.budget, "False-alarm budget, declared and spent"),
     )

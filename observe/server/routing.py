@@ -109,7 +109,9 @@ def _guarded(core: Core, served: Served) -> Callable[[Request], Awaitable[Respon
             if core.config.site.server.auth == "none":
                 refuse_foreign_pages(request)
             if served.role != "public":
-                who = await run_in_threadpool(core.people.permit, served.role, bearer(request))
+                token = bearer(request)
+                who = core.people.known(served.role, token)
+                who = who or await run_in_threadpool(core.people.permit, served.role, token)
             return await served.endpoint(Call(core, request, who))
         except ObserveError as error:
             core.telemetry.refused.labels(served.path, str(error.http_status)).inc()

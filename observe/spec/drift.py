@@ -80,6 +80,20 @@ class Reference(Written):
         return self.pinned.end if isinstance(self.pinned, Period) else None
 
 
+class ExpectedChange(Written):
+    """A span in which a change was announced: a holiday, a launch, a deploy. Neither judged nor learnt from."""
+
+    start: Instant = Field(alias="from")
+    end: Instant = Field(alias="to")
+    why: Annotated[str, Field(min_length=1, max_length=200)]
+
+    @model_validator(mode="after")
+    def _forward(self) -> Self:
+        if self.end <= self.start:
+            raise Malformed("an expected change must end after it starts", "from: 2026-11-27, to: 2026-12-01")
+        return self
+
+
 class Feature(Written):
     """One feature or column to watch; a kind not given is decided from what arrives."""
 
@@ -138,6 +152,7 @@ class Drift(Written):
     reference: Reference = Field(default_factory=lambda: Reference(pinned="auto"))
     min_effect: MinEffect = Field(default=Effect(0.1, "sigma"), alias="minEffect")
     features: tuple[Feature, ...] = ()  # empty: every feature that arrives
+    expected_changes: tuple[ExpectedChange, ...] = Field(default=(), alias="expectedChanges")
     skew: Skew | None = None
     labels: Labels | None = None
 

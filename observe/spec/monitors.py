@@ -6,6 +6,7 @@ questions over both sides. A stream with share s, judged W times in the period i
 are allowed, needs `h = ln(W/(B*s))` nats. Of the drift part 20 % is always kept for features that
 arrive after the count of streams was frozen (once a day): a newborn raises nobody's threshold before
 the next freeze, and freezing an unchanged set changes none, so `observe check` shows what is in effect.
+Drift streams are not alike: `observe.spec.streams` weights them, and weights always sum to the drift part.
 
 Source: METHODS sections 1.4, 4 (Cadence) and 6; ARCHITECTURE section 5, "One budget".
 """
@@ -14,62 +15,54 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import log
-from typing import Any, Final, Literal
+from types import MappingProxyType
+from typing import Any, Final
 
 from observe.schema import Json, Monitor
 from observe.schema import Severity as AnySeverity
 from observe.spec.burn import YEAR_S, usable
 from observe.spec.config import Config, Model
-from observe.spec.drift import Drift, Feature, attempt_features
+from observe.spec.drift import Feature, attempt_features
 from observe.spec.monitoring import Slo
-from observe.spec.quantity import Effect, Rate
+from observe.spec.quantity import Rate
 from observe.spec.site import CollectorSpec
+from observe.spec.streams import WEIGHTS, Draft, Levels, of_feature, rate
 from observe.spec.unused import is_categorical
 
 RESERVE: Final = 0.2  # of the drift part, for newborn streams
-LEVEL_WINDOW_S: Final = 3_600  # level streams keep their budget at one hour; METHODS section 4, Cadence
-FAST_EFFECT: Final = Effect(1.0, "sigma")  # what the second, quick stream of a feature looks for
 SITE: Final = "site"
 _PULLED: Final = ("prometheus", "nvml", "spendlogs")  # asked by us, so their silence is never their rhythm
 # labels and events come when they come
 _WITH_RHYTHM: Final = (*_PULLED, "otlp", "litellm", "predictions", "files", "cloudevents")
 _MINUTE_S: Final = 60
 _FIVE_MINUTES_S: Final = 300
-
-Part = Literal["slo", "drift", "fleet"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Draft:
-    """A monitor that has not got its share yet."""
-
-    part: Part
-    sides: int  # one-sided streams it consists of
-    monitor: Monitor
-    newborn: bool = False
+_QUARTER_S: Final = 900
+_OF_GPUS: Final = ("prometheus", "nvml")  # what they read may be GPUs
 
 
 def derive(
     config: Config,
     features: Mapping[str, Mapping[str, str]],
     settled: Mapping[str, Collection[str]] | None = None,
+    levels: Mapping[str, Mapping[str, Levels]] = MappingProxyType({}),
 ) -> tuple[Monitor, ...]:
     """Every question the configuration asks, with its evidence threshold.
 
     Args:
         config: the validated configuration.
-        features: features seen so far, by model: `{model: {feature: "numeric" | "categorical"}}`;
-            watched where `drift.features` names none.
+        features: features seen so far, by model: `{model: {feature: "numeric" | "categorical" | "pair"}}`;
+            watched where `drift.features` names none, pairs of watched features always.
         settled: features by model when the count of streams was last frozen. Features that arrived
             since draw on the reserve; those that `drift.features` names were counted on from the start
             and never do. None: never frozen, all count as settled; the reserve is kept all the same.
+        levels: of categorical features, by model and feature, as far as they are known.
 
     Returns:
         Monitors in a stable order; monitor_id is unique.
     """
-    drafts = [draft for model in config.models.values() for draft in _of_model(model, features, settled)]
+    drafts = [draft for model in config.models.values() for draft in _of_model(model, features, settled, levels)]
     drafts += _of_site(config)
     budget = _Budget(config, drafts)
     quiet = [_gauge(SITE, "gpu")] + [_gauge(name, "queue") for name in config.models]
@@ -93,31 +86,31 @@ def threshold_nats(windows: float, allowed: float, share: float) -> float:
 class _Budget:
     """Divides the site's promise over drafts."""
 
-    def __init__(self, config: Config, drafts: Sequence[_Draft]) -> None:
+    def __init__(self, config: Config, drafts: Sequence[Draft]) -> None:
         self._site = config.site
         self._stated = {
             m.name: m.monitoring.share
             for m in config.models.values()
             if m.monitoring is not None and m.monitoring.share is not None
         }
-        self._streams: dict[tuple[str, str, bool], int] = defaultdict(int)
+        self._weights: dict[tuple[str, str, bool], float] = defaultdict(float)
         for d in drafts:
-            self._streams[self._pot(d)] += d.sides
+            self._weights[self._pot(d)] += d.weight
 
-    def _pot(self, draft: _Draft) -> tuple[str, str, bool]:
+    def _pot(self, draft: Draft) -> tuple[str, str, bool]:
         model = draft.monitor.model if draft.monitor.model in self._stated else ""
         return draft.part, model, draft.newborn
 
-    def share(self, draft: _Draft) -> float:
+    def share(self, draft: Draft) -> float:
         """What one one-sided stream of `draft` may spend of the site's budget, 0-1."""
         part, model, newborn = self._pot(draft)
         whole = self._site.shares[draft.part]
         if part == "drift":
             whole *= RESERVE if newborn else 1 - RESERVE
         whole *= self._stated[model] if model else 1 - sum(self._stated.values()) if part != "fleet" else 1.0
-        return whole / self._streams[self._pot(draft)]
+        return whole * draft.weight / draft.sides / self._weights[self._pot(draft)]
 
-    def with_threshold(self, draft: _Draft) -> Monitor:
+    def with_threshold(self, draft: Draft) -> Monitor:
         """The draft's monitor with share and threshold."""
         monitor, one_side = draft.monitor, self.share(draft)
         if monitor.detector == "burn":
@@ -160,12 +153,18 @@ def watched(model: Model, features: Mapping[str, Mapping[str, str]]) -> tuple[tu
     columns = attempt_features() if drift.source == "attempts" else {}
     named = drift.features or tuple(Feature(name=name) for name in sorted(seen))
     kinds = {f.name: "categorical" if is_categorical(f, drift.source) else f.kind for f in named}
-    return tuple((f, kinds[f.name] or seen.get(f.name) or columns.get(f.name, "numeric")) for f in named)
+    found = [(f, kinds[f.name] or seen.get(f.name) or columns.get(f.name, "numeric")) for f in named]
+    if drift.features:  # pairs are nobody's to name
+        found += [(Feature(name=name), kind) for name, kind in sorted(seen.items()) if kind == "pair"]
+    return tuple(found)
 
 
 def _of_model(
-    model: Model, features: Mapping[str, Mapping[str, str]], settled: Mapping[str, Collection[str]] | None
-) -> Iterator[_Draft]:
+    model: Model,
+    features: Mapping[str, Mapping[str, str]],
+    settled: Mapping[str, Collection[str]] | None,
+    levels: Mapping[str, Mapping[str, Levels]],
+) -> Iterator[Draft]:
     monitoring = model.monitoring
     if monitoring is None:
         return
@@ -173,53 +172,18 @@ def _of_model(
         yield _burn(model.name, slo)
     drift = monitoring.drift
     if monitoring.slos or (drift is not None and drift.source == "attempts"):
-        yield _rate(model.name, "error", "share", f"{model.name}/attempts/error", newborn=False)
+        failed = rate(model.name, "error", "share", f"{model.name}/attempts/error")
+        yield Draft("drift", 1, failed, weight=WEIGHTS["error"])
     for feature, kind in watched(model, features) if drift else ():
         assert drift is not None
         unforeseen = settled is not None and not drift.features
         newborn = unforeseen and feature.name not in (settled or {}).get(model.name, ())
-        yield from _of_feature(model.name, drift, feature, kind, newborn)
+        known = levels.get(model.name, {}).get(feature.name)
+        for monitor, sides, weight in of_feature(model.name, drift, feature, kind, known):
+            yield Draft("drift", sides, monitor, newborn, weight)
 
 
-def _of_feature(model: str, drift: Drift, feature: Feature, kind: str, newborn: bool) -> Iterator[_Draft]:
-    measure = f"{model}/{drift.source}/{feature.name}"
-    yield _rate(model, feature.name, "missing", measure, newborn)
-    if kind != "numeric":
-        return
-    effect = feature.min_effect or drift.min_effect
-    for score, window_s, smallest in (
-        ("location", LEVEL_WINDOW_S, effect),
-        ("location_fast", int(drift.window_s), _larger(effect, FAST_EFFECT)),
-    ):
-        monitor = Monitor(
-            f"{model}/level/{feature.name}/{score}", model, "level", measure, feature.name, "location", window_s,
-            "ticket", 0.0, 0.0, smallest.value, smallest.unit,
-            {"sides": 2, "kind": kind, "reference": _reference(drift), "user_unit": feature.unit or "", "fast": score != "location"},
-        )  # fmt: skip
-        yield _Draft("drift", 2, monitor, newborn)
-
-
-def _larger(effect: Effect, floor: Effect) -> Effect:
-    return effect if effect.unit == floor.unit and effect.value > floor.value else floor
-
-
-def _reference(drift: Drift) -> Json:
-    reference = drift.reference
-    given: dict[str, Any] = {"kind": reference.kind, "last_s": reference.last_s}
-    for name, instant in (("from", reference.start), ("to", reference.end)):
-        given[name] = instant.isoformat() if instant else None
-    return given
-
-
-def _rate(model: str, feature: str, score: str, measure: str, newborn: bool) -> _Draft:
-    monitor_id = f"{model}/rate/{feature}/{score}"
-    monitor = Monitor(
-        monitor_id, model, "rate", measure, feature, score, _FIVE_MINUTES_S, "ticket", 0.0, 0.0, None, "ratio"
-    )
-    return _Draft("drift", 1, monitor, newborn)
-
-
-def _burn(model: str, slo: Slo) -> _Draft:
+def _burn(model: str, slo: Slo) -> Draft:
     params: Json = {
         "objective": slo.objective, "window_s": slo.window_s, "kind": slo.kind,
         "column": slo.column, "threshold_s": slo.threshold_s, "good": str(slo.good) if slo.good else None,
@@ -228,16 +192,17 @@ def _burn(model: str, slo: Slo) -> _Draft:
         f"{model}/burn/{slo.name}", model, "burn", f"{model}/slo/{slo.name}", slo.name, "slo", _MINUTE_S,
         "page", 0.0, 0.0, None, "x budget", params,
     )  # fmt: skip
-    return _Draft("slo", 1, monitor)
+    return Draft("slo", 1, monitor)
 
 
-def _of_site(config: Config) -> Iterator[_Draft]:
+def _of_site(config: Config) -> Iterator[Draft]:
     for name, collector in config.site.collectors.items():
         if collector.type in _WITH_RHYTHM:
             params = _rhythm(collector)
-            yield _Draft("fleet", 1, _fleet(f"{SITE}/silence/{name}", "silence", name, _MINUTE_S, params))
-    if any(c.type == "prometheus" for c in config.site.collectors.values()):
-        yield _Draft("fleet", 1, _fleet(f"{SITE}/imbalance/gpu", "imbalance", "gpu", _FIVE_MINUTES_S, {}))
+            yield Draft("fleet", 1, _fleet(f"{SITE}/silence/{name}", "silence", name, _MINUTE_S, params))
+    if any(c.type in _OF_GPUS for c in config.site.collectors.values()):
+        yield Draft("fleet", 1, _fleet(f"{SITE}/imbalance/gpu", "imbalance", "gpu", _FIVE_MINUTES_S, {}))
+        yield Draft("fleet", 1, _fleet(f"{SITE}/straggler/gpu", "straggler", "gpu", _QUARTER_S, {}))
 
 
 def _rhythm(collector: CollectorSpec) -> Json:

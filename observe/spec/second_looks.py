@@ -26,6 +26,11 @@ def second_looks(found: Documents, site: Site, models: Mapping[str, Model]) -> l
         for name, c in site.collectors.items()
         if c.model is not None and c.model not in models
     ]
+    looks += [
+        f"report {name!r} is about model {r.model!r}, which no ModelSpec, Monitoring or bare model declares"
+        for name, r in site.reports.items()
+        if r.model not in models
+    ]
     for model in models.values():
         looks += _of_model(model)
     return looks

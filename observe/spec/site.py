@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from observe.spec.nearest import did_you_mean
 from observe.spec.quantity import Malformed, Rate, write_duration, write_size
+from observe.spec.reporting import ReportSpec
 from observe.spec.written import (
     Address,
     AnyPath,
@@ -47,7 +48,7 @@ TYPES: Final = (
 FETCHED: Final = ("prometheus", "spendlogs")  # types that read addresses
 RETAINED_DAYS: Final[Mapping[str, float]] = {  # ARCHITECTURE section 3; days, by table
     "attempt": 7, "prediction": 7, "gpu_sample": 7, "serving_sample": 7, "metric_sample": 7, "log_event": 7,
-    "prediction_half": 1, "rollup": 90, "label": 400, "summary": 400,
+    "prediction_half": 1, "rollup": 90, "label": 400, "summary": 400, "report": 400,
 }  # fmt: skip
 LATENESS_S: Final[Mapping[str, float]] = {"attempts": 60.0, "gpu": 30.0, "predictions": 300.0}
 SMALLEST_STORE: Final = 10**6  # bytes
@@ -280,4 +281,5 @@ class Site(Written):
     lateness_s: Annotated[Mapping[str, Duration], AfterValidator(_late)] = Field(
         default_factory=lambda: dict(LATENESS_S), alias="lateness"
     )  # how long after its end a window still takes rows
+    reports: Mapping[Name, ReportSpec] = Field(default_factory=dict)
     models: Annotated[str, BeforeValidator(_glob_below)] = MODELS

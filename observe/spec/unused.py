@@ -54,7 +54,6 @@ def warnings(found: Documents) -> Iterator[str]:
     for document, monitoring in found.monitorings:
         yield from _written(document, MONITORING)
         yield from _never_triggered(document, monitoring)
-        yield from _levels_unjudged(document, monitoring)
 
 
 def is_unused(path: str) -> bool:
@@ -94,13 +93,3 @@ def _never_triggered(document: Document, monitoring: Monitoring) -> Iterator[str
     for i, rule in enumerate(monitoring.actions):
         if rule.when == "canary.failed":
             yield f"{document.where(('actions', i))}: actions.{i} ({rule.when}) is {NOTE}"
-
-
-def _levels_unjudged(document: Document, monitoring: Monitoring) -> Iterator[str]:
-    drift = monitoring.drift
-    for i, feature in enumerate(drift.features if drift else ()):
-        if drift is not None and is_categorical(feature, drift.source):
-            loc: Loc = ("drift", "features", i)
-            node, _ = document.find((*loc, "name"))
-            name = node.text or feature.name  # as the file calls it
-            yield f"{document.where(loc)}: shares of levels are not judged yet: only missing values of {name!r} are watched"

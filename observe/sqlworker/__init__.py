@@ -23,10 +23,12 @@ from time import monotonic
 from typing import Final
 
 from observe.errors import Overloaded, QueryError, SourceError
+from observe.lifeline import give_way
 from observe.sqlworker import landlock, wire
 
 _START_S: Final = 30.0  # imports of the zygote on a busy machine, s
 _KEPT: Final = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "SYSTEMROOT")
+_NICE: Final = 5  # intake goes first
 _ONE_THREAD: Final = {"JE_ARROW_MALLOC_CONF": "background_thread:false", "OPENBLAS_NUM_THREADS": "1"}
 
 
@@ -143,6 +145,7 @@ class SqlWorker:
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
             )
+        give_way(self._zygote.pid, _NICE)
         self._control = ours
 
     def _ask(self, sql: str, views: Mapping[str, str], limits: Limits) -> Answer:

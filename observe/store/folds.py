@@ -20,6 +20,7 @@ FOLDED: Final[Mapping[str, str]] = {
     "serving_sample": "serving_5m",
     "attempt": "attempt_1m",
 }  # raw table -> the rollup that its rows make
+_OPEN: Final = {"attempt_1m": "attempt_open"}  # pages ask for it all the time: rows that add up to the rollup
 ROLLED: Final = frozenset(noun.table_name for noun in ROLLUPS)  # names of all rollups
 
 
@@ -43,9 +44,9 @@ def fold_sql(rollup: str, rows: str, tries: str | None = None) -> str:
 
 
 def open_sql(rollup: str) -> str:
-    """Hot rows folded as they will be when they are sealed; the fleet's where nothing is sealed of a bucket yet."""
+    """Hot rows as they add up to what is made when they are sealed; the fleet's where nothing is sealed of a bucket yet."""
     if rollup == "gpu_fleet_5m":
         fleet = fold_sql(rollup, open_sql("gpu_1m"))
         return f"SELECT * FROM ({fleet}) AS o WHERE NOT EXISTS (FROM gpu_fleet_5m AS f WHERE f.ts = o.ts)"
     raw = next(raw for raw, made in FOLDED.items() if made == rollup)
-    return fold_sql(rollup, f"SELECT * FROM hot.{quoted(raw)}")
+    return fold_sql(_OPEN.get(rollup, rollup), f"SELECT * FROM hot.{quoted(raw)}")

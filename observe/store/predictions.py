@@ -112,7 +112,7 @@ class Features:
         features = _features(frame)
         kept = [f for f in features if f in decided.columns]
         fitted = [_fit(frame[f], *decided.columns[f]) for f in kept]
-        rows = frame.select(c for c in frame.columns if c in _FIXED).with_columns(fitted)
+        rows = pl.DataFrame([*(frame[c] for c in frame.columns if c in _FIXED), *fitted])
         beyond = [f for f in features if f not in decided.columns]
         if beyond:
             rows = rows.with_columns(_as_json(frame.select(beyond)))
@@ -175,6 +175,8 @@ def _sql_type(kind: pl.DataType) -> str:
 
 
 def _fit(values: pl.Series, column: str, sql: str) -> pl.Series:
+    if values.dtype == _TYPES[sql]:
+        return values if values.name == column else values.alias(column)
     text = values.dtype == pl.String or isinstance(values.dtype, (pl.Categorical, pl.Enum))
     if sql == "VARCHAR":
         fitted = values.cast(pl.String) if text else _text(values)

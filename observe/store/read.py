@@ -1,7 +1,7 @@
 """Questions to the store: SQL in, a frame or an Arrow stream out, all from one moment.
 
 Without a window the views answer, which scan every sealed file of a table. With a window each bulk
-table named in the SQL, and those beneath `request`, `gpu_5m`, `queue_5m`, `traffic_1m` and `prediction`, stands for
+table named in the SQL, and those beneath `request`, `gpu_5m`, `device_5m`, `queue_5m`, `traffic_1m` and `prediction`, stands for
 its rows of that window only: hot ones and those of the few files that overlap it.
 
 Source: our own; MECHANISMS (c), the two doors.
@@ -28,7 +28,7 @@ from observe.store.predictions import all_bulks, model_of
 from observe.store.views import derived, predictions_sql, source_sql
 
 _FOLDED: Final[Mapping[str, tuple[str, ...]]] = {
-    "request": ("attempt",), "gpu_5m": ("gpu_fleet_5m",), "queue_5m": ("serving_5m",), "traffic_1m": ("attempt_1m",),
+    "request": ("attempt",), "gpu_5m": ("gpu_fleet_5m",), "device_5m": ("gpu_1m",), "queue_5m": ("serving_5m",), "traffic_1m": ("attempt_1m",),
 }  # fmt: skip
 _MODEL_VIEW: Final = re.compile(r'\bpredictions\s*\.\s*(?:"((?:[^"]|"")+)"|(\w+))', re.IGNORECASE)
 

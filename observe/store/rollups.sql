@@ -4,6 +4,7 @@
 -- fold: gpu_1m
 SELECT
   time_bucket(INTERVAL 1 MINUTE, ts) AS ts, device_id, cluster,
+  max(coalesce(namespace || '/', '') || pod) AS workload,
   count(*) AS samples,
   count(util_ratio) AS util_count, sum(util_ratio) AS util_sum, max(util_ratio) AS util_max,
   count(tensor_active_ratio) AS tensor_count, sum(tensor_active_ratio) AS tensor_sum,
@@ -116,6 +117,28 @@ FROM (
     WHERE trace_id IS NOT NULL
     GROUP BY ALL) AS t ON t.trace_id = r.trace_id)
 GROUP BY ALL
+
+-- fold: attempt_open
+-- Each attempt for itself, in the columns of attempt_1m: they add up to the same, and are planned in half the time.
+SELECT
+  time_bucket(INTERVAL 1 MINUTE, ts) AS ts, model_id, cluster, team_id, provider, status, error_kind, last,
+  1::BIGINT AS attempts,
+  coalesce(attempt_no > 0, false)::BIGINT AS retries,
+  coalesce(tokens_in, 0)::BIGINT AS tokens_in,
+  coalesce(tokens_out, 0)::BIGINT AS tokens_out,
+  coalesce(tokens_cached_in, 0)::BIGINT AS tokens_cached_in,
+  CASE WHEN cost_known THEN coalesce(cost_usd, 0) ELSE 0 END AS cost_usd,
+  coalesce(cost_known, false)::BIGINT AS cost_known,
+  CASE WHEN cost_known THEN coalesce(tokens_in, 0) + coalesce(tokens_out, 0) ELSE 0 END::BIGINT AS tokens_priced,
+  (ttft_s IS NOT NULL)::BIGINT AS ttft_count, CASE WHEN isfinite(ttft_s) THEN ttft_s END AS ttft_sum,
+  CASE WHEN ttft_s IS NOT NULL THEN [$ttft_s] END AS ttft_bins, CASE WHEN ttft_s IS NOT NULL THEN [1::BIGINT] END AS ttft_counts,
+  (duration_s IS NOT NULL)::BIGINT AS duration_count, CASE WHEN isfinite(duration_s) THEN duration_s END AS duration_sum,
+  CASE WHEN duration_s IS NOT NULL THEN [$duration_s] END AS duration_bins, CASE WHEN duration_s IS NOT NULL THEN [1::BIGINT] END AS duration_counts,
+  (tpot_s IS NOT NULL)::BIGINT AS tpot_count, CASE WHEN isfinite(tpot_s) THEN tpot_s END AS tpot_sum,
+  CASE WHEN tpot_s IS NOT NULL THEN [$tpot_s] END AS tpot_bins, CASE WHEN tpot_s IS NOT NULL THEN [1::BIGINT] END AS tpot_counts
+FROM (
+  SELECT *, trace_id IS NULL OR tried = max(tried) OVER (PARTITION BY trace_id) AS last
+  FROM (SELECT *, epoch_us(ts) * 1000 + least(coalesce(attempt_no, 0), 999) AS tried FROM ($rows)))
 
 -- fold: attempt_1h
 WITH m AS MATERIALIZED (

@@ -5,12 +5,12 @@ Source: our own; the columns are those of `observe.schema`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from observe.errors import StoreError
@@ -28,19 +28,29 @@ _NONE: Final[Hashes] = np.empty(0, dtype=np.uint64)
 class Part:
     """The rows of one batch for one table, ready to be written.
 
-    `hashes` identify the rows within their source, one each; None where a table has no ids.
+    What identifies rows is hashed when they are written, for all parts of a commit at once.
     """
 
     key: str  # table name, or prediction:<model>
     table: Table
     frame: pl.DataFrame
-    hashes: Hashes | None
     missing_key: int  # rows left out because their time or an id was NULL
 
-    def checksum(self, fresh: npt.NDArray[np.bool_] | None) -> str:
-        """16 hex digits over the identities, or the times, of the rows that `fresh` says, or all; in any order."""
-        hashes = row_hashes(self.frame, [self.table.time]) if self.hashes is None else self.hashes
-        return f"{int(np.add.reduce(hashes if fresh is None else hashes[fresh], dtype=np.uint64)):016x}"
+
+def hashed(parts: Sequence[Part]) -> list[Hashes]:
+    """For each of `parts` of one table a hash of every row: of its identity, or its time where it has none."""
+    table = parts[0].table
+    columns = identity(table) or (table.time,)
+    frames = [p.frame[list(columns)] if p.frame.height else None for p in parts]
+    whole = [f for f in frames if f is not None]
+    hashes = row_hashes(pl.concat(whole), columns) if whole else _NONE
+    ends = np.cumsum([p.frame.height for p in parts])[:-1]
+    return list(np.split(hashes, ends))
+
+
+def checksum(hashes: Hashes) -> str:
+    """16 hex digits over the hashes of rows, in any order."""
+    return f"{int(np.add.reduce(hashes, dtype=np.uint64)):016x}"
 
 
 def table_of(key: str) -> Table:
@@ -77,8 +87,7 @@ def part(key: str, frame: pl.DataFrame, source: str) -> Part:
     columns = _conform(table, frame, source, features=key.startswith(PREDICTION))
     rows = pl.DataFrame(list(columns.values()))
     whole = _with_keys(table, rows)
-    hashes = row_hashes(whole, identity(table)) if table.ids and whole.height else _NONE if table.ids else None
-    return Part(key, table, whole, hashes, frame.height - whole.height)
+    return Part(key, table, whole, frame.height - whole.height)
 
 
 def _conform(table: Table, frame: pl.DataFrame, source: str, *, features: bool) -> dict[str, pl.Series]:

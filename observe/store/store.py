@@ -51,6 +51,7 @@ from observe.store.wal import open_database
 from observe.store.writer import Writer
 
 QUEUE_BYTES: Final = 64 << 20
+MEMORY: Final = "768MB"  # of DuckDB; it keeps every block it has read until then, so this bounds the core
 HOT_ROWS: Final = 300_000  # appended one after the other before they are sealed on the way
 RETRY_S: Final = 5  # when to come back to a full disk
 FREE_BYTES: Final = 256 << 20  # less free disk than this: intake answers 503
@@ -89,7 +90,7 @@ class Store:
 
     @classmethod
     def open(
-        cls, path: Path, clock: Clock, *, threads: int = 2, memory: str = "2GB", must_exist: bool = False
+        cls, path: Path, clock: Clock, *, threads: int = 2, memory: str = MEMORY, must_exist: bool = False
     ) -> Store:
         """Open, or make, the data directory `path`.
 

@@ -102,6 +102,39 @@ FROM (SELECT * FROM gpu_fleet_5m UNION ALL BY NAME SELECT * FROM ($open(gpu_flee
 GROUP BY ts, cluster, sku
 HAVING sum(devices) > 0
 
+-- view: device_5m
+-- Each GPU or MIG instance in 5-minute buckets, with what tells its peers.
+-- * ts: start of the bucket
+-- * device_id: UUID, or UUID/gi for a MIG instance
+-- * parent_uuid: of the board, for a MIG instance
+-- * mig_profile: e.g. 1g.10gb
+-- * cluster: of the samples, else of the device
+-- * node: host
+-- * gpu_index: index on the node
+-- * sku: product name
+-- * workload: namespace/pod of the samples, the last by name of several
+-- * util: busy fraction, mean
+-- * tensor: tensor pipe active fraction, mean
+-- * dram: memory interface active fraction, mean
+-- * power: board draw, W, mean
+-- * sm_clock: MHz, mean
+-- * temp: degrees C, most
+SELECT
+  m.* EXCLUDE (told_cluster), coalesce(m.told_cluster, d.cluster) AS cluster, d.parent_uuid, d.mig_profile, d.node, d.gpu_index, d.model AS sku
+FROM (
+  SELECT
+    time_bucket(INTERVAL 5 MINUTE, ts) AS ts, device_id,
+    max(cluster) AS told_cluster,
+    max(workload) AS workload,
+    sum(util_sum) / nullif(sum(util_count), 0) AS util,
+    sum(tensor_sum) / nullif(sum(tensor_count), 0) AS tensor,
+    sum(dram_sum) / nullif(sum(dram_count), 0) AS dram,
+    sum(power_sum) / nullif(sum(power_count), 0) AS power,
+    sum(sm_clock_sum) / nullif(sum(sm_clock_count), 0) AS sm_clock,
+    max(temp_max) AS temp
+  FROM (SELECT * FROM gpu_1m UNION ALL BY NAME SELECT * FROM ($open(gpu_1m)))
+  GROUP BY 1, 2) AS m LEFT JOIN gpu_device AS d ON d.device_id = m.device_id
+
 -- view: queue_5m
 -- Load of model servers by model and cluster in 5-minute buckets.
 -- * ts: start of the bucket

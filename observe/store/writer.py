@@ -20,8 +20,9 @@ import polars as pl
 
 from observe.schema import Table
 from observe.store.ddl import PREDICTION, Bulk, bulk_tables, core_table, quoted
+from observe.store.devices import Devices
 from observe.store.predictions import CONFLICT, CONFLICTS_TOLD, Features
-from observe.store.rows import Part, identity
+from observe.store.rows import Part, checksum, hashed, identity
 from observe.store.seen import Hashes, Seen, row_hashes
 from observe.store.views import create_bulk_view, create_predictions_view
 
@@ -49,6 +50,7 @@ class Writer:
         self._fixed = {b.key: b for b in bulk_tables()}
         self._seen: dict[str, Seen] = {}
         self._learned: list[Callable[[datetime], None]] = []
+        self._devices = Devices()
 
     def seed(self, key: str, frame: pl.DataFrame, at: datetime) -> None:
         """Recognise the rows of `frame`, which are already stored under `key`, from now on."""
@@ -77,11 +79,13 @@ class Writer:
         """Write `parts`, all of one key; what became of each, in order."""
         key, table = parts[0].key, parts[0].table
         outcomes = [Outcome(rejected={"missing_key": p.missing_key} if p.missing_key else {}) for p in parts]
-        fresh = self._fresh(cursor, key, table, parts)
+        hashes = hashed(parts)
+        fresh = self._fresh(cursor, key, table, (parts, hashes))
         frames = []
-        for part, mask, outcome in zip(parts, fresh, outcomes, strict=True):
-            frame = part.frame if mask is None else part.frame.filter(pl.Series(mask, dtype=pl.Boolean))
-            outcome.stored, outcome.checksum = frame.height, part.checksum(mask)
+        for part, own, mask, outcome in zip(parts, hashes, fresh, outcomes, strict=True):
+            whole = mask is None or bool(mask.all())
+            frame = part.frame if whole else part.frame.filter(pl.Series(mask, dtype=pl.Boolean))
+            outcome.stored, outcome.checksum = frame.height, checksum(own if whole else own[mask])
             if frame.height < part.frame.height:
                 outcome.rejected["duplicate"] = part.frame.height - frame.height
             frames.append(frame)
@@ -90,12 +94,13 @@ class Writer:
         return outcomes
 
     def _fresh(
-        self, cursor: _Cursor, key: str, table: Table, parts: Sequence[Part]
+        self, cursor: _Cursor, key: str, table: Table, given: tuple[Sequence[Part], Sequence[Hashes]]
     ) -> list[npt.NDArray[np.bool_] | None]:
         """For each part, which rows come for the first time; None where rows have no identity."""
+        parts, each = given
         if not table.ids or table.name == "gpu_device":
             return [None] * len(parts)
-        hashes: Hashes = np.concatenate([p.hashes for p in parts if p.hashes is not None])
+        hashes: Hashes = np.concatenate(each)
         seen = self._seen.setdefault(key, Seen(REMEMBERED))
         mask = seen.fresh(hashes)
         if table.bulk:
@@ -120,7 +125,10 @@ class Writer:
             frames = self._fitted(cursor, key.removeprefix(PREDICTION), frames, outcomes)
         rows = frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal")
         if table.name == "gpu_device":
-            _upsert_devices(cursor, table, rows)
+            news = self._devices.news(rows)
+            if news.height:
+                _upsert_devices(cursor, table, news)
+                self.learn(lambda at: self._devices.told(news))
         elif table.bulk:
             bulk = self._fixed.get(key) or self.features.bulk(key.removeprefix(PREDICTION))
             assert bulk is not None

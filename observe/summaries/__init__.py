@@ -9,7 +9,8 @@ Source: our own; ARCHITECTURE section 3 (Summaries, Time, Binnings), METHODS sec
 
 from __future__ import annotations
 
-from observe.summaries.closing import GENTLE, WHOLE, Closed, Pace, close, closed_until
+from observe.summaries.closing import Closed, close, closed_until
 from observe.summaries.counting import Grid, count
+from observe.summaries.pace import GENTLE, WHOLE, Pace
 
 __all__ = ["GENTLE", "WHOLE", "Closed", "Grid", "Pace", "close", "closed_until", "count"]

@@ -13,14 +13,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from polars.exceptions import PolarsError
 
 from observe.errors import ObserveError
 from observe.schema import Binning, Json, Window
 from observe.summaries import features
-from observe.summaries.late import late
+from observe.summaries.late import looked, recounted, waiting
+from observe.summaries.pace import WHOLE, Pace, pieces
 from observe.summaries.rates import rates
 from observe.summaries.retries import judged
 from observe.summaries.rows import FEATURE_S, Rows, Source, sources, tables
@@ -35,20 +36,12 @@ _LOOK: Final = timedelta(seconds=10)  # how often a source without summaries is 
 _DATA: Final = (ObserveError, PolarsError, ArithmeticError, LookupError, TypeError, ValueError)  # one source's rows
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How much of a long past is written at once: bins and windows of one transaction, transactions of one call.
+class Judged(Protocol):
+    """Who knows up to when states have judged."""
 
-    The transactions of a call are shared out over the sources in turn; each source gets at least one.
-    """
-
-    cells: int
-    windows: int
-    steps: int | None = None  # None: until everything is written
-
-
-WHOLE: Final = Pace(20_000_000, 100_000)  # 160 MB a transaction: nobody waits
-GENTLE: Final = Pace(200_000, 2_000, 20)  # about 30 ms of the writer lock a transaction: intake goes on between them
+    def judged_until(self) -> Mapping[str, datetime]:
+        """Event time by key of the state."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +51,14 @@ class Closed:
     rows: int  # of table `summary`, written
     failures: Mapping[str, str]  # sources that could not be summarised, `<model>/<source>`, and why
     behind: frozenset[str] = frozenset()  # sources with windows left for the next call
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One transaction of a source: rows of table `summary`, and how far it has come."""
+
+    rows: int
+    mark: Json
 
 
 def close(store: Rows, config: Config, now: datetime, pace: Pace = WHOLE) -> Closed:
@@ -85,9 +86,9 @@ def close(store: Rows, config: Config, now: datetime, pace: Pace = WHOLE) -> Clo
             failures[name] = str(error) or repr(error)
             behind.add(name)
             continue
-        rows += sum(n for n, _ in made)
+        rows += sum(step.rows for step in made)
         left = None if left is None else max(1, left - len(made))
-        if made and made[-1][1] < source.closed(now):
+        if made and (waiting(made[-1].mark) or datetime.fromisoformat(made[-1].mark["until"]) < source.closed(now)):
             behind.add(name)
     if idle:
         with store.change() as tx:
@@ -96,20 +97,18 @@ def close(store: Rows, config: Config, now: datetime, pace: Pace = WHOLE) -> Clo
     return Closed(rows, failures, frozenset(behind))
 
 
-def _advance(
-    store: Rows, source: Source, mark: Json, idle: dict[str, Json], now: datetime, pace: Pace
-) -> list[tuple[int, datetime]]:
-    """Rows written by each transaction and the end of its windows; nothing where nothing has closed or nothing is known."""
+def _advance(store: Rows, source: Source, mark: Json, idle: dict[str, Json], now: datetime, pace: Pace) -> list[_Step]:
+    """The transactions that were written; none where nothing has closed or nothing is known."""
     if "until" in mark:
         return list(_close(store, source, mark, None, now, pace))
     first = _look(store, source, mark, now, idle)
     return [] if first is None else list(_close(store, source, None, first, now, pace))
 
 
-def closed_until(store: Rows) -> Mapping[str, datetime]:
+def closed_until(store: Judged) -> Mapping[str, datetime]:
     """Up to when each source is summarised, by `<model>/<source>`, sources being attempts, predictions and slo."""
-    rows = store.read("select key, judged_until from core.state where starts_with(key, $prefix)", {"prefix": _PREFIX})
-    return {key.removeprefix(_PREFIX): until for key, until in rows.iter_rows() if until is not None}
+    every = store.judged_until().items()
+    return {key.removeprefix(_PREFIX): until for key, until in every if key.startswith(_PREFIX)}
 
 
 def _look(store: Rows, source: Source, mark: Json, now: datetime, idle: dict[str, Json]) -> datetime | None:
@@ -128,31 +127,42 @@ def _look(store: Rows, source: Source, mark: Json, now: datetime, idle: dict[str
 
 def _close(
     store: Rows, source: Source, mark: Json | None, begin: datetime | None, now: datetime, pace: Pace
-) -> Iterator[tuple[int, datetime]]:
-    """Rows written by each transaction and the end of its windows, as they are made."""
+) -> Iterator[_Step]:
+    """The transactions, as they are written: windows that have closed, then those that are counted again."""
     until = source.closed(now)
     start = datetime.fromisoformat(mark["until"]) if mark else None
-    if start is not None and until <= start:
-        return
+    closing = start is None or until > start
     seen, first = store.watermark(), start or begin
-    if seen is None or first is None:
+    if seen is None or first is None or not (closing or waiting(mark or {})):
         return
-    old, new = _binnings(store, source, until, now)
-    due = start is not None and _due(start, until)
-    frames = list(late(store, source, old, mark)) if mark and due else []
-    if new and start is not None:  # a feature that became known later: all of its past at once
-        begin = _first(store, source, until) or start
-        frames += features.summarise(store, source, new, Window(begin, start))
-    kept = mark["seen"] if mark and not due else seen.isoformat()
-    for part in islice(_steps(source, [*old, *new], Window(first, until), pace), pace.steps):
-        frames += _summaries(store, source, [*old, *new], part)
-        yield _write(store, source, new, frames, {"until": part.end.isoformat(), "seen": kept}), part.end
-        frames, new, old = [], [], [*old, *new]
+    kept: Json = dict(mark or {"until": first.isoformat(), "seen": seen.isoformat()})
+    more = closing and "past" not in kept  # one past after the other
+    old, new = _binnings(store, source, until if more else None, now)
+    if start is not None and closing:
+        kept = _kept(store, source, kept, new, Window(start, until), seen)
+    made = 0
+    for part in islice(pieces(source, [*old, *new], Window(first, until), pace), pace.steps):
+        kept = {**kept, "until": part.end.isoformat()}
+        yield _write(store, source, new, list(_summaries(store, source, [*old, *new], part)), kept)
+        old, new, made = [*old, *new], [], made + 1
+    for frames, moved in islice(recounted(store, source, old, kept, pace), pace.after(made)):
+        yield _write(store, source, [], frames, moved)
 
 
 def _due(start: datetime, until: datetime) -> bool:
     """Late rows are looked for whenever a multiple of five minutes was passed."""
     return start.timestamp() // FEATURE_S < until.timestamp() // FEATURE_S
+
+
+def _kept(store: Rows, source: Source, mark: Json, new: Sequence[Binning], closing: Window, seen: datetime) -> Json:
+    """`mark` with what is to be counted again: windows late rows fell into, and the past of features that became known."""
+    if "late" not in mark and _due(closing.start, closing.end):
+        mark = looked(store, source, mark, seen)
+    begin = _first(store, source, closing.start) if new else None
+    if begin is None:
+        return mark
+    told = {"features": [b.feature for b in new], "from": begin.isoformat(), "to": closing.start.isoformat()}
+    return {**mark, "past": told}
 
 
 def _first(store: Rows, source: Source, until: datetime) -> datetime | None:
@@ -178,26 +188,23 @@ def _window(source: Source, ts: datetime | None) -> datetime | None:
     return datetime.fromtimestamp(int(ts.timestamp()) // source.window_s * source.window_s, ts.tzinfo)
 
 
-def _binnings(store: Rows, source: Source, until: datetime, now: datetime) -> tuple[list[Binning], list[Binning]]:
-    """Binnings that exist, and those that can be made now."""
+def _binnings(
+    store: Rows, source: Source, until: datetime | None, now: datetime
+) -> tuple[list[Binning], list[Binning]]:
+    """Binnings that exist, and those that can be made now from rows before `until`; none without it."""
     wanted = features.columns(store, source)
-    old = [b for b in features.made(store, source) if b.feature in {c.feature for c in wanted}]
+    names = {c.feature for c in wanted}
+    old = [
+        b
+        for b in features.made(store, source)
+        if b.feature in names or (b.kind == "pair" and names >= {*(b.levels or ())})
+    ]
     lacking = [c for c in wanted if c.feature not in {b.feature for b in old}]
-    period = features.reference(store, source, until) if lacking else None
-    return old, features.bin_features(store, source, lacking, period, now) if period else []
-
-
-def _steps(source: Source, binnings: Sequence[Binning], span: Window, pace: Pace) -> Iterator[Window]:
-    """A long past in pieces, each small enough for one transaction."""
-    cells = sum(len(b.reference) for b in binnings)
-    step = timedelta(
-        seconds=source.window_s * min(pace.windows, max(1, pace.cells // cells) if cells else pace.windows)
-    )
-    start = span.start
-    while start < span.end:
-        end = min(start + step, span.end)
-        yield Window(start, end)
-        start = end
+    period = features.reference(store, source, until) if lacking and until is not None else None
+    if period is None:
+        return old, []
+    new = features.bin_features(store, source, lacking, period, now)
+    return old, [*new, *features.bin_pairs(store, source, [*old, *new], period, now)] if new else []
 
 
 def _summaries(store: Rows, source: Source, binnings: Sequence[Binning], span: Window) -> Iterator[pl.DataFrame]:
@@ -208,7 +215,7 @@ def _summaries(store: Rows, source: Source, binnings: Sequence[Binning], span: W
     yield from features.summarise(store, source, binnings, span)
 
 
-def _write(store: Rows, source: Source, new: Sequence[Binning], frames: Sequence[pl.DataFrame], mark: Json) -> int:
+def _write(store: Rows, source: Source, new: Sequence[Binning], frames: Sequence[pl.DataFrame], mark: Json) -> _Step:
     import polars as pl
 
     rows = pl.concat([f for f in frames if f.height], how="vertical") if any(f.height for f in frames) else None
@@ -218,4 +225,4 @@ def _write(store: Rows, source: Source, new: Sequence[Binning], frames: Sequence
         if rows is not None:
             tx.insert_frame("summary", rows)
         tx.set_state(source.key, mark, datetime.fromisoformat(mark["until"]))
-    return rows.height if rows is not None else 0
+    return _Step(rows.height if rows is not None else 0, mark)

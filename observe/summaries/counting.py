@@ -22,6 +22,7 @@ import polars as pl
 from observe.schema import Binning, Summary
 from observe.schema.exchange import frame_schema
 from observe.summaries.bins import BLOCK, Floats, Ints, place
+from observe.summaries.products import sums
 
 _HUGE: Final = 1e300  # a larger value would make sums overflow; it is counted as infinite
 _FINE: Final = 36  # bits of a value that its sum keeps, from the largest edge of its binning down
@@ -47,7 +48,14 @@ class Grid:
         return pl.Series(first + windows * length).cast(pl.Datetime("us", "UTC"))
 
 
-def count(rows: pl.DataFrame, grid: Grid, binnings: Sequence[Binning], threads: int = 1) -> pl.DataFrame:
+def count(
+    rows: pl.DataFrame,
+    grid: Grid,
+    binnings: Sequence[Binning],
+    threads: int = 1,
+    pairs: Sequence[Binning] = (),
+    beside: Sequence[Binning] = (),
+) -> pl.DataFrame:
     """Summaries of all features of one model in all windows that have rows.
 
     Args:
@@ -55,11 +63,13 @@ def count(rows: pl.DataFrame, grid: Grid, binnings: Sequence[Binning], threads: 
         grid: the windows.
         binnings: what to count, one a feature.
         threads: features counted at the same time; numpy works outside the interpreter's lock.
+        pairs: binnings of pairs of features.
+        beside: binnings of features that only pairs need.
 
     Returns:
         Rows of table `summary` without `ingested_at`, by feature and window; windows without rows are absent.
     """
-    if rows.is_empty() or not binnings:
+    if rows.is_empty() or not (binnings or pairs):
         return pl.DataFrame(schema={k: v for k, v in SCHEMA.items() if k != "ingested_at"})
     w = grid.index(rows["ts"])
     if (w[1:] < w[:-1]).any():
@@ -71,10 +81,12 @@ def count(rows: pl.DataFrame, grid: Grid, binnings: Sequence[Binning], threads: 
         counted = _numbers(values, slabs, grid.size, b) if b.kind == "numeric" else _levels(values, w, grid.size, b)
         return _frame(counted, grid, b, total)
 
+    every = {b.feature: b for b in (*binnings, *beside)}
+    products = [_product(found, grid, total) for found in sums(rows, w, grid.size, pairs, every)]
     if threads == 1:
-        return pl.concat([one(b) for b in binnings])
+        return pl.concat([*(one(b) for b in binnings), *products])
     with ThreadPoolExecutor(threads) as pool:
-        return pl.concat(list(pool.map(one, binnings)))
+        return pl.concat([*pool.map(one, binnings), *products])
 
 
 class _Slab:
@@ -187,6 +199,17 @@ def _levels(values: pl.Series, w: Ints, size: int, binning: Binning) -> _Counted
     counted.counts += np.bincount(cells[known], minlength=size * k).reshape(size, k)
     counted.missing += np.bincount(w[~known], minlength=size)
     return counted
+
+
+def _product(found: tuple[Binning, Floats, Ints], grid: Grid, rows: Ints) -> pl.DataFrame:
+    """Sums of products of one pair as rows of table `summary`."""
+    pair, total, n = found
+    counted = _Counted(grid.size, 1)
+    counted.missing += rows - n
+    frame = _frame(counted, grid, pair, rows)
+    at = np.flatnonzero(rows > 0)
+    nothing = pl.repeat(None, at.size, dtype=SCHEMA["counts"], eager=True)
+    return frame.with_columns(counts=nothing, value_sum=pl.Series(total[at]))
 
 
 def _frame(c: _Counted, grid: Grid, binning: Binning, rows: Ints) -> pl.DataFrame:

@@ -27,6 +27,7 @@ FIRST_ROWS: Final = 10_000
 PINNED: Final = timedelta(days=14)  # a reference this long is preferred once it exists
 _SAMPLE: Final = 400_000  # rows quantiles are taken from at most
 _CHUNK_ROWS: Final = 262_144  # rows read at a time
+_PAIR_ROWS: Final = 50_000  # the first ones of the reference say which pairs correlate
 _MANY: Final = 50_000  # rows from which a second thread pays
 _CHUNK_CELLS: Final = 4_000_000  # bins of all windows and features of one read, at most
 _ANSWERS: Final = {"score": "numeric", "latency_s": "numeric", "prediction": "categorical"}  # watched when listed
@@ -106,11 +107,35 @@ def bin_features(store: Rows, source: Source, wanted: Sequence[Column], period: 
     for column in wanted:
         values = f"select {_value(column)} as x from {source.relation} where {_rows(source)}"
         params = {**source.params, "from": period.start, "to": period.end}
-        build = _numeric if column.kind == "numeric" else _categorical
-        binning = build(store.read(values, params, period)["x"], source, column, period, now)
+        binning = binned(store.read(values, params, period)["x"], source, column, period, now)
         if binning is not None:
             result.append(binning)
     return result
+
+
+def bin_pairs(store: Rows, source: Source, binnings: Sequence[Binning], period: Window, now: datetime) -> list[Binning]:
+    """Binnings of the pairs of features that correlate most in the reference, as far as there are not enough of them yet."""
+    from observe.summaries.products import strongest
+
+    by_name = {c.feature: c for c in columns(store, source)}
+    numeric = [b for b in binnings if b.kind == "numeric" and b.feature in by_name and len(b.reference) > 1]
+    if len(numeric) < 2:
+        return []
+    known = [(b.levels[0], b.levels[1]) for b in binnings if b.kind == "pair" and b.levels]
+    selected = ", ".join(f"{_value(by_name[b.feature], b.kind)} as f{i}" for i, b in enumerate(numeric))
+    sql = f"select {selected} from {source.relation} where {_rows(source)} order by ts limit {_PAIR_ROWS}"
+    rows = store.read(sql, {**source.params, "from": period.start, "to": period.end}, period)
+    rows.columns = [b.feature for b in numeric]
+    found = []
+    for one, other in strongest(rows, numeric, known):
+        column = Column(f"{one}*{other}", "", "pair")
+        found.append(replace(_binning(source, column, period, now), levels=(one, other), reference=(rows.height,)))
+    return found
+
+
+def binned(values: pl.Series, source: Source, column: Column, period: Window, now: datetime) -> Binning | None:
+    """The first binning of one feature from its values; None where there is none."""
+    return (_numeric if column.kind == "numeric" else _categorical)(values, source, column, period, now)
 
 
 def _numeric(values: pl.Series, source: Source, column: Column, period: Window, now: datetime) -> Binning | None:
@@ -163,15 +188,26 @@ def summarise(store: Rows, source: Source, binnings: Sequence[Binning], span: Wi
 
     by_name = {c.feature: c for c in columns(store, source)}
     counted = [b for b in binnings if b.feature in by_name]
-    if not counted:
+    pairs = [b for b in binnings if b.kind == "pair"]
+    beside = _beside(store, source, pairs, counted, by_name)
+    if not counted and not beside:
         return
-    selected = ", ".join(f"{_value(by_name[b.feature], b.kind)} as f{i}" for i, b in enumerate(counted))
+    needed = [*counted, *beside]
+    selected = ", ".join(f"{_value(by_name[b.feature], b.kind)} as f{i}" for i, b in enumerate(needed))
     sql = f"select ts, {selected} from {source.relation} where {_rows(source)}"
     for part in _parts(store, source, counted, span):
         rows = store.read(sql, {**source.params, "from": part.start, "to": part.end}, part)
-        rows.columns = ["ts", *(b.feature for b in counted)]
+        rows.columns = ["ts", *(b.feature for b in needed)]
         grid = Grid(part.start, source.window_s, int(part.length.total_seconds()) // source.window_s)
-        yield count(rows, grid, counted, threads=2 if rows.height > _MANY else 1)
+        yield count(rows, grid, counted, 2 if rows.height > _MANY else 1, pairs, beside)
+
+
+def _beside(
+    store: Rows, source: Source, pairs: Sequence[Binning], counted: Sequence[Binning], known: Mapping[str, Column]
+) -> list[Binning]:
+    """Binnings of features that pairs need and that are not counted themselves."""
+    lacking = {name for b in pairs for name in b.levels or ()} - {b.feature for b in counted}
+    return [b for b in made(store, source) if b.feature in lacking and b.feature in known] if lacking else []
 
 
 def _parts(store: Rows, source: Source, binnings: Sequence[Binning], span: Window) -> Iterator[Window]:

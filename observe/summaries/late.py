@@ -1,8 +1,12 @@
-"""Rows that came after their window was closed: counted as a delta, shown, never judged again.
+"""Windows that are counted again: rows came after they were closed, or a feature became known later.
 
 A window that late rows touched is counted again, and what is stored of it is subtracted; so a row
-is never counted twice, whatever came between. A window that had no summary at all (history that
-was imported later) gets an ordinary one.
+is never counted twice, whatever came between. What is added is marked late: shown, never judged again.
+A window that had no summary at all (history that was imported later, or the past of a new feature)
+gets an ordinary one.
+
+What waits stands in the mark of the source and shrinks with every transaction: `late` and `past`,
+each with how far it has come. As what is stored is subtracted, doing a part again adds nothing.
 
 Source: our own; ARCHITECTURE section 3, Time.
 """
@@ -17,6 +21,7 @@ import numpy as np
 
 from observe.schema import Binning, Json, Window
 from observe.summaries.features import summarise
+from observe.summaries.pace import Pace, bundles, pieces
 from observe.summaries.rates import OPEN, measures, rates
 from observe.summaries.rows import Rows, Source
 
@@ -26,25 +31,76 @@ if TYPE_CHECKING:
 _ADDED: Final = ("n", "events", "missing", "nan", "inf", "zero", "value_sum")
 
 
-def late(store: Rows, source: Source, binnings: Sequence[Binning], mark: Json) -> Iterator[pl.DataFrame]:
-    """Deltas for the windows before `mark["until"]` that got rows after `mark["seen"]`.
+def waiting(mark: Json) -> bool:
+    """Whether windows of a source are still to be counted again."""
+    return "late" in mark or "past" in mark
+
+
+def looked(store: Rows, source: Source, mark: Json, seen: datetime) -> Json:
+    """The mark after late rows were looked for among what was stored from `mark["seen"]` until `seen`."""
+    if next(_touched(store, source, mark), None) is None:
+        return {**mark, "seen": seen.isoformat()}
+    return {**mark, "late": {"until": mark["until"], "seen": seen.isoformat()}}
+
+
+def recounted(
+    store: Rows, source: Source, binnings: Sequence[Binning], mark: Json, pace: Pace
+) -> Iterator[tuple[list[pl.DataFrame], Json]]:
+    """Transactions that do what waits: rows of table `summary`, and the mark once they are written.
 
     Args:
         store: where rows and stored summaries are read.
         source: whose.
-        binnings: of its features.
-        mark: how far the source had come, and how much of the store had been seen then.
+        binnings: of its features, new ones too.
+        mark: how far the source has come, and what waits.
+        pace: how much a transaction.
 
     Yields:
-        Rows of table `summary`: deltas with `late` true, or whole windows that had none.
+        Deltas with `late` true, or whole windows that had none; the caller writes them before it asks for more.
     """
-    until = datetime.fromisoformat(mark["until"])
-    for span in _touched(store, source, mark):
-        if source.name != "predictions":
-            again = rates(store, source, span, min(until, span.end + OPEN))
-            yield from _changes(store, again, span, measures(source))
-        for frame in summarise(store, source, binnings, span):
-            yield from _changes(store, frame, span)
+    if "past" in mark:
+        told = mark["past"]
+        fresh = [b for b in binnings if b.feature in told["features"]]
+        span = Window(datetime.fromisoformat(told["from"]), datetime.fromisoformat(told["to"]))
+        for part in pieces(source, fresh, span, pace):
+            mark = _moved(mark, "past", {"from": part.end.isoformat()}, done=part.end >= span.end)
+            yield [f for frame in summarise(store, source, fresh, part) for f in _changes(store, frame, part)], mark
+    if "late" in mark:
+        yield from _late(store, source, binnings, mark, pace)
+
+
+def _late(
+    store: Rows, source: Source, binnings: Sequence[Binning], mark: Json, pace: Pace
+) -> Iterator[tuple[list[pl.DataFrame], Json]]:
+    found = list(_touched(store, source, mark))
+    if not found:  # all of them were done before, or expired meanwhile
+        yield [], _seen(mark)
+    for group in bundles(source, binnings, found, pace):
+        done = group[-1].end >= found[-1].end
+        mark = _seen(mark) if done else _moved(mark, "late", {"from": group[-1].end.isoformat()}, done=False)
+        yield [f for part in group for f in _again(store, source, binnings, part, mark)], mark
+
+
+def _moved(mark: Json, name: str, to: Json, *, done: bool) -> Json:
+    """`mark` after a part of what waits under `name`."""
+    rest = {key: value for key, value in mark.items() if key != name}
+    return rest if done else {**rest, name: {**mark[name], **to}}
+
+
+def _seen(mark: Json) -> Json:
+    """`mark` after all late rows that were found."""
+    return {**_moved(mark, "late", {}, done=True), "seen": mark["late"]["seen"]}
+
+
+def _again(
+    store: Rows, source: Source, binnings: Sequence[Binning], span: Window, mark: Json
+) -> Iterator[pl.DataFrame]:
+    """What counting `span` again adds to what is stored of it."""
+    if source.name != "predictions":
+        until = datetime.fromisoformat(mark["until"])
+        yield from _changes(store, rates(store, source, span, min(until, span.end + OPEN)), span, measures(source))
+    for frame in summarise(store, source, binnings, span):
+        yield from _changes(store, frame, span)
 
 
 def _changes(store: Rows, again: pl.DataFrame, span: Window, whole: Sequence[str] = ()) -> Iterator[pl.DataFrame]:
@@ -71,14 +127,17 @@ def _nothing(gone: pl.DataFrame, again: pl.DataFrame) -> pl.DataFrame:
 
 
 def _touched(store: Rows, source: Source, mark: Json) -> Iterator[Window]:
-    """Runs of windows that late rows fell into, or that hold another attempt of the same request."""
-    until, step = datetime.fromisoformat(mark["until"]), timedelta(seconds=source.window_s)
-    params = {**source.params, "until": until, "seen": datetime.fromisoformat(mark["seen"])}
+    """Runs of windows that late rows fell into, or that hold another attempt of the same request; not those done already."""
+    step, told = timedelta(seconds=source.window_s), mark.get("late", {})
+    until, seen = (datetime.fromisoformat(at) for at in (told.get("until", mark["until"]), mark["seen"]))
+    params = {**source.params, "until": until, "seen": seen}
     came = f"from {source.relation} where ts < $until and ingested_at >= $seen"
     windows = store.read(f"select distinct {_bucket(source)} as ts {came} and {source.where} order by 1", params)
     found = windows["ts"].to_list()
     if source.name == "slo":
         found = sorted({*found, *_siblings(store, source, params)})
+    if "from" in told:
+        found = [ts for ts in found if ts >= datetime.fromisoformat(told["from"])]
     start = 0
     for i in range(1, len(found) + 1):
         if i == len(found) or found[i] - found[i - 1] > step:

@@ -55,6 +55,7 @@ class Core:
             Route("/api/v1/sessions", self.session, methods=["POST"]),
             Route("/api/v1/sessions", self.end, methods=["DELETE"]),
             Route("/api/v1/read", self.answer, methods=["POST"]),
+            Route("/api/v1/reports/{report_id}/{name}", self.report, methods=["GET"]),
         ])  # fmt: skip
 
     async def session(self, request: Request) -> Response:
@@ -68,6 +69,14 @@ class Core:
     async def end(self, request: Request) -> Response:
         self.sessions.discard(request.headers.get("authorization", "").removeprefix("Bearer "))
         return Response(status_code=204)
+
+    async def report(self, request: Request) -> Response:
+        if request.headers.get("authorization", "").removeprefix("Bearer ") not in self.sessions:
+            return JSONResponse({"error": "no session"}, 401)
+        path = self.store.path / "reports" / request.path_params["report_id"] / request.path_params["name"]
+        if not path.is_file():
+            return JSONResponse({"error": "there is no such file"}, 404)
+        return Response(path.read_bytes())
 
     async def answer(self, request: Request) -> Response:
         if request.headers.get("x-observe-face") != FACE_KEY:

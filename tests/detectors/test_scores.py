@@ -19,6 +19,35 @@ def test_scores_have_mean_0_and_variance_1_on_their_reference(counts: list[int])
     assert (np.diff(a) >= -1e-12).all()
 
 
+@given(st.lists(st.integers(1, 10_000), min_size=5, max_size=60))
+def test_scores_of_any_degree_are_orthonormal_on_their_reference(counts: list[int]) -> None:
+    reference = np.array(counts, dtype=float)
+    columns = scores.shapes(reference)
+    p = reference / reference.sum()
+
+    some = np.diag(columns.any(axis=0).astype(float))  # a few values may not have all four
+    assert np.abs(p @ columns).max() < 1e-6
+    assert np.abs((columns * p[:, None]).T @ columns - some).max() < 1e-6
+
+
+def test_two_values_have_a_location_and_nothing_else() -> None:
+    columns = scores.shapes(np.array([30.0, 70.0]))
+
+    assert columns.any(axis=0).tolist() == [True, False, False, False]
+
+
+@given(st.lists(st.integers(0, 1_000), min_size=12, max_size=12).filter(lambda c: sum(c[8:11]) > 0 and sum(c[:8]) > 0))
+def test_the_share_of_rare_levels_together_is_a_score_too(counts: list[int]) -> None:
+    reference, levels = np.array(counts, dtype=float), tuple("abcdefghijk")
+    p = reference / reference.sum()
+
+    a = scores.level(reference, scores.chosen("share:(other)", levels))
+
+    assert abs(p @ a) < 1e-9
+    assert abs(p @ a**2 - 1) < 1e-9
+    assert len(set(a[:8])) == 1
+
+
 def test_one_bin_that_holds_everything_scores_nothing() -> None:
     assert scores.weights(np.array([0.0, 7.0, 0.0])).tolist() == [0.0, 0.0, 0.0]
 

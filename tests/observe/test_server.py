@@ -252,6 +252,7 @@ def test_without_tokens_a_foreign_page_is_still_turned_away(tmp_path: Path) -> N
     assert codes == [200, 403, 403]
 
 
+@pytest.mark.slow
 def test_the_token_made_at_first_start_is_private_and_shown_once(tmp_path: Path) -> None:
     with running(tmp_path) as service:
         token = service.token

@@ -113,6 +113,7 @@ def target() -> Iterator[ThreadingHTTPServer]:
     gone(server)
 
 
+@pytest.mark.slow
 def test_a_target_that_dies_and_comes_back_is_told_on_every_way(tmp_path: Path, target: ThreadingHTTPServer) -> None:
     name = f"gpus http://127.0.0.1:{target.server_port}/metrics"
     site = Site(tmp_path, target.server_port)

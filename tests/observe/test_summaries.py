@@ -255,7 +255,7 @@ def test_a_binning_waits_for_a_day_and_ten_thousand_rows(tmp_path: Path) -> None
         summaries.close(store, drift, clock.now())
 
         made = store.read(
-            "select feature, kind, version, len(reference) as k, list_sum(reference)::BIGINT as n from binning order by feature"
+            "select feature, kind, version, len(reference) as k, list_sum(reference)::BIGINT as n from binning where kind <> 'pair' order by feature"
         )
         assert few == 0
         assert [row[:3] for row in made.rows()] == [

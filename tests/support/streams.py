@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -74,6 +75,55 @@ def levels(means: Floats, rows: Floats | int, seed: int, window_s: int = 3600, m
     return pl.concat(frames)
 
 
+def shaped(counts: Callable[[int], Floats], windows: int, features: int, model: str = "m") -> pl.DataFrame:
+    """Hourly summaries of features f0, f1, ... from counts per window and bin, (windows, bins), by feature."""
+    frames = []
+    for i in range(features):
+        c = counts(i).astype(np.int64)
+        measure, seen = f"{model}/predictions/f{i}", np.flatnonzero(c.sum(axis=1) > 0)
+        rows = {"n": c.sum(axis=1)[seen], "counts": c[seen]}
+        frames.append(_frame(measure, seen, 3600, **rows, binning_id=f"{measure}@1"))
+    return pl.concat(frames)
+
+
+def drawn(rng: np.random.Generator, cdf: Callable[[Floats], Floats], n: Floats | int) -> Floats:
+    """Counts on the 32 bins from the distribution functions of the windows at the bins' edges in sigma."""
+    below = cdf(ndtri(np.arange(1, K) / K)[None, :])
+    p = np.diff(np.concatenate([np.zeros((len(below), 1)), below, np.ones((len(below), 1))], axis=1), axis=1)
+    return rng.multinomial(n, np.clip(p, 0, 1))
+
+
+def levelled(measure: str, shares: Sequence[float]) -> Binning:
+    """A categorical feature with levels a, b, ... and their shares; what is left is unknown values."""
+    model, source, feature = measure.split("/")
+    rows = tuple(round(100_000 * p) for p in shares)
+    levels = tuple("abcdefghijklmnop"[: len(shares)])
+    return Binning(
+        f"{measure}@1", model, source, feature, "categorical", 1, None, levels, (*rows, 100_000 - sum(rows)), None,
+        START, START, START,
+    )  # fmt: skip
+
+
+def pair_binning(measure: str = "m/predictions/f0*f1") -> Binning:
+    """A pair of features."""
+    model, source, feature = measure.split("/")
+    pair = tuple(feature.split("*"))
+    return Binning(f"{measure}@1", model, source, feature, "pair", 1, None, pair, (1000,), None, START, START, START)
+
+
+def paired(means: Floats, n: Floats | int, measure: str = "m/predictions/f0*f1") -> pl.DataFrame:
+    """Hourly summaries of a pair with these mean products."""
+    rows = np.broadcast_to(np.asarray(n, dtype=np.int64), means.shape)
+    at = np.flatnonzero(rows > 0)
+    total = np.round(means * rows * 2**20) / 2**20
+    return _frame(measure, at, 3600, n=rows[at], value_sum=total[at], binning_id=f"{measure}@1")
+
+
+def scored(monitors: Sequence[Monitor], *scores: str) -> tuple[Monitor, ...]:
+    """The same monitors for other scores."""
+    return tuple(replace(m, monitor_id=m.monitor_id.replace("location", s), score=s) for m in monitors for s in scores)
+
+
 def rates(
     events: NDArray[Any], trials: NDArray[Any], window_s: int = 300, measure: str = "m/attempts/error"
 ) -> pl.DataFrame:
@@ -124,10 +174,15 @@ def rate_monitor(score: str = "share", measure: str = "m/attempts/error", thresh
 
 
 def evidence(
-    monitors: Sequence[Monitor], rows: pl.DataFrame, start_s: int, end_s: int, state: Mapping[str, Any] | None = None
+    monitors: Sequence[Monitor],
+    rows: pl.DataFrame,
+    start_s: int,
+    end_s: int,
+    state: Mapping[str, Any] | None = None,
+    bins: Callable[[str], Binning] = binning,
 ) -> Evidence:
     """What a detector gets for the span from `start_s` to `end_s` seconds after `START`."""
-    binnings = {b.binning_id: b for m in {m.measure for m in monitors} for b in [binning(m)]}
+    binnings = {b.binning_id: b for m in {m.measure for m in monitors} for b in [bins(m)]}
     window = Window(START + timedelta(seconds=start_s), START + timedelta(seconds=end_s))
     return Evidence(tuple(monitors), window, rows, binnings, state or {})
 

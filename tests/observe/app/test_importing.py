@@ -202,6 +202,7 @@ def observe(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_second_run_stores_nothing_and_says_so(tmp_path: Path) -> None:
     rows("again", 50).write_parquet(tmp_path / "again.parquet")
     argv = [
@@ -222,6 +223,7 @@ def test_a_second_run_stores_nothing_and_says_so(tmp_path: Path) -> None:
     assert "50 rows read, 0 stored, 50 duplicate, 0 rejected (imported before, nothing new)" in second.stdout
 
 
+@pytest.mark.slow
 def test_when_nothing_can_be_stored_the_exit_code_is_1(tmp_path: Path) -> None:
     path = written(tmp_path / "bad.ndjson", [{"attempt_id": "a", "ts": "never", "status": "ok", "duration_s": 1}])
 

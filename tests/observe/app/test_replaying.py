@@ -257,6 +257,7 @@ def test_a_replay_tells_when_the_outage_would_have_paged_and_keeps_it(tmp_path: 
     assert "is not empty" in again.stderr
 
 
+@pytest.mark.slow
 def test_a_directory_in_use_is_told_what_to_do(tmp_path: Path) -> None:
     outage(tmp_path)
     with opened(tmp_path / "data", WallClock()):  # type: ignore[arg-type]

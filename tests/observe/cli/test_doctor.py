@@ -35,6 +35,7 @@ def kept(folder: Path, error: str | None) -> str:
     return str(folder / "data")
 
 
+@pytest.mark.slow
 def test_a_stopped_directory_is_told_as_it_was_and_a_failing_source_is_wrong(tmp_path: Path) -> None:
     done = doctor("-d", kept(tmp_path, "connection refused"))
 
@@ -46,6 +47,7 @@ def test_a_stopped_directory_is_told_as_it_was_and_a_failing_source_is_wrong(tmp
     assert done.stderr.startswith("looked at ")
 
 
+@pytest.mark.slow
 def test_nothing_wrong_exits_with_0_also_when_much_is_unknown(tmp_path: Path) -> None:
     done = doctor("-d", kept(tmp_path, None), "--json")
     told = json.loads(done.stdout)
@@ -54,6 +56,7 @@ def test_nothing_wrong_exits_with_0_also_when_much_is_unknown(tmp_path: Path) ->
     assert ("source", "ok") in {(f["part"], f["state"]) for f in told["findings"]}
 
 
+@pytest.mark.slow
 def test_a_damage_is_told_as_long_as_verify_tells_it(tmp_path: Path) -> None:
     folder = kept(tmp_path, None)
     clock, told = WallClock(), []
@@ -75,6 +78,7 @@ def test_a_damage_is_told_as_long_as_verify_tells_it(tmp_path: Path) -> None:
     assert told == [(0, 0, 0), False, (1, 1, 1), True]
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_no_data_directory_is_refused(tmp_path: Path) -> None:
     assert doctor("-d", str(tmp_path / "none")).returncode == 2
     assert doctor("-d", str(tmp_path)).returncode == 2

@@ -96,6 +96,7 @@ def test_ours_is_closed_and_theirs_is_open() -> None:
     assert schema("ModelSpec")["$defs"]["Scaling"]["additionalProperties"] is True
 
 
+@pytest.mark.slow
 def test_the_command_prints_one_and_writes_all(tmp_path: Path) -> None:
     def run(*given: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([sys.executable, "-m", "observe", "schema", *given], capture_output=True, text=True, check=False)  # fmt: skip

@@ -13,6 +13,7 @@ from observe.spec import Config, load
 from observe.spec.burn import TIERS, usable
 from observe.spec.explain import as_json, render
 from observe.spec.monitors import derive, threshold_nats
+from observe.spec.streams import Levels
 
 SITE = (
     "apiVersion: observe/v1\nkind: Site\nfalseAlarms: {page: 1 per 90d, ticket: 1 per 7d}\n"
@@ -39,9 +40,10 @@ def monitors(tmp_path: Path) -> dict[str, Monitor]:
 def test_every_question_is_asked_once(monitors: dict[str, Monitor]) -> None:
     assert sorted(monitors) == [
         "chat/burn/ok", "chat/burn/ttft", "chat/gauge/queue", "chat/rate/error/share",
-        "fraud/gauge/queue", "fraud/level/amount/location", "fraud/level/amount/location_fast",
-        "fraud/rate/amount/missing", "fraud/rate/country/missing",
-        "site/gauge/gpu", "site/imbalance/gpu", "site/silence/gateway", "site/silence/gpus",
+        "fraud/gauge/queue", "fraud/level/amount/fourth", "fraud/level/amount/location", "fraud/level/amount/location_fast",
+        "fraud/level/amount/spread", "fraud/level/amount/third",
+        "fraud/rate/amount/missing", "fraud/rate/country/missing", "fraud/rate/country/unseen",
+        "site/gauge/gpu", "site/imbalance/gpu", "site/silence/gateway", "site/silence/gpus", "site/straggler/gpu",
     ]  # fmt: skip
 
 
@@ -117,7 +119,43 @@ def test_newborns_of_a_model_with_a_stated_share_draw_on_its_own_reserve(tmp_pat
     config = configured(tmp_path, SITE + CHAT + FRAUD.replace("drift:", "share: 30%\ndrift:"))
     monitors = {m.monitor_id: m for m in derive(config, SEEN, settled={"fraud": ["amount"]})}
 
-    assert monitors["fraud/rate/country/missing"].share == pytest.approx(0.4 * 0.2 * 0.3)
+    assert sum(m.share for i, m in monitors.items() if "/country/" in i) == pytest.approx(0.4 * 0.2 * 0.3)
+
+
+def test_location_keeps_the_largest_part_of_what_a_feature_may_spend(monitors: dict[str, Monitor]) -> None:
+    of = {m.score + "_fast" * m.params.get("fast", False): m.share for m in monitors.values() if m.feature == "amount"}
+
+    assert of["location"] == max(of.values())
+    assert {name: round(4 * share / of["location"], 3) for name, share in of.items()} == {
+        "location": 4.0, "location_fast": 1.0, "spread": 2.0, "third": 0.5, "fourth": 0.5, "missing": 1.0,
+    }  # fmt: skip
+
+
+def test_large_levels_are_means_small_ones_rates_and_the_rest_is_watched_together(tmp_path: Path) -> None:
+    many = [f"c{i}" for i in range(10)]
+    levels = Levels(("visa", "master card", *many), (6_000, 3_000, *[100] * 10, 0), per_hour=1_000.0)
+    config = configured(tmp_path, SITE + FRAUD)
+    asked = {
+        m.monitor_id: m for m in derive(config, SEEN, levels={"fraud": {"country": levels}}) if "share:" in m.score
+    }
+
+    means = {i: m.score for i, m in asked.items() if m.detector == "level"}
+    assert means == {
+        "fraud/level/country/share:visa": "share:visa",
+        "fraud/level/country/share:#2": "share:master card",
+    }
+    rates = [m for m in asked.values() if m.detector == "rate"]
+    assert [m.score for m in rates] == [*(f"share:c{i}" for i in range(6)), "share:(other)"]
+    assert rates[0].share == pytest.approx(asked["fraud/level/country/share:visa"].share)
+
+
+def test_a_pair_is_judged_by_its_own_measure(tmp_path: Path) -> None:
+    seen = {"fraud": {**SEEN["fraud"], "age": "numeric", "age*amount": "pair"}}
+    (pair,) = [m for m in derive(configured(tmp_path, SITE + FRAUD), seen) if m.score == "pair"]
+
+    assert (pair.monitor_id, pair.measure, pair.feature) == (
+        "fraud/level/age*amount/pair", "fraud/predictions/age*amount", "age × amount",
+    )  # fmt: skip
 
 
 def test_every_collector_that_has_a_rhythm_is_asked_whether_it_is_silent(tmp_path: Path) -> None:

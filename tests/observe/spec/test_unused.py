@@ -70,28 +70,3 @@ def test_fields_that_are_used_are_not_called_unused(tmp_path: Path) -> None:
 
     assert config.warnings == ()
     assert "not used yet" not in render(config)
-
-
-@pytest.mark.parametrize(
-    "features",
-    [
-        "[{name: country, kind: categorical}]",
-        "[{name: country, minEffect: 5pp}]",
-        "[amount, {name: country, minEffect: 5pp}]",
-    ],
-)
-def test_a_categorical_feature_says_that_only_its_missing_values_are_watched(tmp_path: Path, features: str) -> None:
-    (warning,) = written(tmp_path, MONITORING + f"drift: {{features: {features}}}\n").warnings
-
-    assert warning.startswith(f"{tmp_path}/observe.yaml:7:")
-    assert warning.endswith(": shares of levels are not judged yet: only missing values of 'country' are watched")
-
-
-@pytest.mark.parametrize("feature", ["tenant", "{name: tenant}", "team_id"])
-def test_a_column_of_attempts_known_to_be_categorical_says_it_in_the_words_of_the_file(
-    tmp_path: Path, feature: str
-) -> None:
-    config = written(tmp_path, MONITORING + f"drift: {{source: attempts, features: [{feature}, tokens_in]}}\n")
-
-    (warning,) = config.warnings
-    assert warning.endswith(f"only missing values of '{feature.strip('{}').removeprefix('name: ')}' are watched")

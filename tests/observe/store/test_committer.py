@@ -12,7 +12,7 @@ from observe.clock import EventClock
 from observe.errors import Overloaded, StoreError
 from observe.schema import Batch, Receipt
 from observe.store import Store
-from observe.store.committer import Committer, Entry
+from observe.store.committer import LINGER_S, Committer, Entry, rest
 
 
 class Gate:
@@ -122,3 +122,42 @@ def test_a_full_disk_loses_nothing_and_heals(tmp_path: Path, noon) -> None:
     assert {(n, d) for b, n, d in rows.rows()} <= {(100, 100), (400, 400)}
     assert "refused" in fates.values()
     assert {fate for b, fate in fates.items() if b.startswith("after")} == {"stored"}
+
+
+def test_a_crowded_committer_rests_so_that_batches_gather() -> None:
+    gate = Gate()
+    gate.open.set()
+    committer = Committer(slow(gate.write), 10_000)
+    waiting = []
+    for i in range(60):
+        waiting.append(committer.submit(entry(str(i))))
+        threading.Event().wait(0.004)
+    for future in waiting:
+        future.result(10)
+    committer.close()
+
+    assert len(gate.groups) < 20  # without a rest: about 25 commits of 60 batches that come 4 ms apart
+
+
+def test_who_sends_one_batch_after_the_other_waits_for_nobody() -> None:
+    gate = Gate()
+    gate.open.set()
+    committer = Committer(gate.write, 10_000)
+    for i in range(20):
+        committer.submit(entry(str(i))).result(10)
+        assert committer._rest_s == LINGER_S
+    committer.close()
+
+    assert len(gate.groups) == 20
+
+
+def test_a_rest_grows_with_what_a_commit_took_and_has_an_end() -> None:
+    assert [rest(took) for took in (0.0, 0.01, 10.0)] == [LINGER_S, 0.02, 0.04]
+
+
+def slow(write):  # type: ignore[no-untyped-def]
+    def written(entries, doubt: bool) -> list[Receipt]:  # type: ignore[no-untyped-def]
+        threading.Event().wait(0.01)
+        return write(entries, doubt)
+
+    return written

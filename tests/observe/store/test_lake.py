@@ -88,6 +88,7 @@ def test_rows_that_came_again_both_hot_are_sealed_once(store, attempts, noon, cl
     assert ids(store)[:3] == ["a-0", "a-1", "a-2"]
 
 
+@pytest.mark.slow
 def test_a_pruned_read_and_the_view_agree(store, attempts, noon) -> None:
     for hours in range(1, 25, 2):
         store.append(attempts(f"h{hours}", 5, ago=hours * HOUR))
@@ -103,6 +104,7 @@ def test_a_pruned_read_and_the_view_agree(store, attempts, noon) -> None:
     assert pruned.height == 8 * 5
 
 
+@pytest.mark.slow
 def test_small_files_are_merged_into_one_an_hour_and_later_one_a_day(store, attempts, noon, clock) -> None:
     start = noon - DAY + 30 * MINUTE
     for i in range(24):
@@ -118,6 +120,7 @@ def test_small_files_are_merged_into_one_an_hour_and_later_one_a_day(store, atte
     assert len(ids(store)) == 24
 
 
+@pytest.mark.slow
 def test_rows_of_one_commit_outlive_their_merges(store, noon, folder) -> None:
     ended = [noon - DAY + i * 20 * MINUTE for i in range(9)]
     store.append(Batch("s", "a", {"attempt": pl.DataFrame({"ts": ended, "attempt_id": [f"a{i}" for i in range(9)]})}))
@@ -164,6 +167,7 @@ def test_a_directory_that_was_moved_is_read_where_it_is(store, attempts, noon, f
     again.close()
 
 
+@pytest.mark.slow
 def test_readers_see_every_row_once_while_rows_are_appended_sealed_and_merged(store, attempts, noon) -> None:
     done, answers = threading.Event(), []
 

@@ -52,6 +52,7 @@ def tries(number: int, rows) -> Batch:  # type: ignore[no-untyped-def]
     }, schema_overrides={"ttft_s": pl.Float64, "ts": pl.Datetime("us", "UTC"), "attempt_id": pl.String, "model_id": pl.String, "status": pl.String})})  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(actions)
 def test_rollups_count_every_row_once_in_any_order_of_arrival(steps) -> None:  # type: ignore[no-untyped-def]

@@ -7,7 +7,7 @@ from datetime import timedelta
 import polars as pl
 import pytest
 
-from observe.schema import Alert, Batch, Command, Finding, Incident
+from observe.schema import Alert, Batch, Command, Finding, Incident, Window
 from observe.store.views import derived
 
 MINUTE = timedelta(minutes=1)
@@ -86,6 +86,20 @@ def test_a_fleet_is_counted_by_cluster_and_product(store, noon) -> None:
     [row] = store.read("SELECT * EXCLUDE (util_mean, sm_clock_mean) FROM gpu_5m").rows()
 
     assert row == (noon, "eu", "H100", 3, 1, 1, 1, 51.0, 300.0)
+
+
+def test_a_device_is_shown_beside_what_tells_its_peers(store, noon) -> None:
+    send(store, "gpu_device", [{"device_id": "a", "model": "H100", "node": "n1", "last_seen": noon}])
+    send(store, "gpu_sample", [
+        {"ts": noon + i * MINUTE, "device_id": "a", "cluster": "eu", "namespace": "ml", "pod": "train-0", "util_ratio": 0.2 * i, "sm_clock_mhz": 1700.0}
+        for i in range(3)
+    ])  # fmt: skip
+    sql = "SELECT ts, cluster, node, sku, workload, round(util, 6), sm_clock, power FROM device_5m"
+    row = (noon, "eu", "n1", "H100", "ml/train-0", 0.2, 1700.0, None)
+
+    assert store.read(sql).rows() == [row]
+    store.seal(noon + 60 * MINUTE)
+    assert store.read(sql, {}, Window(noon, noon + 5 * MINUTE)).rows() == [row]
 
 
 def test_load_is_averaged_by_model(store, noon) -> None:

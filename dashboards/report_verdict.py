@@ -1,0 +1,130 @@
+"""The sentence a drift report begins with: drift, quiet, or unknown. What was not judged is never fine.
+
+Source: our own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final, Literal
+
+from dashboards import words
+from dashboards.report_facts import JUDGED, Facts, Stream
+
+Verdict = Literal["drift", "quiet", "unknown"]
+ENOUGH: Final = 0.5  # share of features that must be judged before "no drift" is said of the model
+_NAMED: Final = 3  # features the headline names
+_WHY: Final = {
+    "learning": "still learning what is normal",
+    "not_identifiable": "wanders so much that a shift cannot be told from chance",
+    "too_few": "too few rows",
+    "unknown": "unknown",
+    "expected": "a change was announced: neither judged nor learnt from",
+    "stale": "not judged up to the end of the period",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The verdict, its one sentence, and the features behind it."""
+
+    verdict: Verdict
+    headline: str
+    drifting: tuple[Stream, ...]  # the strongest alarm of each feature that drifts at the end of the period
+    over: tuple[Stream, ...]  # the same of features that drifted within it, and do not any more
+    informing: tuple[Stream, ...]  # changes of kinds that are told for information only
+    unjudged: tuple[tuple[str, str], ...]  # feature and why
+    features: int  # that are watched
+
+
+def said(facts: Facts) -> Said:
+    """What the findings of a period come to."""
+    by_feature = {f: list(s) for f, s in groupby(sorted(facts.streams, key=lambda s: s.feature), lambda s: s.feature)}
+    drifting = _strongest(facts.streams, lambda s: s.drifts)
+    names = {s.feature for s in drifting}
+    over = _strongest(facts.streams, lambda s: s.ended is not None and s.feature not in names)
+    informing = tuple(s for s in facts.streams if s.state == "inform_only" and _clear(s))
+    unjudged = (
+        *_unjudged(by_feature),
+        *((name, "nothing was asked about it in this period") for name in facts.unasked),
+    )
+    features = len(by_feature) + len(facts.unasked)
+    verdict = _verdict(features, len(unjudged), moved=bool(drifting or over))
+    bare = Said(verdict, "", drifting, over, informing, tuple(unjudged), features)
+    headline = {"drift": _drift, "quiet": _quiet, "unknown": _unknown}[verdict](facts, bare)
+    return Said(verdict, headline, drifting, over, informing, bare.unjudged, features)
+
+
+def _verdict(features: int, unjudged: int, *, moved: bool) -> Verdict:
+    if moved:
+        return "drift"
+    return "quiet" if features and features - unjudged >= ENOUGH * features else "unknown"
+
+
+def _strongest(streams: Sequence[Stream], wanted: Callable[[Stream], bool]) -> tuple[Stream, ...]:
+    best: dict[str, Stream] = {}
+    for stream in filter(wanted, streams):  # in order of effect; one judged at the slow cadence tells more
+        known = best.get(stream.feature)
+        if known is None or (known.watched.endswith("fast") and not stream.watched.endswith("fast")):
+            best[stream.feature] = stream
+    return tuple(best.values())
+
+
+def _clear(stream: Stream) -> bool:
+    needed = stream.threshold_nats
+    return needed is not None and stream.evidence_nats is not None and stream.evidence_nats >= needed
+
+
+def _unjudged(by_feature: dict[str, list[Stream]]) -> Iterator[tuple[str, str]]:
+    for feature, streams in by_feature.items():
+        if not any(s.state in JUDGED for s in streams):
+            states = list(dict.fromkeys(s.state for s in streams))
+            yield feature, "; ".join(_WHY.get(state, state) for state in states)
+
+
+def moved(stream: Stream) -> str:
+    """How much, in σ and in the feature's own unit: `+0.42 σ (median 31 → 44)`."""
+    told = words.effect(stream.effect, stream.unit)
+    if stream.median_from is None or stream.median_to is None:
+        return told
+    after = f"{words.number(stream.median_to)} {stream.user_unit}".rstrip()
+    return f"{told} (median {words.number(stream.median_from)} → {after})"
+
+
+def told(stream: Stream) -> str:
+    """A change with its feature; what is no shift of the middle is told as its finding says it."""
+    return f"{stream.feature} {moved(stream)}" if stream.watched.startswith("location") else stream.note
+
+
+def _drift(facts: Facts, bare: Said) -> str:
+    if not bare.drifting:
+        named = _listed([f"{told(s)} until {words.clock(s.ended)} UTC" for s in bare.over])
+        return f"No feature drifts any more; {len(bare.over)} of {bare.features} did in this period: {named}"
+    named = _listed([f"{told(s)} since {words.clock(s.onset)} UTC" for s in bare.drifting])
+    verb = "drifts" if len(bare.drifting) == 1 else "drift"
+    return f"{len(bare.drifting)} of {bare.features} {_features(bare.features)} {verb}: {named}"
+
+
+def _quiet(facts: Facts, bare: Said) -> str:
+    judged = bare.features - len(bare.unjudged)
+    if not bare.unjudged:
+        return f"No drift was found in {'the one feature' if judged == 1 else f'any of {judged} features'}"
+    return f"No drift was found in {judged} of {bare.features} features; {len(bare.unjudged)} could not be judged: {_listed([f for f, _ in bare.unjudged])}"
+
+
+def _unknown(facts: Facts, bare: Said) -> str:
+    if not bare.features:
+        why = "nothing was judged in this period" if facts.watched else "no Monitoring watches its drift"
+        return f"Nobody can say whether {facts.model} drifted: {why}"
+    return f"Nobody can say whether {facts.model} drifted: {len(bare.unjudged)} of {bare.features} {_features(bare.features)} could not be judged"
+
+
+def _features(n: int) -> str:
+    return "feature" if n == 1 else "features"
+
+
+def _listed(named: Sequence[str]) -> str:
+    rest = len(named) - _NAMED
+    return "; ".join(named[:_NAMED]) + (f"; and {rest} more" if rest > 0 else "")

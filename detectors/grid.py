@@ -1,0 +1,64 @@
+"""Streams on one raster of windows: mean score, rows, location and tenths.
+
+Source: our own; METHODS section 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors import net, scores, series
+from detectors.fitting import History
+from detectors.series import Series
+from observe.schema import Monitor
+
+Floats = NDArray[np.float64]
+Span = Sequence[int]  # from and to, epoch s
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """S streams in T windows of `step` seconds from `start`; tenths are kept once a measure, (T, M, 10)."""
+
+    start: int
+    step: int
+    y: Floats  # (T, S) mean score
+    n: Floats  # (T, S) rows
+    a: Floats  # (T, S) mean location of the same rows; 0 where it is not known
+    tenths: Floats
+    measure: tuple[int, ...]  # of each stream, which of the M
+
+    @classmethod
+    def of(cls, monitors: Sequence[Monitor], found: Mapping[str, Series], start: int, step: int, end: int) -> Grid:
+        """Sums of each monitor's rows in the windows from `start` to `end`."""
+        count = max(0, (end - start) // step)
+        names = {name: k for k, name in enumerate(dict.fromkeys(m.measure for m in monitors))}
+        y, n, a = (np.zeros((count, len(monitors))) for _ in range(3))
+        tenths, means = np.zeros((count, len(names), scores.GROUPS)), np.zeros((count, len(names)))
+        for name, k in names.items():
+            if name in found:
+                total, rows, tenths[:, k] = found[name].on(start, step, count)
+                means[:, k] = total / np.maximum(rows, 1.0)
+        for i, m in enumerate(monitors):
+            a[:, i] = means[:, names[m.measure]]
+            at = found.get(series.key(m.measure, m.score))
+            if at is not None:
+                total, n[:, i] = at.sums(start, step, count)
+                y[:, i] = total / np.maximum(n[:, i], 1.0)
+            if at is not None and at.binning is not None and m.score in net.SCORES:
+                y[:, i] -= net.shifted(m.score, at.binning.reference, a[:, i], n[:, i])
+        return cls(start, step, y, n, a, tenths, tuple(names[m.measure] for m in monitors))
+
+    def history(self, streams: Sequence[int], first: int, end: int, masks: Mapping[int, Sequence[Span]]) -> History:
+        """Windows inside [first, end) of some streams; those inside a mask count no rows."""
+        begin, stop = max(0, -(-(first - self.start) // self.step)), max(0, (end - self.start) // self.step)
+        at = self.start + self.step * np.arange(begin, stop)
+        n = self.n[begin:stop, streams].copy()
+        for i, stream in enumerate(streams):
+            for low, high in masks[stream]:
+                n[(at + self.step > low) & (at < high), i] = 0.0
+        return History(self.y[begin:stop, streams], n, at + self.step // 2, self.step, self.a[begin:stop, streams])

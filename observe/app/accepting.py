@@ -1,0 +1,42 @@
+"""What people have taken as the new normal: from when on each monitor learns anew.
+
+A person accepts an incident, an alert or a monitor. What they accept is the level since its change
+came, so learning begins at the latest plausible onset of the alarm they saw, not at their click:
+otherwise a stream would be blind for days more. `parameters.since` overrules it.
+
+Source: our own; METHODS section 4, "After an alarm".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from observe.store import Store
+
+_SQL: Final = """
+with said as (
+  select object, ts, try_cast(parameters ->> '$.since' as timestamptz) as since
+  from command where verb = 'accept_normal'),
+aimed as (
+  select object as monitor_id, ts, since from said where list_contains($ids, object)
+  union all
+  select alert.key, said.ts, said.since from said join alert on object in (incident_id, alert_id)
+  where kind = 'drift' and starts_at <= said.ts and list_contains($ids, alert.key)),
+onsets as (
+  select aimed.monitor_id, aimed.ts, any_value(aimed.since) as since,
+    arg_max(coalesce(onset_high, onset), window_end) filter (state = 'alarm') as onset
+  from aimed left join finding f on f.monitor_id = aimed.monitor_id and f.window_end <= aimed.ts
+  group by aimed.monitor_id, aimed.ts)
+select monitor_id, max(coalesce(since, onset, ts)) as accepted from onsets group by monitor_id"""
+
+
+def accepted(store: Store, monitor_ids: Sequence[str]) -> Mapping[str, datetime]:
+    """From when on the level of these monitors is the new normal, by monitor id; only those somebody accepted."""
+    asked = store.read("select 1 from command where verb = 'accept_normal' limit 1")
+    if asked.is_empty():
+        return {}
+    rows = store.read(_SQL, {"ids": list(monitor_ids)})
+    return {monitor_id: at.astimezone(UTC) for monitor_id, at in rows.iter_rows()}

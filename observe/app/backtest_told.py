@@ -1,0 +1,155 @@
+"""What a backtest found, as plain JSON and as lines for people.
+
+Source: our own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from observe.app.backtest import Backtest, Found, upper95
+from observe.app.backtest_inject import HORIZON, Planted
+from observe.app.backtest_rules import Rule
+from observe.spec.quantity import write_duration
+
+
+def as_json(result: Backtest, planted: Sequence[Planted] = (), rules: Sequence[Rule] = ()) -> dict[str, Any]:
+    """The result as plain JSON: the same table gives the same text, in whatever order its rows came."""
+    count = len(result.alarms)
+    found: dict[str, Any] = {
+        "days": round(result.days, 4), "windows": result.plan.windows, "streams": result.one_sided,
+        "budget_per_30d": result.budget_per_30d, "alarms_per_30d": round(count * 30 / result.days, 4),
+        "upper95_per_30d": round(upper95(count, result.days), 4), "alarms": [alarm(a) for a in result.alarms],
+        "states": dict(result.states), "min_detectable_24h": dict(result.min_detectable_24h),
+        "incidents": result.incidents, "window_s": result.plan.window_s, "rows_or_series": result.plan.cadence,
+        "fit": [iso(result.plan.real(at)) for at in (result.plan.fit.start, result.plan.fit.end)],
+        "judged": [iso(result.plan.real(at)) for at in (result.plan.judged.start, result.plan.judged.end)],
+        "windows_by_state": {f: dict(v) for f, v in result.judged.items()},
+        "rejected": dict(result.rejected), "not_watched": dict(result.left_out),
+    }  # fmt: skip
+    if planted:
+        found["injected"] = [injected(p) for p in planted]
+    if rules:
+        found["rules"] = [rule(r) for r in rules]
+    return found
+
+
+def alarm(a: Found) -> dict[str, Any]:
+    """One alarm."""
+    return {
+        "feature": a.feature, "kind": a.kind, "at": iso(a.at), "onset": iso(a.onset), "onset_interval": [iso(t) for t in a.onset_interval],
+        "effect": a.effect, "effect_ci": list(a.effect_ci), "unit": a.unit, "evidence_nats": a.evidence_nats,
+        "until": iso(a.until) if a.until else None, "level": a.levels.what, "before": a.levels.before, "after": a.levels.after,
+        "note": a.note,
+    }  # fmt: skip
+
+
+def injected(p: Planted) -> dict[str, Any]:
+    """One planted change."""
+    middle, low, high = p.median()
+    return {
+        "change": str(p.change), "trials": len(p.delays), "found": p.found, "median_delay_s": _seconds(middle),
+        "median_delay_ci_s": [_seconds(low), _seconds(high)], "delays_s": [_seconds(d) for d in p.delays],
+        "at": [iso(t) for t in p.at], "found_by": {k: p.kinds.count(k) for k in sorted(set(p.kinds))},
+    }  # fmt: skip
+
+
+def rule(r: Rule) -> dict[str, Any]:
+    """One plain rule."""
+    return {
+        "rule": r.name, "alarms": r.alarms, "alarms_per_30d": round(r.per_30d, 4), "windows_flagged": round(r.windows, 4),
+        "found": r.found, "median_delay_s": _seconds(r.delay),
+    }  # fmt: skip
+
+
+def iso(at: datetime) -> str:
+    """An instant as text, UTC."""
+    return at.isoformat().replace("+00:00", "Z")
+
+
+def _seconds(delay: timedelta | None) -> float | None:
+    return None if delay is None else delay.total_seconds()
+
+
+def cells(a: Found) -> tuple[str, str, str, str, str, str]:
+    """An alarm as a row: when, what, since, effect, level, until."""
+    low, high = a.effect_ci
+    unit = "×" if a.unit == "ratio" else f" {a.unit}"
+    since = f"{a.onset:%Y-%m-%d %H:%M}" + (
+        f" (−{_short(a.onset - a.onset_interval[0])}/+{_short(a.onset_interval[1] - a.onset)})"
+    )
+    level = (
+        ""
+        if a.levels.before is None or a.levels.after is None
+        else f"{_level(a.levels.before, a)} → {_level(a.levels.after, a)}{_percent(a)}"
+    )
+    return (
+        f"{a.at:%Y-%m-%d %H:%M}", f"{a.feature} {a.kind}", since, f"{a.effect:+.2g}{unit} [{low:+.2g}, {high:+.2g}]" if unit != "×" else f"{a.effect:.2g}× [{low:.2g}, {high:.2g}]",
+        level, f"{a.until:%Y-%m-%d %H:%M}" if a.until else "lasts",
+    )  # fmt: skip
+
+
+def _level(value: float, a: Found) -> str:
+    return f"{value:.2%}" if a.levels.what == "share" else f"{value:.4g}"
+
+
+def _percent(a: Found) -> str:
+    return f" ({a.levels.percent:+.1f} %)" if a.levels.what == "median" and a.levels.percent is not None else ""
+
+
+def _short(length: timedelta) -> str:
+    return write_duration(round(length.total_seconds())) if length else "0"
+
+
+def delay(length: timedelta | None, horizon: timedelta) -> str:
+    """A delay for people; None is longer than the horizon."""
+    return (
+        f"> {write_duration(horizon.total_seconds())}"
+        if length is None
+        else write_duration(round(length.total_seconds()))
+    )
+
+
+def headline(result: Backtest) -> str:
+    """One line: how many alarms, against which budget."""
+    count = len(result.alarms)
+    return (
+        f"{count} alarms ({result.incidents} incidents) in {result.days:,.4g} judged days of {len(result.states)} features: "
+        f"{count * 30 / result.days:.3g} per 30 d, at most {upper95(count, result.days):.3g} with 95 %; the budget is {result.budget_per_30d:.3g} per 30 d"
+    )
+
+
+def states(result: Backtest) -> list[tuple[str, str, str]]:
+    """Feature, state, and what a day finds."""
+    found = []
+    for feature, state in result.states.items():
+        smallest: Any = result.min_detectable_24h.get(feature)
+        why = result.left_out.get(feature, "")
+        kind: Mapping[str, str] = result.plan.kinds
+        told = (
+            why
+            if why
+            else ""
+            if smallest is None
+            else f"a day finds {smallest:.2g}{' σ' if kind.get(feature) == 'numeric' else ''}"
+        )
+        found.append((feature, state, told))
+    return found
+
+
+def trials(p: Planted) -> str:
+    """One line about a planted change."""
+    if p.found is None:
+        return f"planted {p.change}: no trial, the feature was always alarmed"
+    middle, low, high = (delay(d, HORIZON) for d in p.median())
+    return (
+        f"planted {p.change}: found in {p.found:.0%} of {len(p.delays)} trials, median after {middle} ({low} to {high})"
+    )
+
+
+def left_out(result: Backtest) -> list[str]:
+    """Lines about rows and columns that were not used."""
+    rows = [f"left out: {count:,} {reason}" for reason, count in result.rejected.items()]
+    return rows + [f"not watched: {n}: {why}" for n, why in result.left_out.items() if n not in result.states]

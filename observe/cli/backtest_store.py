@@ -1,0 +1,168 @@
+"""`observe backtest` of what is stored: a stopped data directory, or a running one through its service.
+
+Source: our own; TRUST section 1.5: either way the questions run in the sandboxed worker over Parquet.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from observe.cli.service import owner
+from observe.errors import QueryError, StoreLocked, UsageError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from observe.app.backtest import Backtest
+    from observe.app.backtest_inject import Planted
+    from observe.app.backtest_plan import Options
+    from observe.app.backtest_rules import Rule
+    from observe.app.backtest_store import Stored
+    from observe.cli.backtest_asked import Asked
+    from observe.spec import Config
+
+    Answer = tuple[Backtest, list[Planted], list[Rule]]
+
+_READ: Final = "select * from summary join binning using (binning_id)"  # names what a backtest may read
+_PATIENCE_S: Final = 60.0
+_SITE: Final = Path("observe.yaml")
+
+
+def run(
+    model: str | None, asked: Asked, site: Path | None, directory: Path | None, *, as_json: bool, quiet: bool
+) -> int:
+    """Backtest one model, or all; print what was found."""
+    from observe.app import backtest_store as past
+    from observe.cli.backtest_asked import options
+    from observe.cli.backtest_shown import show
+
+    _refuse(asked)
+    config = _config(model, site, directory)
+    where = directory or (config.site.store.path if config else None)
+    assert where is not None
+    if not where.is_dir():
+        raise UsageError(f"{where} is not a directory; give a data directory with -d or a site configuration with -c")
+    given = options(asked)
+    answers: dict[str, Answer] = {}
+    with asking(where) as ask:
+        found = past.models(ask, config, model)
+        for stored in found:
+            answers[stored.model] = _one(ask, stored, given, asked, config, quiet=quiet)
+    if as_json:
+        from observe.app import backtest_told as told
+
+        plain = {name: {"model": name, **told.as_json(*answer)} for name, answer in answers.items()}
+        sys.stdout.write(json.dumps(past.merged(plain), ensure_ascii=False) + "\n")
+        return 0
+    for name, answer in answers.items():
+        sys.stdout.write(f"{name}\n" if len(answers) > 1 else "")
+        show(*answer, as_json=False, quiet=quiet)
+    return 0
+
+
+def _one(
+    ask: Callable[[str], pl.DataFrame],
+    stored: Stored,
+    given: Options,
+    asked: Asked,
+    config: Config | None,
+    *,
+    quiet: bool,
+) -> Answer:
+    from observe.app.backtest_inject import parse
+    from observe.app.backtest_store import backtest
+    from observe.cli.backtest_shown import beside, progress
+
+    kinds = {b.feature: b.kind for b in stored.binnings.values()}
+    changes = [parse(text, kinds) for text in asked.inject]
+    with progress(quiet=quiet, parts=1 + len(changes)) as moved:
+        result, past = backtest(ask, stored, given, _since(asked), config, moved)
+        return result, *beside(result, past, changes, moved, rules=asked.rules)
+
+
+def _since(asked: Asked) -> float | None:
+    from observe.spec.quantity import Malformed, parse_duration
+
+    try:
+        return parse_duration(asked.since) if asked.since is not None else None
+    except Malformed as error:
+        raise UsageError(f"--since: {error}; {error.hint}") from error
+
+
+def _refuse(asked: Asked) -> None:
+    for option, value in (("--features", asked.features), ("--window", asked.window), ("--as", asked.rows_or_series)):
+        if value is not None:
+            raise UsageError(f"{option} is for tables: what is stored is watched as its configuration says")
+
+
+def _config(model: str | None, site: Path | None, directory: Path | None) -> Config | None:
+    """What is watched; None with nothing but a directory: then every feature is, by the defaults."""
+    from observe.spec import load
+
+    if site is None and directory is not None:
+        return None
+    if site is None and not _SITE.exists():
+        named = f"there is no file {model!r} and " if model is not None else ""
+        raise UsageError(
+            f"{named}no {_SITE} here; name a table with --time, a site with -c or a data directory with -d"
+        )
+    return load(site or _SITE)
+
+
+@contextmanager
+def asking(directory: Path) -> Iterator[Callable[[str], pl.DataFrame]]:
+    """How the data of a directory is asked, stopped or running."""
+    from observe.cli.sql import through
+    from observe.clock import WallClock
+    from observe.store import Store, tables_named
+
+    try:
+        store = Store.open(directory, WallClock(), must_exist=True)
+    except StoreLocked:
+        service = owner(directory)
+        yield lambda sql: _whole(*_counted(lambda: through(sql, service, False)[0]))
+        return
+    try:
+        snapshot = store.snapshot(tables_named(_READ))
+    finally:
+        store.close()
+    with _worker(directory) as query:
+        yield lambda sql: query(sql, snapshot.views)
+
+
+def _counted(answer: Callable[[], pl.DataFrame]) -> tuple[pl.DataFrame, bool]:
+    """An answer of the service, and whether it was cut: its row cap is a hundred thousand."""
+    frame = answer()
+    return frame, frame.height >= 100_000
+
+
+def _whole(frame: pl.DataFrame, cut: bool) -> pl.DataFrame:
+    if cut:
+        raise QueryError("the service cut an answer that must be whole; backtest fewer models or days at a time")
+    return frame
+
+
+@contextmanager
+def _worker(directory: Path) -> Iterator[Callable[[str, Any], pl.DataFrame]]:
+    import polars as pl
+
+    from observe.sqlworker import Limits, SqlWorker
+
+    worker = SqlWorker([directory / "lake", directory / "snapshot"], allow_unsandboxed=True)
+    worker.start()
+    limits = Limits(seconds=_PATIENCE_S, rows=1_000_000, answer_bytes=256 * 2**20, memory_bytes=2**30)
+
+    def query(sql: str, views: Any) -> pl.DataFrame:
+        answer = worker.query(sql, views, limits)
+        return _whole(pl.read_ipc_stream(io.BytesIO(answer.arrow_ipc)), answer.truncated)
+
+    try:
+        yield query
+    finally:
+        worker.stop()

@@ -1,0 +1,68 @@
+"""What somebody accepts as the new normal reaches the monitors it concerns."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from observe.app.accepting import accepted
+from observe.clock import EventClock
+from observe.schema import Alert, Command, Finding
+from observe.store import Store
+
+T = datetime(2026, 11, 3, 12, tzinfo=UTC)
+MOVED, OTHER = "fraud/level/amount/location", "fraud/level/items/location"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store.open(tmp_path / "data", EventClock(T))
+    with opened.change() as tx:
+        tx.insert([found(h) for h in (-3, -2)])
+        tx.insert([alert(MOVED, "inc-1"), alert(OTHER, "inc-2")])
+    yield opened
+    opened.close()
+
+
+def found(hour: int) -> Finding:
+    end = T + timedelta(hours=hour)
+    return Finding(
+        f"fnd-{hour}", MOVED, "level", "fraud", "drift", "amount", end - timedelta(hours=1), end, "alarm", "ticket", 20.0, 12.0,
+        0.5, "sigma", 0.4, 0.6, T - timedelta(hours=9), T - timedelta(hours=10), T - timedelta(hours=8, minutes=hour), 100, "", {}, end,
+    )  # fmt: skip
+
+
+def alert(key: str, incident: str) -> Alert:
+    return Alert(
+        f"alr-{incident}", key, incident, "fnd--2", "fraud", "drift", key.split("/")[2], "ticket", "firing",
+        T - timedelta(hours=3), None, "", {}, {}, T - timedelta(hours=3),
+    )  # fmt: skip
+
+
+def say(store: Store, target: str, **parameters: str) -> None:
+    with store.change() as tx:
+        tx.insert([Command(T, "cmd-1", "ann", "operator", "accept_normal", target, None, parameters, "")])
+
+
+@pytest.mark.parametrize("target", [MOVED, "inc-1", "alr-inc-1"])
+def test_learning_begins_at_the_newest_onset_of_what_was_accepted(store: Store, target: str) -> None:
+    say(store, target)
+
+    assert accepted(store, [MOVED, OTHER]) == {MOVED: T - timedelta(hours=8, minutes=-2)}
+
+
+def test_a_monitor_that_never_alarmed_learns_from_the_moment_it_was_accepted(store: Store) -> None:
+    say(store, OTHER)
+
+    assert accepted(store, [MOVED, OTHER]) == {OTHER: T}
+
+
+def test_a_person_may_say_since_when_it_is_normal(store: Store) -> None:
+    say(store, "inc-1", since="2026-11-01T00:00:00Z")
+
+    assert accepted(store, [MOVED]) == {MOVED: datetime(2026, 11, 1, tzinfo=UTC)}
+
+
+def test_nothing_is_accepted_before_somebody_says_so(store: Store) -> None:
+    assert accepted(store, [MOVED, OTHER]) == {}

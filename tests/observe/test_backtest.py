@@ -1,0 +1,230 @@
+"""A past judged as the service would have judged it: what is found, when, and how often."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+from observe.app.backtest import Backtest, backtest, upper95
+from observe.app.backtest_inject import Change, changed, median_interval, moved_counts, parse, plant, transfer
+from observe.app.backtest_levels import quantile
+from observe.app.backtest_plan import Options, plan
+from observe.app.backtest_rules import rules
+from observe.app.backtest_table import tabulate
+from observe.app.backtest_told import as_json
+from observe.errors import UsageError
+from observe.schema import Binning
+from observe.spec.quantity import Effect, Rate
+
+T0 = datetime(2026, 1, 5, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+FIT = Options(fit_s=14 * 86_400.0)
+
+
+def hourly(days: int, seed: int = 1) -> tuple[list[datetime], np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [T0 + i * HOUR for i in range(24 * days)], 100 + 5 * rng.normal(size=24 * days)
+
+
+def judged(frame: pl.DataFrame, options: Options = FIT, time: str = "ts") -> Backtest:
+    return backtest(tabulate(frame, time), options)[0]
+
+
+def logged(days: int, per_hour: int = 30, seed: int = 2) -> pl.DataFrame:
+    """Raw rows at random instants: one number, one category, one column that misses values."""
+    rng = np.random.default_rng(seed)
+    n = days * 24 * per_hour
+    seconds = np.sort(rng.uniform(0, days * 86_400, n))
+    ts = pl.Series((seconds * 1e6).astype(np.int64) + int(T0.timestamp()) * 10**6).cast(pl.Datetime("us"))
+    lost = pl.Series(rng.random(n) < np.where(seconds > (days - 2) * 86_400, 0.2, 0.02))
+    return pl.DataFrame(
+        {
+            "ts": ts,
+            "latency": rng.lognormal(5, 0.5, n),
+            "country": rng.choice(["de", "fr"], n),
+            "age": rng.normal(size=n),
+        }
+    ).with_columns(age=pl.when(lost).then(None).otherwise(pl.col("age")))
+
+
+def test_a_planted_shift_is_one_alarm_with_its_onset_its_unit_and_the_level_before_and_after() -> None:
+    ts, x = hourly(19)
+    x[24 * 16 :] += 10
+
+    result = judged(pl.DataFrame({"ts": ts, "x": x}))
+
+    [alarm] = result.alarms
+    assert (alarm.feature, alarm.kind, alarm.unit, alarm.until) == ("x", "location", "σ", None)
+    assert abs(alarm.onset - ts[24 * 16]) <= HOUR
+    assert alarm.onset_interval[0] <= alarm.onset <= alarm.onset_interval[1]
+    assert alarm.effect_ci[0] < alarm.effect < alarm.effect_ci[1]
+    assert alarm.levels.before == pytest.approx(100, abs=2)
+    assert alarm.levels.after == pytest.approx(110, abs=2)
+    assert result.states == {"x": "alarm"}
+
+
+def test_rows_in_any_order_give_the_same_json() -> None:
+    rows = logged(16, per_hour=12).vstack(logged(16, per_hour=12).head(50))  # some instants twice
+    told = [json.dumps(as_json(judged(rows.sample(fraction=1.0, shuffle=True, seed=s)))) for s in (1, 2)]
+
+    assert told[0] == told[1]
+
+
+def test_missing_values_a_constant_and_an_empty_column_each_get_their_own_answer() -> None:
+    rows = logged(17).with_columns(k=pl.lit(3.0), nothing=pl.lit(None, dtype=pl.Float64))
+
+    result = judged(rows.select("ts", "age", "k", "nothing"))
+
+    missing = [a for a in result.alarms if a.kind == "missing"]
+    assert [a.feature for a in missing] == ["age"]
+    assert abs(missing[0].onset - (T0 + timedelta(days=15))) <= 2 * HOUR
+    assert missing[0].levels.after == pytest.approx(0.2, abs=0.03)
+    assert (result.states["k"], result.states["nothing"]) == ("ok", "unknown")
+    assert "no value" in result.left_out["nothing"]
+
+
+def test_a_metric_series_with_gaps_is_judged_and_gaps_are_no_missing_values() -> None:
+    ts, x = hourly(20, seed=3)
+    x[24 * 18 :] += 12
+    kept = np.random.default_rng(1).random(len(ts)) < 0.8
+    kept[24 * 9 : 24 * 11] = False
+
+    result = judged(pl.DataFrame({"ts": ts, "x": x}).filter(pl.Series(kept)))
+
+    assert result.plan.cadence == "series"
+    assert [a.kind for a in result.alarms] == ["location"]
+    assert abs(result.alarms[0].onset - ts[24 * 18]) <= 2 * HOUR
+
+
+def test_five_minute_values_of_a_metric_are_one_value_an_hour_and_a_log_is_counted_row_by_row() -> None:
+    at = [T0 + timedelta(minutes=5 * i) for i in range(12 * 24 * 3)]
+    metric = tabulate(pl.DataFrame({"ts": at, "x": np.arange(len(at), dtype=float)}), "ts")
+    short = Options(fit_s=2 * 86_400.0)
+
+    assert plan(metric, short).rows["x"].to_list()[:2] == [5.5, 17.5]
+    assert plan(tabulate(logged(3), "ts"), short).cadence == "rows"
+
+
+def test_daily_values_are_judged_on_a_clock_of_their_own() -> None:
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=760)
+    x[720:] += 3
+    days = [T0.date() + timedelta(days=i) for i in range(760)]
+
+    result = judged(pl.DataFrame({"day": days, "x": x}), Options(), time="day")
+
+    [alarm] = result.alarms
+    assert result.plan.window_s == 86_400
+    assert result.days == 88
+    assert abs(alarm.onset - (T0 + timedelta(days=720))) <= timedelta(days=1)
+
+
+def test_instants_may_be_text_with_zones_dates_or_numbers_and_a_row_without_one_is_counted() -> None:
+    text = ["2026-01-05T01:00:00+01:00", "2026-01-05 00:00:00", "2026-01-05T00:00Z", None, "soon"]
+    table = tabulate(pl.DataFrame({"ts": text, "x": [1.0] * 5}), "ts")
+    numbers = [tabulate(pl.DataFrame({"ts": [t], "x": [1.0]}), "ts").rows["ts"][0] for t in (1767571200, 1767571200000)]
+
+    assert table.rows["ts"].to_list() == [T0] * 3
+    assert table.rejected == {"no_time": 2}
+    assert numbers == [T0, T0]
+
+
+def test_what_is_too_short_or_no_time_is_refused_with_what_would_do() -> None:
+    ts, x = hourly(20)
+    table = tabulate(pl.DataFrame({"ts": ts, "x": x}), "ts")
+
+    with pytest.raises(UsageError, match=r"--fit 28d needs 28 d before .* the file spans 20 d; use --fit 14d"):
+        plan(table, Options(fit_s=28 * 86_400.0))
+    with pytest.raises(UsageError, match="write a part of an hour"):
+        plan(table, Options(window_s=7 * 60.0))
+    with pytest.raises(UsageError, match="holds no instants: 'a' is none"):
+        tabulate(pl.DataFrame({"ts": ["a", "b"], "x": [1, 2]}), "ts")
+
+
+def test_the_whole_budget_is_divided_over_all_streams() -> None:
+    from observe.app.backtest_streams import alarms_allowed, binnings, monitors
+
+    planned = plan(tabulate(logged(4), "ts"), Options(fit_s=2 * 86_400.0))
+    asked = monitors(planned, binnings(planned), Rate(2, 30 * 86_400.0), Effect(0.1, "sigma"))
+
+    assert {m.score for m in asked} >= {"location", "missing"}
+    assert sum(m.share for m in asked) == pytest.approx(1)
+    assert alarms_allowed(asked, 30 * 86_400.0) == pytest.approx(2)
+
+
+BINS = Binning(
+    "m/predictions/x@1", "m", "predictions", "x", "numeric", 1, tuple(float(k) for k in range(1, 100)), None,
+    (100,) * 100, tuple(float(k) for k in range(101)), T0, T0, T0,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("effect", [Effect(10, "%"), Effect(0.1257, "sigma")])
+def test_a_shift_moves_counts_between_bins_and_loses_no_row(effect: Effect) -> None:
+    counts = np.full((3, 100), 7)
+
+    moved = moved_counts(counts, transfer(BINS, Change("x", "shift", effect)))
+
+    bounds = np.arange(101.0)
+    assert moved.sum(axis=1).tolist() == [700] * 3
+    assert moved.min() >= 0
+    assert quantile(moved[0].astype(float), bounds, 0.5) == pytest.approx(55, abs=0.2)  # 10 % of the median; 5 ranks
+
+
+def test_a_change_is_written_with_its_unit_and_a_feature_that_exists() -> None:
+    kinds = {"amount": "numeric", "country": "categorical"}
+
+    assert parse("shift=-0.5 sigma@amount", kinds) == Change("amount", "shift", Effect(0.5, "sigma"), -1)
+    assert str(parse("missing=2pp@country", kinds)) == "missing=2pp@country"
+    for text, why in (
+        ("shift=10%@amont", "did you mean 'amount'"), ("shift=2pp@amount", "numbers shift by %"),
+        ("shift=10%@country", "shares change by pp"), ("grow=1@amount", "write shift=10%@feature"),
+    ):  # fmt: skip
+        with pytest.raises(UsageError, match=why):
+            parse(text, kinds)
+
+
+def test_planted_missing_values_leave_as_many_rows_as_there_were() -> None:
+    frame = pl.DataFrame(
+        {"ts": [T0], "binning_id": [BINS.binning_id], "n": [10_000], "missing": [0], "counts": [[100] * 100]}
+    )
+
+    found = changed(frame, {BINS.binning_id: BINS}, Change("x", "missing", Effect(5, "pp"))).row(0, named=True)
+
+    assert found["n"] + found["missing"] == 10_000
+    assert found["missing"] == pytest.approx(500, abs=100)
+    assert sum(found["counts"]) == found["n"]
+
+
+def test_a_median_delay_counts_what_was_not_found_as_later() -> None:
+    hours = [HOUR, 2 * HOUR, 3 * HOUR, None, None]
+
+    assert median_interval(hours) == (3 * HOUR, HOUR, None)
+    assert median_interval([]) == (None, None, None)
+    assert round(upper95(0, 30.0), 2) == 3.0
+
+
+@pytest.mark.slow
+def test_a_planted_change_is_found_and_plain_rules_stand_beside_it_with_their_alarms() -> None:
+    result, past = backtest(tabulate(logged(24).select("ts", "latency"), "ts"), FIT)
+    planted = plant(past, Change("latency", "shift", Effect(20, "%")), result.plan.judged, result.busy("latency"))
+    told = rules(past, result.plan.fit, result.plan.judged, result.days, 3600)
+
+    assert result.alarms == ()
+    assert planted.found == 1.0
+    middle = planted.median()[0]
+    assert middle is not None
+    assert middle <= timedelta(hours=12)
+    assert told[1].alarms > 5  # a test per window at 5 % cries wolf
+
+
+@pytest.mark.slow
+def test_where_nothing_changes_alarms_keep_to_the_budget() -> None:
+    columns = {f"x{i}": hourly(56, seed=10 + i)[1] for i in range(8)}
+
+    result = judged(pl.DataFrame({"ts": hourly(56)[0], **columns}), Options(given_budget=Rate(1, 30 * 86_400.0)))
+
+    assert result.days == 28
+    assert len(result.alarms) <= 4  # 3e-3 at one per 30 d
+    assert set(result.states.values()) <= {"ok", "alarm"}
