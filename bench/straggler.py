@@ -165,7 +165,7 @@ def delay(kind: str, seeds: range, share: float, groups: int, size: int) -> None
         json.dumps(
             {
                 "name": f"straggler {share:.0%} slower, {kind}",
-                "found": sum(np.isfinite(waits)),
+                "found": int(np.isfinite(waits).sum()),
                 "of": len(waits),
                 "median_h": round(float(np.median(waits)), 2),
             }

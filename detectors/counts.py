@@ -18,9 +18,8 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln
 
-from detectors import bursts, profile, worth
+from detectors import bursts, profile, scatter, worth
 from detectors.worth import Line, Worth
 from observe.schema import Json
 
@@ -29,15 +28,11 @@ Ints = NDArray[np.int64]
 
 FLOOR: Final = 2e-4  # a share below this is not told from 0
 RATIOS: Final = np.array([1.5, 2.0, 4.0, 8.0, 16.0])
-POISSON: Final = 1e9  # k of counts without over-dispersion
 KEPT: Final = 200  # windows that a start is looked for in
 SLOW: Final = 0.15  # memory over two hours from which a share wanders; four standard errors of 28 d
 LEAST_EFFECTIVE: Final = 30.0  # independent windows before a stream may alarm
 LEAST: Final = 24  # windows with events below which nothing is learnt
-_KS: Final = np.geomspace(0.05, 500.0, 13)
-_THIN: Final = 2_700  # windows that over-dispersion is read from
 _LAG: Final = 2  # hours
-_GAIN: Final = 2.0  # nats that over-dispersion must earn
 _ENOUGH: Final = 10.0  # bad events below which neither season nor dependence is believed
 _TOGETHER: Final = 64  # streams learnt at once, for memory
 _HOUR_S: Final = 3_600
@@ -143,7 +138,6 @@ def _learn(x: Floats, n: Floats, ts: Ints, window_s: int, at: int) -> list[Norma
             continue
         own = worth.read(evidence[i], quiet[i], used)
         season_ = () if (hours[i] == 1.0).all() else tuple(_few(v) for v in hours[i])
-        few = [_few(v[i]) for v in (share, upper, k, vif, fall, wobble)]
         found.append(
             Normal(
                 at=at,
@@ -163,7 +157,7 @@ def _learn(x: Floats, n: Floats, ts: Ints, window_s: int, at: int) -> list[Norma
                 weekend=_few(weekend[i]),
                 lines=tuple((_few(a), _few(b), _few(c), d) for a, b, c, d in own.lines),
                 suspect=None if own.suspect is None else int(ts[own.suspect]),
-            )  # fmt: skip
+            )
         )
     return found
 
@@ -201,8 +195,8 @@ def _spread(judged: _Judged, ts: Ints) -> tuple[Floats, Floats, Floats, Floats]:
     events, all_ = x.sum(axis=1), np.maximum(weighted.sum(axis=1), 1e-12)
     some = events >= _ENOUGH
     m = np.maximum(weighted * (events / all_)[:, None], 1e-12)
-    k = np.where(some, dispersion(x, m, seen), POISSON)
-    vif, fall = dependence(x, m, k, seen)
+    k = np.where(some, scatter.dispersion(x, m, seen), scatter.POISSON)
+    vif, fall = scatter.dependence(x, m, k, seen)
     vif = np.where(some, vif, 1.0)
     over = np.where(seen, (x - m) ** 2 / m, 0.0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
     variance = (events + 1) * np.where(some, np.maximum(1.0, over) * vif, 1.0)
@@ -244,51 +238,6 @@ def _few(value: float) -> float:
     return float(f"{value:.9g}")
 
 
-def dispersion(x: Floats, m: Floats, seen: NDArray[np.bool_]) -> Floats:
-    """Over-dispersion k of negative binomials with means m (S, T), by a grid of its likelihood; `POISSON` unless it gains more than 2 nats."""
-    every = max(1, x.shape[1] // _THIN)
-    x, m, seen = x[:, ::every], m[:, ::every], seen[:, ::every]
-    x, m = np.where(seen, x, 0.0), np.where(seen, m, 1e-12)
-    lm = np.log(m)
-    plain = (x * lm - m).sum(axis=1)  # ln x! is common to both
-    whole = x.astype(np.int64)
-    table = int(whole.max(initial=0)) <= 200_000
-    values = np.arange(whole.max(initial=0) + 1, dtype=np.float64) if table else x
-    found = np.empty((_KS.size, len(x)))
-    for j, k in enumerate(_KS):
-        rising = gammaln(values + k) - gammaln(k)
-        rising = rising[whole] if table else rising
-        lk = np.log(k + m)
-        found[j] = (rising + k * (np.log(k) - lk) + x * (lm - lk)).sum(axis=1)
-    best = found.argmax(axis=0)
-    result: Floats = np.where((found.max(axis=0) - plain) * every > _GAIN, _KS[best], POISSON)
-    return result
-
-
-def dependence(x: Floats, m: Floats, k: Floats, seen: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """By how much dependence between windows inflates the variance of a long sum, at least 1, and its fall a window, (S,)."""
-    e = np.where(seen, (x - m) / np.sqrt(m + m * m / k[:, None]), 0.0)
-    size = np.maximum(seen.sum(axis=1), 1)
-    e = np.where(seen, e - (e.sum(axis=1) / size)[:, None], 0.0)
-    g0, g1, g2 = (np.einsum("st,st->s", e[:, lag:], e[:, : e.shape[1] - lag]) / size for lag in (0, 1, 2))
-    sure = (g0 > 0) & (g1 > 2 / np.sqrt(size) * g0)
-    g0, g1 = np.where(sure, g0, 1.0), np.where(sure, g1, 0.0)
-    fall = np.clip(g2 / np.where(sure, g1, 1.0), 0.0, 0.95)
-    result: Floats = np.where(sure, 1.0 + 2.0 * (g1 / g0) / (1.0 - fall), 1.0)
-    return result, fall
-
-
-def inflation(age: Floats, vif: Floats, fall: Floats) -> Floats:
-    """By how much dependence inflates the variance of a sum of `age` windows: 1 for one, `vif` for many; any shape.
-
-    >>> inflation(np.array([1.0, 2.0, 1e6]), np.array(3.0), np.array(0.5)).round(2).tolist()
-    [1.0, 1.5, 3.0]
-    """
-    age = np.maximum(age, 1.0)
-    found: Floats = 1 + (vif - 1) * (1 - (1 - fall**age) / (age * (1 - fall)))
-    return found
-
-
 def nats(x: Floats, n: Floats, m0: Floats, k: Floats, ratio: float) -> Floats:
     """Log likelihood ratio of means raised by `ratio` (a share never exceeds 1) against the normal ones `m0`; any shape."""
     m1 = np.minimum(m0 * ratio, np.maximum(n, m0))
@@ -316,7 +265,7 @@ def replayed(x: Floats, n: Floats, m0: Floats, known: Sequence[Floats]) -> tuple
         z, held = reflected(np.minimum(nats(x, n, m0, k, float(ratio)), cap))
         last = np.maximum.accumulate(np.where(held[dependent] <= 0, at, -1), axis=1)
         age = at - np.concatenate([np.full((dependent.size, 1), -1), last[:, :-1]], axis=1)
-        z[dependent] /= inflation(age.astype(np.float64), vif[dependent], fall[dependent])
+        z[dependent] /= scatter.inflation(age.astype(np.float64), vif[dependent], fall[dependent])
         total += np.exp(np.minimum(z, 600.0))
         quiet &= held <= 0
     return np.log(total / RATIOS.size), quiet

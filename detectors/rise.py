@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors import counts
+from detectors import counts, scatter
 from detectors.counts import Normal
 from detectors.identity import finding_id
 from detectors.memory import Alarm
@@ -140,7 +140,7 @@ def details(monitor: Monitor, normal: Normal | None, alarm: Alarm | None, seen: 
             "share_from": normal.share,
             "share_expected": few(normal.share * seen.factor),
             "upper": normal.upper,
-            "k": None if normal.k >= counts.POISSON else normal.k,
+            "k": None if normal.k >= scatter.POISSON else normal.k,
             "vif": normal.vif,
             "class": _class(normal),
             "needed": few(normal.worth.needed(monitor.threshold_nats)),
@@ -154,7 +154,7 @@ def details(monitor: Monitor, normal: Normal | None, alarm: Alarm | None, seen: 
 def _class(normal: Normal) -> str:
     """What kind of stream it is, in words."""
     kinds = {
-        "seasonal": bool(normal.hours) or normal.weekend != 1.0, "over-dispersed": normal.k < counts.POISSON,
+        "seasonal": bool(normal.hours) or normal.weekend != 1.0, "over-dispersed": normal.k < scatter.POISSON,
         "dependent": normal.vif > 1, "bursty": normal.width > 1, "wandering": normal.missed is not None,
     }  # fmt: skip
     return ", ".join(name for name, is_so in kinds.items() if is_so) or "plain"

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors import counts, profile
+from detectors import counts, profile, scatter
 from detectors.counts import Normal
 from detectors.memory import Alarm
 from detectors.worth import PLAIN, worths
@@ -37,7 +37,7 @@ class Tallies:
         self.ready = np.zeros(count, dtype=bool)  # learnt from enough history
         self.learnt, self.alarmed = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
         self.masks: list[list[list[int]]] = [[] for _ in states]  # past alarms, left out of histories
-        self.upper, self.k = np.full(count, 0.5), np.full(count, counts.POISSON)
+        self.upper, self.k = np.full(count, 0.5), np.full(count, scatter.POISSON)
         self.vif, self.fall, self.cap = np.ones(count), np.zeros(count), np.ones(count)
         self.hours, self.weekend = np.ones((count, profile.HOURS)), np.ones(count)
         self.lines = np.tile(np.array(PLAIN.lines), (count, 1, 1))  # what evidence is worth
@@ -103,14 +103,14 @@ class Tallies:
 
     def evidence(self) -> Floats:
         """Evidence when the size of the rise is not known: the mean over ratios, nats, (S,)."""
-        z = self.z / counts.inflation(self.age, self.vif[:, None], self.fall[:, None])
+        z = self.z / scatter.inflation(self.age, self.vif[:, None], self.fall[:, None])
         top = z.max(axis=1)
         found: Floats = top + np.log(np.exp(z - top[:, None]).mean(axis=1))
         return found
 
     def limit(self, i: int, most: float) -> None:
         """Let one stream hold no more than `most` nats of evidence."""
-        np.minimum(self.z[i], most * counts.inflation(self.age[i], self.vif[i], self.fall[i]), out=self.z[i])
+        np.minimum(self.z[i], most * scatter.inflation(self.age[i], self.vif[i], self.fall[i]), out=self.z[i])
 
     def _lowest(self, x: Floats, n: Floats, start: int, window_s: int) -> tuple[Floats, Floats, Floats]:
         """The window with the lowest share of the last few where history is bursty, else the window itself."""

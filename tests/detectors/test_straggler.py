@@ -58,6 +58,7 @@ def test_a_device_that_was_always_slower_is_its_own_normal_and_told_so() -> None
     assert set(said) == {"eu n1 GPU 0 (GPU-0): always 8 % slower than its 5 peers"}
 
 
+@pytest.mark.slow
 def test_a_class_that_missed_its_gate_is_shown_and_disturbs_nobody() -> None:
     found = judge(training(6, 3 * DAY, (5 * DAY // 2, 0.25)), 3)
 
