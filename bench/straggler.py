@@ -2,7 +2,7 @@
 
 `python -m bench.straggler [--seeds 1..20] [--days 20] [--detect]`: fleets of streams that are not the detector's
 model: inference where devices are busy at different times, with the day's season; training whose heavy-tailed
-steps all share; devices that are always a little slower, hotter or on a worse link; groups that shrink and grow.
+steps all share; devices that are always a little slower, hotter or on a worse link.
 Prints a JSON line a kind: alarms in 30 d of the whole fleet, with the upper 95 % bound, beside what is promised.
 """
 
