@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import threading
 import time
@@ -34,6 +35,7 @@ _NAME = re.compile(r"\$([a-z_][a-z0-9_]*)")
 CACHE_BYTES = 64 * 1024 * 1024  # bound of the result cache
 SLACK = timedelta(minutes=10)  # tries of one request may lie on both sides of a range's edge
 PULSE_S = 3.0  # a session and the watermark are trusted this long
+FRESH_S = 5.0  # commands, reports and settings change while the watermark stands: no answer is kept for longer
 
 
 class Reader(Protocol):
@@ -149,7 +151,7 @@ class CoreClient:
         return datetime.fromisoformat(mark) if mark and mark != "None" else None
 
     def read(self, sql: str, params: Mapping[str, Value], session: str) -> pl.DataFrame:
-        """The answer to one query, from the cache while the watermark stands.
+        """The answer to one query, from the cache while the watermark stands and for `FRESH_S` at most.
 
         Raises:
             AccessError: the session is unknown or has ended.
@@ -248,26 +250,34 @@ class SessionReader:
 
 
 class _Results:
-    """Newest answers by key, bounded in bytes; the least recently used leaves first."""
+    """Answers of the last `FRESH_S` by key, bounded in bytes; the oldest leaves first."""
 
     def __init__(self, limit: int) -> None:
         self._limit, self._size = limit, 0
-        self._held: OrderedDict[str, bytes] = OrderedDict()
+        self._held: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, name: str) -> bytes | None:
         with self._lock:
+            self._leave(time.monotonic() - FRESH_S)
             found = self._held.get(name)
-            if found is not None:
-                self._held.move_to_end(name)
-            return found
+            return found[1] if found else None
 
     def put(self, name: str, answer: bytes) -> None:
         with self._lock:
-            self._size += len(answer) - len(self._held.pop(name, b""))
-            self._held[name] = answer
-            while self._size > self._limit:
-                self._size -= len(self._held.popitem(last=False)[1])
+            if name in self._held:
+                self._size -= len(self._held.pop(name)[1])
+            self._size += len(answer)
+            self._held[name] = (time.monotonic(), answer)
+            self._leave(-math.inf)
+
+    def _leave(self, oldest: float) -> None:
+        while self._held:
+            name, (at, answer) = next(iter(self._held.items()))
+            if self._size <= self._limit and at >= oldest:
+                return
+            del self._held[name]
+            self._size -= len(answer)
 
 
 def _reason(answer: httpx.Response) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Final
 
-from detectors.exact_verdict import Bins, Feature, Verdict, size_text
+from detectors.exact_verdict import Bins, Feature, Test, Verdict, size_text
 from observe.app.frames_words import SIGNS, effect_text, plain, signed
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def fragment(found: Comparison) -> str:
     return (
         f'<div class="oc"><style>{_STYLE}</style><h1>{escape(found.headline)}</h1>'
         f"<p>{_side(found.reference, found.reference_rows)} → {_side(found.current, found.current_rows)}</p>"
-        f"<p>Matters: {escape(found.matters)}. {escape(found.assumes)}.</p>"
+        f"<p>Matters: {escape(found.matters)}; {escape(found.assumes)}.</p>"
         f'<div class="oc-list">{rows}</div>'
         + (f"<p>Pictures of the {_PICTURES} worst features; {hidden:,} have none.</p>" if hidden > 0 else "")
         + "</div>"
@@ -82,7 +82,7 @@ def _feature(f: Feature, *, open_: bool, drawn: bool) -> str:
         f'<details{" open" if open_ else ""}><summary><span class="{_CLASSES[f.verdict]}">{SIGNS[f.verdict]}</span>'
         f"<span><b>{escape(f.name)}</b></span><span>{escape(f.reason)}</span></summary>"
         f'<div class="oc-body">{picture}<div>{f"<p>{escape(change)}</p>" if change else ""}{notes}'
-        f"{_shifts(f)}</div><div>{_figures(f)}</div></div></details>"
+        f"{_shifts(f)}</div>{_figures(f)}</div></details>"
     )
 
 
@@ -114,12 +114,17 @@ def _figures(f: Feature) -> str:
         d = f.distances
         distances += [("PSI", d.psi), ("Jensen-Shannon", d.js), ("Hellinger", d.hellinger), ("total variation", d.tv)]
         distances += [(f"χ² (df {d.chi2_df})", d.chi2)]
-    asked = [(t.name, size_text(t.effect, t.unit), size_text(t.least, t.unit), f"{t.p_holm:.2g}") for t in f.tests]
-    return (
-        _table(["", "reference", "current"], rows)
-        + _table(["distance", ""], [(name, f"{value:.4g}") for name, value in distances if value is not None])
-        + _table(["question", "change", "matters", "p (Holm)"], asked)
+    asked = [(t.name, size_text(t.effect, t.unit), _least(t), f"{t.p_holm:.2g}") for t in f.tests]
+    tables = (
+        _table(["", "reference", "current"], rows),
+        _table(["distance", ""], [(name, f"{value:.4g}") for name, value in distances if value is not None]),
+        _table(["question", "change", "matters", "p (Holm)"], asked),
     )
+    return "".join(f"<div>{one}</div>" for one in tables if one)
+
+
+def _least(test: Test) -> str:
+    return size_text(test.least, test.unit) if test.least else "any"
 
 
 def picture_of(name: str, bins: Bins) -> str:

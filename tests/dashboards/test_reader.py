@@ -20,6 +20,17 @@ def test_the_same_question_is_asked_once_while_the_watermark_stands(read: Sessio
     assert seeded.reads - before <= 1  # the pulse may have been due
 
 
+def test_an_answer_is_not_kept_for_long_though_the_watermark_stands(
+    read: SessionReader, seeded: core.Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read("select 'aged' as n")  # which asks for the pulse, if that was due
+    monkeypatch.setattr("dashboards.reader.FRESH_S", 0.0)
+    before = seeded.reads
+    read("select 'aged' as n")
+
+    assert seeded.reads - before >= 1
+
+
 def test_cards_that_ask_the_same_at_the_same_time_share_one_query(read: SessionReader, seeded: core.Core) -> None:
     sql = "select count(*) as n, avg(a.power_w * b.power_w) from gpu_sample a join gpu_sample b using (device_id, cluster) where a.ts > b.ts"
     before = seeded.reads

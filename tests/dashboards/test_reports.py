@@ -21,6 +21,7 @@ from dashboards.report_facts import gather
 from observe.app.making import Asked, make
 from observe.app.second_opinion import second_opinion
 from observe.schema import KeptReport, Window
+from observe.store import Store
 
 PERIOD = Window(world.NOW - timedelta(days=1), world.NOW)
 SLOT, EVIL = "weekly-20261120T1500Z", "hand-0123456789ab"
@@ -29,7 +30,12 @@ FAILED = KeptReport("monthly-20261101T0000Z", "monthly", "fraud", PERIOD.start, 
 
 @pytest.fixture(scope="module", autouse=True)
 def kept(seeded: core.Core) -> Iterator[None]:
-    store = seeded.store
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dashboards.reader.FRESH_S", 0.0)  # what earlier tests read has no reports in it
+        yield from _kept(seeded.store)
+
+
+def _kept(store: Store) -> Iterator[None]:
     made = [
         make(
             store,

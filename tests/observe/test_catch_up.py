@@ -42,7 +42,7 @@ def caught_up(service: Service, end: datetime) -> bool:
         "select min(w) as w from (select monitor_id, max(window_end) as w from finding where kind = 'drift' group by all)"
     )
     monitors = service.sql("select count(distinct monitor_id) from finding where kind = 'drift'").item()
-    return monitors == 6 and until_hour.item() >= end - timedelta(hours=1)
+    return monitors == 13 and until_hour.item() >= end - timedelta(hours=1)
 
 
 def test_kills_between_windows_neither_skip_nor_repeat_one(tmp_path: Path) -> None:

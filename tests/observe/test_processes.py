@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import httpx
+import polars as pl
 import pytest
 from running import alive, running, until
 
@@ -37,9 +38,10 @@ def test_a_child_that_falls_is_restarted_and_intake_never_notices(tmp_path: Path
         detecting = until(lambda: names(service.children()).get("observe.app.detecting"))
         os.kill(detecting, signal.SIGKILL)
 
-        until(lambda: names(service.children()).get("observe.app.detecting", detecting) != detecting)
+        until(lambda: service.metric("observe_child_restarts_total") != {})
         assert httpx.get(f"{service.url}/healthz", trust_env=False).status_code == 200
         assert sum(service.metric("observe_child_restarts_total").values()) == 1
+        until(lambda: names(service.children()).get("observe.app.detecting", detecting) != detecting)
 
 
 def test_a_second_service_on_the_same_directory_is_refused_with_the_holder(tmp_path: Path) -> None:
@@ -74,7 +76,7 @@ def test_a_child_that_hangs_is_given_up_and_replaced() -> None:
         first = until(lambda: child.process and child.process.pid)
         os.kill(first, signal.SIGSTOP)
         with pytest.raises(SourceError, match="no answer within 1 s"):
-            detecting.detect("level", Evidence((), None, None, {}, {}))  # type: ignore[arg-type]
+            detecting.detect("level", Evidence((), None, pl.DataFrame(), {}, {}))  # type: ignore[arg-type]
         until(lambda: child.process and child.process.pid != first)
     finally:
         supervisor.stop()

@@ -10,6 +10,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from observe import compare as exact
+from observe.errors import UsageError
+
 
 def compare(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "observe", "compare", *map(str, arguments)]
@@ -50,8 +53,6 @@ def test_without_drift_the_exit_code_is_0(files: Path) -> None:
 
 
 def test_every_format_gives_the_same_figures(files: Path) -> None:
-    from observe import compare as exact
-
     expected = exact(files / "ref.parquet", files / "cur.parquet")["amount"]
     for suffix in ("csv", "csv.gz", "ndjson", "arrow"):
         found = exact(files / "ref.parquet", files / f"cur.{suffix}")
@@ -82,12 +83,20 @@ def test_json_is_on_stdout_and_html_in_a_file_without_foreign_requests(files: Pa
         ("ragged.ndjson", b'{"amount": 1}\n{"amount": \n', "cannot be read"),
     ],
 )
-def test_bad_input_exits_with_2_and_says_which_file(files: Path, tmp_path: Path, name: str, content: bytes | None, said: str) -> None:  # fmt: skip
+def test_bad_input_is_refused_and_the_file_named(files: Path, tmp_path: Path, name: str, content: bytes | None, said: str) -> None:  # fmt: skip
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    done = compare(files / "ref.parquet", tmp_path / name)
+    with pytest.raises(UsageError) as refused:
+        exact(files / "ref.parquet", tmp_path / name)
 
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert said in done.stderr
-    assert name in done.stderr
-    assert "Traceback" not in done.stderr
+    assert refused.value.exit_code == 2
+    assert said in str(refused.value)
+    assert name in str(refused.value)
+
+
+def test_the_command_prints_the_refusal_and_exits_with_2(files: Path) -> None:
+    done = compare(files / "ref.parquet", files / "absent.parquet")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert "absent.parquet: no such file" in done.stderr
