@@ -1,11 +1,14 @@
-"""How often do level streams cry wolf, and how soon do they see a shift? METHODS section 10, hourly, location.
+"""How often do level streams cry wolf, and how soon do they see a shift? METHODS section 10.
 
-Every replicate has 60 features with 28 d of history and 30 d in which nothing changes, judged through
-`detectors.level` with its daily refits, at 1 alarm per 30 d for all 60 together (120 one-sided streams).
-Summaries are multinomial counts on 64 equal-mass bins around a latent mean. Delays come from a second
-run in which every feature shifts at an hour of day 30 of its own.
+Every replicate has 28 d of history and, for false alarms, 30 d in which nothing changes, judged through
+`detectors.level` with its daily refits. Three budgets of 1 alarm per 30 d are held apart, each spent as a
+site spends it: `null` on the location of 60 features, `others` on their spread, third and fourth scores,
+`quick` on five-minute windows of 30 features. Delays come from further runs in which every feature shifts
+at an hour of day 30 of its own, at once (`0.25`) or over three days (`ramp0.5`); beside them stands an
+oracle that knows everything but when, at the same threshold.
 
-    python -m bench.false_alarms --replicates 40 --seed 20261121 --processes 2
+    python -m bench.false_alarms --replicates 40 --seed 20261121 --processes 2 --out calibration.jsonl
+    python -m bench.false_alarms --table calibration.jsonl
 
 Seeds from 20261121 on are for reporting; tuning used 1..999.
 """
@@ -14,258 +17,169 @@ import argparse
 import json
 import sys
 import time
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from math import log
+from collections import defaultdict
+from collections.abc import Iterator
 from multiprocessing import Pool
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import gammaincinv, ndtr, ndtri, stdtr, stdtrit
+from scipy.special import gammaincinv
 
-from detectors import scores
-from detectors.level import Walk
-from detectors.series import Series
-from observe.schema import Binning, Evidence, Monitor, Window
+from bench import streams, walks
+from bench.streams import STREAMS, World
+from bench.walks import NULL_D, START, Raised, Watch
 
-Floats = NDArray[np.float64]
-
-FEATURES, HISTORY_D, NULL_D, SHIFT_D = 60, 28, 30, 6
-BINS = 64
-START = datetime(2026, 1, 5, tzinfo=UTC)  # a Monday
-THRESHOLD = log(24 * NULL_D * 2 * FEATURES)  # W N / B: 1 alarm per 30 d
+HISTORY_D, SHIFT_D = 28, 6
 GIVEN_UP_H = 120
-
-
-@dataclass(frozen=True)
-class Stream:
-    """One kind of series: rows per window, memory, wander and season in sigma."""
-
-    rows: str = "1000"
-    rho: float = 0.5
-    tau: float = 0.1
-    season: float = 0.0
-    weekend: float = 0.0
-    heavy: bool = False  # values and innovations t3
-    innovations: bool = False  # innovations t3
-    gaps: bool = False
-
-
-STREAMS = {
-    "iid": Stream(rho=0.0, tau=0.0),
-    "ar.5": Stream(),
-    "ar.9": Stream(rho=0.9),
-    "season": Stream(tau=0.03, season=0.3, weekend=-0.1),
-    "lognormal": Stream(innovations=True),
-    "t3": Stream(heavy=True, innovations=True),
-    "traffic": Stream(rows="cycle", tau=0.05),
-    "lowtraffic": Stream(rows="20"),
-    "sink": Stream("cycle", 0.7, 0.07, 0.2, 0.1, heavy=True, innovations=True, gaps=True),
+OTHERS = ("spread", "third", "fourth")
+WATCHES = {
+    "null": Watch({"location": 1.0}, 60),
+    "others": Watch({"spread": 2.0, "third": 0.5, "fourth": 0.5}, 60),
+    "quick": Watch({"location": 1.0}, 30, 300, 1.0),
 }
+SHIFTS = ("0.25", "0.5", "ramp0.5")
 GATES = {"season": (6, 6), "traffic": (8, 6), "t3": (16, 6), "ar.5": (18, 6), "sink": (15, 6), "ar.9": (87, 18.5)}
 
-
-def latent(kind: Stream, hours: int, count: int, rng: np.random.Generator) -> Floats:
-    """Latent means in sigma, (hours, count)."""
-    eta = rng.standard_t(3, (hours, count)) / np.sqrt(3) if kind.innovations else rng.standard_normal((hours, count))
-    eta *= kind.tau * np.sqrt(1 - kind.rho**2)
-    w = np.zeros((hours, count))
-    w[0] = kind.tau * rng.standard_normal(count)
-    for t in range(1, hours):
-        w[t] = kind.rho * w[t - 1] + eta[t]
-    h = np.arange(hours)[:, None]
-    phase = rng.uniform(0, 24, count)
-    return w + kind.season * np.cos(2 * np.pi * (h - phase) / 24) + kind.weekend * (h // 24 % 7 >= 5)
+Job = tuple[str, str, int, int]  # stream, question, replicates, seed
+Found = dict[str, list[float]]
 
 
-def rows(kind: Stream, hours: int, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Rows per window, (hours, count)."""
-    if kind.rows != "cycle":
-        n = np.full((hours, count), int(kind.rows))
-    else:  # 10 at night, 50,000 by day
-        h = np.arange(hours)[:, None]
-        swing = (1 - np.cos(2 * np.pi * (h - rng.uniform(0, 24, count)) / 24)) / 2
-        n = np.round(10 * 5000**swing).astype(np.int64)
-    if kind.gaps:  # 2 % of windows are lost, and one stretch of 6 h in a fortnight
-        n = np.where(rng.uniform(size=n.shape) < 0.02, 0, n)
-        for i in range(count):
-            for start in np.flatnonzero(rng.uniform(size=hours) < 1 / (14 * 24)):
-                n[start : start + 6, i] = 0
-    return n
-
-
-def observed(kind: Stream, mu: Floats, n: NDArray[np.int64], rng: np.random.Generator) -> Floats:
-    """Sum of scores per window, (hours, count), from multinomial counts on the reference's bins."""
-    inner = np.arange(1, BINS) / BINS
-    edges = stdtrit(3, inner) / np.sqrt(3) if kind.heavy else ndtri(inner)
-    a = scores.weights(np.ones(BINS) * 1000)
-    total = np.zeros(mu.shape)
-    for i in range(mu.shape[1]):
-        x = edges[None, :] - mu[:, i, None]
-        below = stdtr(3, x * np.sqrt(3)) if kind.heavy else ndtr(x)
-        p = np.diff(np.concatenate([np.zeros((len(mu), 1)), below, np.ones((len(mu), 1))], axis=1), axis=1)
-        total[:, i] = rng.multinomial(n[:, i], np.clip(p, 0, 1)) @ a
-    return total
-
-
-class Counted(Walk):
-    """Judges as the product does and only notes when alarms were raised."""
-
-    def watch(self) -> dict[str, list[int]]:
-        """Ends of windows in which alarms were raised, by monitor."""
-        self.slots[:] = 0  # all at midnight: one batch of fits a day
-        self.raised: dict[str, list[int]] = {m.monitor_id: [] for m in self.monitors}
-        self.run()
-        return self.raised
-
-    def _tell(self, i: int, end: int, nats: object, judged: object) -> None:
-        alarm = self.memory.alarms[i]
-        if alarm is not None and alarm.at == end:
-            self.raised[self.monitors[i].monitor_id].append(end)
-
-
-def judge(total: Floats, n: NDArray[np.int64], judged_h: int) -> "Counted":
-    """A walk over all streams whose last `judged_h` hours are judged."""
-    hours, count = total.shape
-    binning = Binning(
-        "m/s/f@1",
-        "m",
-        "s",
-        "f",
-        "numeric",
-        1,
-        (),
-        None,
-        (1000,) * BINS,
-        tuple(float(k) for k in range(101)),
-        None,
-        None,
-        START,
-    )
-    ts = int(START.timestamp()) + 3600 * np.arange(hours)
-    found, monitors = {}, []
-    for i in range(count):
-        seen = n[:, i] > 0
-        found[f"m/s/f{i}"] = Series(
-            ts[seen], total[seen, i], n[seen, i].astype(float), np.zeros((int(seen.sum()), 10)), binning
-        )
-        monitors.append(
-            Monitor(
-                f"m/level/f{i}/location",
-                "m",
-                "level",
-                f"m/s/f{i}",
-                f"f{i}",
-                "location",
-                3600,
-                "ticket",
-                THRESHOLD,
-                1 / (2 * FEATURES),
-                0.1,
-                "sigma",
-            )
-        )
-    end = START + timedelta(hours=hours)
-    evidence = Evidence(tuple(monitors), Window(end - timedelta(hours=judged_h), end), None, {}, {})  # type: ignore[arg-type]
-    return Counted(monitors, evidence, found, 3600, {})
-
-
-def null(name: str, replicates: int, seed: int) -> list[int]:
+def null(name: str, question: str, replicates: int, seed: int) -> Found:
     """Alarms per replicate in 30 d in which nothing changes."""
-    kind, rng = STREAMS[name], np.random.default_rng([seed, list(STREAMS).index(name), 0])
-    hours, count = 24 * (HISTORY_D + NULL_D), FEATURES * replicates
-    n = rows(kind, hours, count, rng)
-    raised = judge(observed(kind, latent(kind, hours, count, rng), n, rng), n, 24 * NULL_D).watch()
-    alarms = np.array([len(v) for v in raised.values()])
-    return [int(v) for v in alarms.reshape(replicates, FEATURES).sum(axis=1)]
+    watch = WATCHES[question]
+    rng = np.random.default_rng([seed, list(STREAMS).index(name), list(WATCHES).index(question)])
+    day = 86_400 // watch.window_s
+    world = World.of(STREAMS[name], watch.window_s, day * (HISTORY_D + NULL_D), watch.features * replicates, rng)
+    names = ("location", *(OTHERS if question == "others" else ()))
+    raised = walks.judge(world, walks.totals(world, world.mean, names, rng), names, watch, day * NULL_D)
+    alarms = np.array([len(found) for found in raised]).reshape(replicates, -1, len(watch.weights))
+    return {score: alarms[:, :, k].sum(axis=1).tolist() for k, score in enumerate(watch.weights)}
 
 
-def delays(name: str, replicates: int, seed: int, size: float) -> list[float]:
-    """Windows from a shift of `size` sigma to its alarm, infinite when not found in 120 h; streams that alarmed before are left out."""
-    kind, rng = STREAMS[name], np.random.default_rng([seed, list(STREAMS).index(name), int(1000 * size)])
-    judged = 24 * (1 + SHIFT_D)
-    hours, count = 24 * HISTORY_D + judged, FEATURES * replicates
-    n, mu = rows(kind, hours, count, rng), latent(kind, hours, count, rng)
+def shifted(name: str, question: str, replicates: int, seed: int) -> Found:
+    """Windows from a shift to its alarm and to the oracle's, infinite when later than 120 h, and whether intervals held it.
+
+    Streams that alarmed before the shift are left out.
+    """
+    size = float(question.removeprefix("ramp"))
+    shape = streams.ramp(size) if question.startswith("ramp") else streams.abrupt(size)
+    rng = np.random.default_rng([seed, list(STREAMS).index(name), 1000 + SHIFTS.index(question)])
+    watch, judged = WATCHES["null"], 24 * (1 + SHIFT_D)
+    hours, count = 24 * HISTORY_D + judged, watch.features * replicates
+    world = World.of(STREAMS[name], streams.HOUR_S, hours, count, rng)
     at = hours - judged + rng.integers(1, 24, count)
-    mu += size * (np.arange(hours)[:, None] >= at)
-    raised = judge(observed(kind, mu, n, rng), n, judged).watch()
-    begun = int(START.timestamp()) + 3600 * at
-    found = []
-    for i, times in enumerate(raised.values()):
-        if not times or times[0] > begun[i]:
-            late = (times[0] - begun[i]) / 3600 if times else np.inf
-            found.append(late if late <= GIVEN_UP_H else np.inf)
+    since = np.arange(hours)[:, None] - at
+    mean = world.mean + np.where(since >= 0, shape(since.astype(float)), 0.0)
+    sums = walks.totals(world, mean, ("location",), rng)
+    raised = walks.judge(world, sums, ("location",), watch, judged)
+    y = sums[:, :, 0] / np.maximum(world.n, 1)
+    effect = float(streams.seen(world.kind, np.array([size]))[0])
+    best = streams.oracle(world, y, hours - judged, lambda h: shape(h) * effect / size, watch.threshold("location"))
+    found: Found = defaultdict(list)
+    for i, own in enumerate(raised):
+        begun = int(START.timestamp()) + 3600 * int(at[i])
+        if not own or own[0].at > begun:
+            for what, value in _compared(own, begun, float(best[i] + 1 - at[i]), effect).items():
+                found[what].append(value)
+    return dict(found)
+
+
+def _compared(raised: list[Raised], begun: int, oracle: float, effect: float) -> dict[str, float]:
+    late = (raised[0].at - begun) / 3600 if raised else np.inf
+    found = {"delay": late if late <= GIVEN_UP_H else np.inf, "oracle": oracle if 0 < oracle <= GIVEN_UP_H else np.inf}
+    if raised and late <= GIVEN_UP_H:
+        alarm = raised[0].alarm
+        found |= {
+            "covered at first": float(raised[0].ci_low <= effect <= raised[0].ci_high),
+            "covered at last": float(alarm.ci_low <= effect <= alarm.ci_high),
+            "onset covered": float(alarm.low <= begun <= alarm.high),
+        }
     return found
 
 
-def work(job: tuple[str, str, int, int]) -> tuple[str, str, list[float]]:
-    name, what, replicates, seed = job
-    return name, what, null(name, replicates, seed) if what == "null" else delays(name, replicates, seed, float(what))
+def work(job: Job) -> tuple[Job, Found]:
+    """One piece of work."""
+    return job, (null if job[1] in WATCHES else shifted)(*job)
 
 
-def jobs(
-    names: list[str], replicates: int, seed: int, at_once: int, whats: list[str]
-) -> list[tuple[str, str, int, int]]:
-    """Pieces of work: stream, null or size of the shift, replicates, seed; streams take turns."""
-    found = []
-    for what in whats:
-        many = replicates if what == "null" else max(1, replicates // 4)
-        found += [(name, what, min(at_once, many - k), seed + k) for k in range(0, many, at_once) for name in names]
-    return found
+def jobs(given: argparse.Namespace) -> Iterator[Job]:
+    """Pieces of work: all questions of few replicates first, then more, so that it can be stopped at any time."""
+    for k in range(0, given.replicates, given.at_once):
+        for question in given.what:
+            many = given.replicates if question in WATCHES else max(1, given.replicates // 4)
+            for name in given.streams:
+                if k < many:
+                    yield name, question, min(given.at_once, many - k), given.seed + k
 
 
-def table(results: dict[str, dict[str, list[float]]], replicates: int) -> None:
+def upper(alarms: list[float]) -> float:
+    """Upper 95 % bound of the alarms per 30 d, Poisson."""
+    return float(gammaincinv(sum(alarms) + 1, 0.95)) / len(alarms) if alarms else float("nan")
+
+
+def table(lines: list[str]) -> None:
+    """Print what was found as Markdown."""
+    found: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+    for line in lines:
+        said = json.loads(line)
+        for what, values in said["found"].items():
+            found[said["stream"], said["question"], what] += [float(v) for v in values]
     print(
-        "| stream | alarms per 30 d | upper 95 % | ≤ 1 | .25 σ median windows (in 24 h) | .5 σ median (in 24 h) | gates |\n|---|---|---|---|---|---|---|"
+        "| stream | budget | score | replicates | alarms per 30 d | upper 95 % | ≤ 1 |\n|---|---|---|---|---|---|---|"
     )
-    for name, found in results.items():
-        alarms = found.get("null", [])
-        upper = float(gammaincinv(sum(alarms) + 1, 0.95)) / len(alarms) if alarms else np.nan
-        told = [_told(found.get(size, [])) for size in ("0.25", "0.5")]
-        gate = GATES.get(name)
-        print(
-            f"| {name} | {np.mean(alarms) if alarms else float('nan'):.3f} | {upper:.3f} | {'–' if not alarms else 'yes' if upper <= 1 else 'NO'} | {told[0]} | {told[1]} | {gate or ''} |"
-        )
+    for (name, question, score), values in sorted(found.items()):
+        if question in WATCHES:
+            told = "yes" if upper(values) <= 1 else "NO"
+            print(
+                f"| {name} | {question} | {score} | {len(values)} | {np.mean(values):.3f} | {upper(values):.3f} | {told} |"
+            )
+    print(
+        "\n| stream | shift | found | median windows (in 24 h) | gate | oracle | ratio | 95 % interval holds the size, at first / at last | the start |\n|---|---|---|---|---|---|---|---|---|"
+    )
+    for (name, question, what), values in sorted(found.items()):
+        if what == "delay":
+            part = {
+                k: found.get((name, question, k), [])
+                for k in ("oracle", "covered at first", "covered at last", "onset covered")
+            }
+            print(f"| {name} | {question} σ | {_row(name, question, np.array(values), part)} |")
 
 
-def _told(found: list[float]) -> str:
-    if not found:
-        return "–"
-    d = np.array(found)
-    return f"{np.median(d):g} ({np.mean(d <= 24):.2f})"
+def _row(name: str, question: str, delay: "np.ndarray[tuple[int], np.dtype[np.float64]]", part: Found) -> str:
+    best, own = float(np.median(part["oracle"])), float(np.median(delay))
+    gate = GATES.get(name, ("", ""))[("0.25", "0.5").index(question)] if question in ("0.25", "0.5") else "1.5 x oracle"
+    shares = [
+        f"{np.mean(part[k]):.2f}" if part[k] else "–" for k in ("covered at first", "covered at last", "onset covered")
+    ]
+    return f"{delay.size} | {own:g} ({np.mean(delay <= 24):.2f}) | {gate} | {best:g} | {own / best:.2f} | {shares[0]} / {shares[1]} | {shares[2]}"
 
 
 def main() -> None:
+    """The command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--replicates", type=int, default=40)
     parser.add_argument("--seed", type=int, default=20_261_121)
     parser.add_argument("--streams", nargs="*", default=list(STREAMS))
-    parser.add_argument("--what", nargs="*", default=["null", "0.25", "0.5"])
+    parser.add_argument("--what", nargs="*", default=[*SHIFTS, "null", "others", "quick"])
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--at-once", type=int, default=3)
+    parser.add_argument("--at-once", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after that long with what there is")
+    parser.add_argument("--out", type=Path, default=Path("calibration.jsonl"))
+    parser.add_argument("--table", type=Path, nargs="*")
     given = parser.parse_args()
+    if given.table:
+        table([line for path in given.table for line in path.read_text().splitlines()])
+        return
     begun = time.perf_counter()
-    results: dict[str, dict[str, list[float]]] = {name: {} for name in given.streams}
-    with Pool(given.processes) as pool:
-        for name, what, found in pool.imap_unordered(
-            work, jobs(given.streams, given.replicates, given.seed, given.at_once, given.what)
-        ):
-            results[name].setdefault(what, []).extend(found)
-            if what == "null":
-                print(f"{name}: {sum(found):g} alarms in {len(found)} x {NULL_D} d", file=sys.stderr, flush=True)
-    table(results, given.replicates)
-    figure = {name: sum(f.get("null", [])) for name, f in results.items()}
-    print(
-        json.dumps(
-            {
-                "name": "false alarms",
-                "figure": figure,
-                "unit": f"alarms in {given.replicates} x 30 d",
-                "seed": given.seed,
-                "seconds": round(time.perf_counter() - begun),
-            }
-        )
-    )
+    with Pool(given.processes) as pool, given.out.open("a") as out:
+        for (name, question, replicates, seed), found in pool.imap_unordered(work, jobs(given)):
+            said = {"stream": name, "question": question, "replicates": replicates, "seed": seed, "found": found}
+            print(json.dumps(said), file=out, flush=True)
+            alarms = {k: sum(v) for k, v in found.items()} if question in WATCHES else len(found["delay"])
+            print(f"{name} {question}: {alarms} in {replicates} replicates", file=sys.stderr, flush=True)
+            if time.perf_counter() - begun > given.seconds:
+                break
+    table(given.out.read_text().splitlines())
 
 
 if __name__ == "__main__":

@@ -250,19 +250,23 @@ def work(job: tuple[str, int, int]) -> tuple[str, list[tuple[float, float]]]:
 
 
 def jobs(names: list[str], replicates: int, seed: int, whats: list[str]) -> list[tuple[str, int, int]]:
-    """Nulls by single replicates, taking turns; a tenth as many of each rise."""
+    """A tenth as many replicates of each rise, then nulls by single replicates, taking turns."""
     found = [(name, 1, seed + k) for k in range(replicates) for name in names] if "null" in whats else []
     rises = [name for name, rise in RISES.items() if rise.kind in names] if "delay" in whats else []
-    return found + [(name, 1, seed + k) for k in range(max(1, replicates // 10)) for name in rises]
+    return [(name, 1, seed + k) for k in range(max(1, replicates // 10)) for name in rises] + found
 
 
 def nulls(results: dict[str, list[tuple[float, float]]]) -> None:
     """Print false alarms by kind of stream."""
-    print("| stream | alarms per 30 d | upper 95 % | <= 1 | only shown, per 30 d |\n|---|---|---|---|---|")
+    print(
+        "| stream | replicates | alarms per 30 d | upper 95 % | <= 1 | only shown, per 30 d |\n|---|---|---|---|---|---|"
+    )
     for name in (n for n in KINDS if results.get(n)):
         loud, shown = np.array(results[name]).T
         upper = float(gammaincinv(loud.sum() + 1, 0.95)) / loud.size
-        print(f"| {name} | {loud.mean():.3f} | {upper:.3f} | {'yes' if upper <= 1 else 'NO'} | {shown.mean():.3f} |")
+        print(
+            f"| {name} | {loud.size} | {loud.mean():.3f} | {upper:.3f} | {'yes' if upper <= 1 else 'NO'} | {shown.mean():.3f} |"
+        )
 
 
 def rises(results: dict[str, list[tuple[float, float]]]) -> None:
@@ -285,13 +289,8 @@ def main() -> None:
     parser.add_argument("--streams", nargs="*", default=list(KINDS))
     parser.add_argument("--what", nargs="*", default=["null", "delay"])
     parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--svg", help="draw three days of one stream there, and nothing else")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after that long with what there is")
     given = parser.parse_args()
-    if given.svg:
-        from bench.rates_picture import draw
-
-        draw(given.svg)
-        return
     begun = time.perf_counter()
     results: dict[str, list[tuple[float, float]]] = {}
     with Pool(given.processes) as pool:
@@ -303,6 +302,8 @@ def main() -> None:
                     file=sys.stderr,
                     flush=True,
                 )
+            if time.perf_counter() - begun > given.seconds:
+                break
     nulls(results)
     rises(results)
     figure = {name: sum(a for a, _ in results[name]) for name in KINDS if name in results}

@@ -109,12 +109,21 @@ def _rows(kind: Stream, steps: int, count: int, per_hour: int, rng: np.random.Ge
 
 def counts(world: World, mean: Floats, scale: Floats | float, rng: np.random.Generator, stream: int) -> Ints:
     """Rows per bin of one stream, (T, 64), when its values have this mean and scale, (T,)."""
+    return rng.multinomial(world.n[:, stream], _shares(world.kind, mean, scale))
+
+
+def _shares(kind: Stream, mean: Floats, scale: Floats | float) -> Floats:
     inner = np.arange(1, BINS) / BINS
-    edges = stdtrit(3, inner) / np.sqrt(3) if world.kind.heavy else ndtri(inner)
+    edges = stdtrit(3, inner) / np.sqrt(3) if kind.heavy else ndtri(inner)
     x = (edges[None, :] - mean[:, None]) / np.broadcast_to(np.asarray(scale, dtype=float), mean.shape)[:, None]
-    below = stdtr(3, x * np.sqrt(3)) if world.kind.heavy else ndtr(x)
+    below = stdtr(3, x * np.sqrt(3)) if kind.heavy else ndtr(x)
     p = np.diff(np.concatenate([np.zeros((len(x), 1)), below, np.ones((len(x), 1))], axis=1), axis=1)
-    return rng.multinomial(world.n[:, stream], np.clip(p, 0, 1))
+    return np.clip(p, 0, 1)
+
+
+def seen(kind: Stream, mean: Floats) -> Floats:
+    """What the location score is on average when values have this mean, sigma, (T,): the same for normal values, more for t3."""
+    return np.asarray(_shares(kind, mean, 1.0) @ scores.weights(np.ones(BINS) * 1000))
 
 
 def abrupt(size: float) -> Callable[[Floats], Floats]:

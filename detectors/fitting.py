@@ -3,7 +3,8 @@
 Source: METHODS section 4; noise and baseline always come from hourly windows, also for streams judged
 more often ("Cadence"): their memory per window is `rho^(window/hour)`.
 Assumes: windows under alarm are left out of the history (n = 0). From a history of 13 days on its newest
-two days only move the filter: what has just begun is not learnt as normal.
+two days, and whatever came since a shift is suspected, only move the filter: what has just begun is not
+learnt as normal.
 """
 
 from __future__ import annotations
@@ -99,15 +100,23 @@ class Fit:
         return cls(**given)
 
 
-def fit(hours: History, own: History, delta: Floats, at: int, score: Sequence[str] | None = None) -> list[Fit | None]:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of S streams beside their histories."""
+
+    delta: Floats  # shift sizes looked for, (S, 5)
+    at: int  # end of the history, epoch s
+    since: Ints  # from when on a shift is suspected, epoch s, (S,); `at` for none
+    score: Sequence[str]
+
+
+def fit(hours: History, own: History, asked: Asked) -> list[Fit | None]:
     """Learn S streams.
 
     Args:
         hours: hourly windows of at most 28 d.
         own: the same period in the windows that are judged.
-        delta: shift sizes looked for, (S, 5).
-        at: end of the history, epoch s.
-        score: of each stream; all location when not given.
+        asked: sizes, end, suspicions and scores of the streams.
 
     Returns:
         A fit for each stream, None where there are fewer than 24 hours with rows.
@@ -116,26 +125,35 @@ def fit(hours: History, own: History, delta: Floats, at: int, score: Sequence[st
     result: list[Fit | None] = [None] * hours.n.shape[1]
     if enough.size:
         some, same = _some(hours, enough), own is hours
-        named = ["location" if score is None else score[i] for i in enough.tolist()]
+        until = held_from(some, asked.at, asked.since[enough])
         net = Net.none(enough.size)
         if some.a is not None:
-            net = learn(named, some.y, some.a, _learnt_from(some, at), some.epoch)
+            named = [asked.score[i] for i in enough.tolist()]
+            net = learn(named, some.y, some.a, _learnt_from(some, until), some.epoch)
         net_hours = some.net(net)
-        learnt = _Learnt(net_hours, net_hours if same else _some(own, enough).net(net), delta[enough], at, net)
+        net_own = net_hours if same else _some(own, enough).net(net)
+        learnt = _Learnt(net_hours, net_own, asked.delta[enough], until, net)
         for i, stream in enumerate(enough):
-            result[stream] = learnt.fit(i, at)
+            result[stream] = learnt.fit(i, asked.at)
     return result
 
 
-def held_from(hours: History, at: int) -> Ints:
-    """From when on windows are not learnt from, epoch s, (S,); `at` where the history is shorter than 13 d."""
+def held_from(hours: History, at: int, since: Ints) -> Ints:
+    """From when on windows are not learnt from, epoch s, (S,): the first 13 d are, whatever came then.
+
+    Args:
+        hours: of S streams.
+        at: end of the history, epoch s.
+        since: from when on a shift is suspected, epoch s, (S,).
+    """
     first = hours.epoch[(hours.n > 0).argmax(axis=0)]
-    return np.where(at - HELD_S - first >= baseline.LONG_S, at - HELD_S, at)
+    held: Ints = np.minimum(np.maximum(np.minimum(at - HELD_S, since), first + baseline.LONG_S), at)
+    return held
 
 
-def _learnt_from(hours: History, at: int) -> Floats:
+def _learnt_from(hours: History, until: Ints) -> Floats:
     """Rows of the windows that may be learnt from."""
-    return np.where(hours.epoch[:, None] < held_from(hours, at), hours.n, 0.0)
+    return np.where(hours.epoch[:, None] < until, hours.n, 0.0)
 
 
 def _some(history: History, streams: NDArray[np.intp]) -> History:
@@ -146,10 +164,9 @@ def _some(history: History, streams: NDArray[np.intp]) -> History:
 class _Learnt:
     """Everything that is computed for all streams at once."""
 
-    def __init__(self, hours: History, own: History, delta: Floats, at: int, net: Net) -> None:
+    def __init__(self, hours: History, own: History, delta: Floats, until: Ints, net: Net) -> None:
         self.own, self.net = own, net
-        until = held_from(hours, at)
-        self.base = baseline.fit(hours.y, _learnt_from(hours, at), hours.epoch)
+        self.base = baseline.fit(hours.y, _learnt_from(hours, until), hours.epoch)
         self.hourly_rho = self.base.noise.rho
         self.noise = _per_window(self.base.noise, own.window_s)
         x = baseline.design(own.epoch)

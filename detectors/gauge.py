@@ -28,6 +28,7 @@ Floats = NDArray[np.float64]
 HISTORY: Final = 72  # windows of five minutes: six hours
 FEWEST: Final = 12  # of them that must be known
 K, M = 3, 4  # windows of the last ones in which it must be so
+_BEFORE: Final = 12  # windows before them in which it may have begun
 _STEP_S: Final = 300
 _LASTS: Final = 288  # windows after which a changed level is taken as the new one: a day
 _TOLD_EVERY: Final = 12  # windows between findings of a change that lasts
@@ -142,8 +143,9 @@ def _began(series: Series, i: int, first: int) -> Json | None:
     hits = np.nan_to_num(worse) > least
     if hits.sum() < K or not hits[-1]:
         return None
-    begun = _start(worse, int(hits.argmax()), series.metric.sign * float(series.values[i - M] - before))
-    onset = (i - M + 1 + first + begun) * _STEP_S
+    earlier = series.metric.sign * (series.values[max(0, i - M + 1 - _BEFORE) : i + 1] - before)
+    begun = _start(earlier, earlier.size - M + int(hits.argmax()))
+    onset = (i + 1 - earlier.size + first + begun) * _STEP_S
     return {
         "before": before,
         "least": least,
@@ -158,10 +160,16 @@ def _least(metric: Metric, before: float, past: Floats) -> float:
     return max(metric.least, metric.least_share * abs(before), noise)
 
 
-def _start(worse: Floats, hit: int, earlier: float) -> float:
-    """When it began, in windows: the first changed one counts by how much of it was changed."""
+def _start(worse: Floats, hit: int) -> float:
+    """When it began, in windows: the first changed one counts by how much of it was changed.
+
+    A change that is little more than the noise is clear in some windows only: those before count while at
+    least half of it shows.
+    """
     full = float(np.nanmedian(worse[hit + 1 :])) if hit + 1 < worse.size else float(worse[hit])
-    previous = worse[hit - 1] if hit else earlier
+    while hit and worse[hit - 1] > full / 2 and (hit < 2 or worse[hit - 2] > full / 2):
+        hit -= 1
+    previous = worse[hit - 1] if hit else 0.0
     changed = [min(1.0, max(0.0, float(np.nan_to_num(x)) / full)) if full > 0 else 1.0 for x in (previous, worse[hit])]
     noise = 0.1  # a tenth of the change in the window before is no sign of an earlier start
     return hit + 1.0 - changed[1] - (changed[0] if changed[0] > noise else 0.0)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from detectors import baseline, budget, effects, localise, net, scores, series, surprise
 from detectors.evidence import Seen
-from detectors.fitting import Fit, fit
+from detectors.fitting import Asked, Fit, fit
 from detectors.grid import Grid
 from detectors.memory import Alarm, Memory
 from detectors.noise import inverse
@@ -156,18 +156,25 @@ class Walk:
         end = at // HOUR_S * HOUR_S
         for i in streams:
             mem.masks[i] = [m for m in mem.masks[i] if m[1] > end - HISTORY_S - HELD_S]
-        keys = {i: (self.keys[i], self.window_s, end, repr(self._masks(i))) for i in streams}
-        self._learn([i for i in streams if keys[i] not in self.shared], keys, end)
+        held = mem.suspected(streams, end).tolist()
+        keys = {
+            i: (self.keys[i], self.window_s, end, repr((since, self._masks(i))))
+            for i, since in zip(streams, held, strict=True)
+        }
+        new = {i: since for i, since in zip(streams, held, strict=True) if keys[i] not in self.shared}
+        self._learn(new, keys, end)
         for i in streams:
             self._take(i, self.shared[keys[i]], at)
 
-    def _learn(self, streams: list[int], keys: Mapping[int, tuple[str, int, int, str]], end: int) -> None:
+    def _learn(self, held: Mapping[int, int], keys: Mapping[int, tuple[str, int, int, str]], end: int) -> None:
+        streams = list(held)
         first = end - HISTORY_S - HELD_S
         masks = {i: self._masks(i) for i in streams}
         hours = self.hours.history(streams, first, end, masks)
         own = hours if self.own is self.hours else self.own.history(streams, first, end, masks)
-        score = [self.monitors[i].score for i in streams]
-        for i, found in zip(streams, fit(hours, own, self.memory.cusum.delta[streams], end, score), strict=True):
+        since = np.array(list(held.values()), dtype=np.int64)
+        asked = Asked(self.memory.cusum.delta[streams], end, since, [self.monitors[i].score for i in streams])
+        for i, found in zip(streams, fit(hours, own, asked), strict=True):
             self.shared[keys[i]] = found
 
     def _masks(self, i: int) -> list[list[int]]:

@@ -19,6 +19,7 @@ from detectors.evidence import Cusum, deltas
 from detectors.fitting import Fit
 from detectors.net import UNKNOWN, Net
 from detectors.noise import Noise
+from detectors.slots import DAY_S
 from observe.schema import Json
 
 Floats = NDArray[np.float64]
@@ -27,6 +28,8 @@ Ints = NDArray[np.int64]
 VERSION: Final = 2
 _BEFORE: Final = 12  # windows kept before the oldest evidence, for the early end of the onset's interval
 _LEAST: Final = 24  # windows kept in any case
+_SUSPECTED: Final = 3.0  # nats of one signature from which a shift may be under way
+_SUSPECTED_S: Final = 14 * DAY_S  # and is held back from learning for so long at most
 
 
 @dataclass(slots=True)
@@ -63,7 +66,7 @@ class Memory:
         self.net = Net.none(count)
         self.apart = np.zeros(count, dtype=np.int64)  # windows that the location has been where it never was
         self.limit, self.vif, self.penalty = np.ones(count), np.ones(count), np.zeros((count, 2))
-        self.filter = surprise.Filter(np.zeros(count), np.zeros(count))
+        self.filter = surprise.Filter(np.zeros(count), np.zeros(count), np.full(count, np.inf))
         self.cusum = Cusum.new(np.stack([deltas(m) for m in min_effects]) if count else np.zeros((0, 5)), 0)
         self.trail = np.zeros((3, count, localise.KEPT))  # e, standard deviation, gain; newest last
         self.kept = np.zeros(count, dtype=np.int64)
@@ -82,9 +85,18 @@ class Memory:
         self.beta[i], self.cov[i], self.knots[i] = fit.beta, fit.cov, fit.knots
         self.noise.phi[i], self.noise.rho[i], self.noise.tau2[i] = fit.phi, fit.rho, fit.tau2
         self.limit[i], self.vif[i], self.penalty[i] = fit.limit, fit.vif, fit.penalty
+        self.filter.jump[i] = surprise.jump(fit.knots)
         self.net.c1[i], self.net.c2[i], self.net.low[i], self.net.high[i] = fit.net
         if fresh:
             self.filter.x[i], self.filter.p[i] = fit.x, fit.p
+
+    def suspected(self, streams: Sequence[int], end: int) -> Ints:
+        """From when on a shift may be under way that is not proven yet, epoch s; `end` where nothing speaks for one."""
+        z = np.nan_to_num(self.cusum.z[streams].reshape(len(streams), -1), nan=-np.inf)
+        best = z.argmax(axis=1)[:, None]
+        start = np.take_along_axis(self.cusum.start[streams].reshape(len(streams), -1), best, axis=1)[:, 0]
+        held = np.maximum(start, end - _SUSPECTED_S)
+        return np.where(np.take_along_axis(z, best, axis=1)[:, 0] >= _SUSPECTED, held, end)
 
     def forget(self, i: int, at: int) -> None:
         """Drop the evidence of one stream."""

@@ -1,7 +1,8 @@
 """How surprising is this window? Innovations of the Kalman filter, made Gaussian by the history's own quantiles.
 
-`e_t = (r_t - rho x)/sqrt(S_t)`; beyond |e| > 4 the level is let jump. A signed quantile map with a
-Pareto tail turns e into a Gaussian z that never exceeds what T0 windows can vouch for.
+`e_t = (r_t - rho x)/sqrt(S_t)`; beyond |e| > 4 the level is let jump where the history has such jumps
+(elsewhere a jump is news, and a filter that follows it at once forgets it). A signed quantile map with
+a Pareto tail turns e into a Gaussian z that never exceeds what T0 windows can vouch for.
 
 Source: METHODS section 4; Hill (1975), "A simple general approach to inference about the tail of a
 distribution", Annals of Statistics 3.
@@ -21,7 +22,7 @@ from detectors.noise import NEVER, Noise, inverse
 
 Floats = NDArray[np.float64]
 
-JUMP: Final = 4.0  # standard deviations beyond which the level is let jump
+JUMP: Final = 4.0  # standard deviations beyond which the level of a jumpy stream is let jump
 KNOTS: Final = 33  # of the quantile map
 _TAIL: Final = 0.05  # share of the history, at each end, behind the Pareto tail
 _LEAST_TAIL: Final = 10
@@ -31,15 +32,16 @@ _LAGS: Final = 12
 
 @dataclass(slots=True)
 class Filter:
-    """Level x and its variance p of S streams, before the next window; (S,) each."""
+    """Level x, its variance p and the innovation beyond which it is let jump, of S streams; (S,) each."""
 
     x: Floats
     p: Floats
+    jump: Floats
 
     @classmethod
     def at_rest(cls, noise: Noise) -> Filter:
         """Nothing seen yet."""
-        return cls(np.zeros_like(noise.tau2), noise.tau2.copy())
+        return cls(np.zeros_like(noise.tau2), noise.tau2.copy(), np.full_like(noise.tau2, JUMP))
 
     def step(self, r: Floats, over_n: Floats, noise: Noise) -> tuple[Floats, Floats, Floats]:
         """Take in one window.
@@ -57,7 +59,7 @@ class Filter:
         s = self.p + v
         d = np.where(seen, r, 0.0) - self.x
         e = np.where(seen, d / np.sqrt(s), 0.0)
-        p = np.where(np.abs(e) > JUMP, np.where(noise.tau2 > 0, d * d - v, self.p), self.p)
+        p = np.where(np.abs(e) > self.jump, np.where(noise.tau2 > 0, d * d - v, self.p), self.p)
         k = np.where(seen, p / (p + v), 0.0)
         rho2 = noise.rho**2
         self.x = noise.rho * (self.x + k * d)
@@ -81,6 +83,15 @@ def innovations(r: Floats, n: Floats, noise: Noise) -> tuple[Floats, Floats, Flo
     for t in range(len(r)):
         e[t], k[t], s[t] = found.step(r[t], over_n[t], noise)
     return e, k, s, found
+
+
+def jump(knots_: Floats) -> float:
+    """The innovation beyond which a stream's level is let jump: infinite where its history has no such jumps.
+
+    Args:
+        knots_: (33,) from `knots`.
+    """
+    return JUMP if max(-knots_[0], knots_[-1]) > JUMP else np.inf
 
 
 def vouched(count: int) -> float:

@@ -7,15 +7,8 @@ from pathlib import Path
 
 import pytest
 
-DOCUMENTS = (
-    "README.md",
-    "CONTRIBUTING.md",
-    "docs/alerts.md",
-    "docs/configuration.md",
-    "docs/operations.md",
-    "docs/reports.md",
-    "docs/schema.md",
-)
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md"))]
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

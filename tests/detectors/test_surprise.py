@@ -33,9 +33,18 @@ def test_a_jump_is_followed_at_once() -> None:
     assert abs(filter_.x[0] - 1.8) < 0.01
 
 
+def test_a_jump_is_news_where_the_history_has_none() -> None:
+    rng = np.random.default_rng(4)
+    calm = [surprise.jump(surprise.knots(rng.standard_normal(672))) for _ in range(40)]
+    jumpy = [surprise.jump(surprise.knots(rng.standard_t(3, 672))) for _ in range(40)]
+
+    assert np.mean(np.isinf(calm)) > 0.7  # some normal histories look jumpy by chance, which only costs time
+    assert set(jumpy) == {surprise.JUMP}
+
+
 def test_a_window_without_rows_only_propagates() -> None:
     noise = Noise(np.ones(1), np.array([0.5]), np.array([0.01]))
-    filter_ = surprise.Filter(np.array([0.4]), np.array([0.002]))
+    filter_ = surprise.Filter(np.array([0.4]), np.array([0.002]), np.array([surprise.JUMP]))
 
     e, k, _ = filter_.step(np.array([99.0]), np.array([1e12]), noise)
 
