@@ -1,7 +1,7 @@
 """Alerts as Alertmanager wants them: startsAt always, endsAt ahead while firing, said again every interval.
 
 A firing alert ends, unless said again, four intervals from now: should we fall silent, it resolves by
-itself. A resolved one is said for 15 minutes more, so that a receiver that was away hears of it.
+itself. A resolved one is said for 15 minutes more, and after that, for a day, to whom it never reached.
 
 Each interval's message is made anew from the alerts as they stand; an old one is never sent late, its
 endsAt would resolve what still burns.
@@ -12,36 +12,38 @@ the longer of resend delay and interval, 64 alerts a request).
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
+from alerts.posting import SHOWN, Request, post
 from alerts.wording import instant
 from observe.schema import Alert, Message, Reply
 
 if TYPE_CHECKING:
-    import httpx
-
     from observe.spec import Config
 
 CHANNEL: Final = "alertmanager"
 AHEAD: Final = 4  # intervals
 REPEAT_RESOLVED: Final = timedelta(minutes=15)
+KEPT: Final = timedelta(hours=24)  # a resolve is said for so long to whom it never reached
 BATCH: Final = 64  # alerts in one request, as Prometheus sends them
-REPLY_CAP: Final = 64 * 1024  # bytes read of an answer; TRUST section 2
-_AGAIN: Final = frozenset({408, 425, 429})  # statuses besides 5xx that another try can cure
+PATH: Final = "/api/v2/alerts"
+_INVALID: Final = frozenset({400, 422})
 
 
-def messages(alerts: Sequence[Alert], config: Config, now: datetime) -> list[Message]:
+def messages(
+    alerts: Sequence[Alert], config: Config, now: datetime, reached: Mapping[str, datetime] | None = None
+) -> list[Message]:
     """What to tell each Alertmanager of the site at this moment; nothing in mode `rules`.
 
     Args:
-        alerts: newest row of every alert that fires or has resolved within the last 15 minutes.
+        alerts: newest row of every alert that fires or has resolved within the last day.
         config: the site's Alertmanagers and interval.
         now: the present.
+        reached: when each address last took something; without it all are taken to have heard everything.
 
     Returns:
         Per address one message for at most 64 alerts. Ids are `<content>@<interval>`: the same within
@@ -50,18 +52,27 @@ def messages(alerts: Sequence[Alert], config: Config, now: datetime) -> list[Mes
     site = config.site.alerts
     if site.mode != "push":
         return []
-    told = sorted((a for a in alerts if _is_told(a, now)), key=lambda a: (a.starts_at, a.alert_id))
+    ordered = sorted(alerts, key=lambda a: (a.starts_at, a.alert_id))
     made = []
     for address in site.alertmanager:
+        heard = None if reached is None else reached.get(where(address))
+        told = [
+            a for a in ordered if _is_told(a, now, away=reached is not None and (heard is None or heard < a.changed_at))
+        ]
         for start in range(0, len(told), BATCH):
             made.append(_message(address, told[start : start + BATCH], site.interval_s, now))
     return made
 
 
-def _is_told(alert: Alert, now: datetime) -> bool:
+def where(address: str) -> str:
+    """Where alerts of an Alertmanager are posted."""
+    return f"{address.rstrip('/')}{PATH}"
+
+
+def _is_told(alert: Alert, now: datetime, *, away: bool) -> bool:
     if alert.severity == "inform":
         return False
-    return alert.state == "firing" or now - alert.changed_at < REPEAT_RESOLVED
+    return alert.state == "firing" or now - alert.changed_at < (KEPT if away else REPEAT_RESOLVED)
 
 
 def _message(address: str, alerts: Sequence[Alert], interval_s: float, now: datetime) -> Message:
@@ -71,7 +82,7 @@ def _message(address: str, alerts: Sequence[Alert], interval_s: float, now: date
     content = sha256(f"{address}\0{said}".encode()).hexdigest()[:16]
     message_id = f"am-{content}@{int(now.timestamp() // interval_s)}"
     headers = {"Content-Type": "application/json", "Idempotency-Key": message_id}
-    return Message(message_id, CHANNEL, f"{address.rstrip('/')}/api/v2/alerts", body, headers)
+    return Message(message_id, CHANNEL, where(address), body, headers)
 
 
 def posted(alert: Alert, ends_at: datetime) -> dict[str, Any]:
@@ -88,48 +99,28 @@ def posted(alert: Alert, ends_at: datetime) -> dict[str, Any]:
 
 
 def send(message: Message, timeout_s: float) -> Reply:
-    """Post one message; redirects are refused, at most 64 KiB of the answer are read.
+    """Post one message; of several alerts that are refused together each is said alone.
+
+    Alertmanager takes what is valid beside what is not and answers 400 all the same; what stands before it may
+    refuse the whole. Said alone, the good ones are taken for sure, and the reason of the others is known.
 
     Args:
         message: what to send; its address stands in the site configuration.
-        timeout_s: for everything together, seconds.
+        timeout_s: for one request, seconds.
     """
-    try:
-        return asyncio.run(_post(message, timeout_s))
-    except TimeoutError:
-        return Reply(False, None, True, f"no complete answer within {timeout_s:g} s")
+    reply = post(Request(message.url, message.body, message.headers), timeout_s)
+    alerts: list[dict[str, Any]] = json.loads(message.body) if reply.status in _INVALID else []
+    if len(alerts) < 2:
+        return reply
+    alone = [(alert, post(_alone(message, alert), timeout_s)) for alert in alerts]
+    bad = [(alert, said) for alert, said in alone if not said.ok]
+    if any(said.retry for _, said in bad):
+        return next(said for _, said in bad if said.retry)
+    told = "; ".join(f"{alert['labels'].get('alertname', '?')}: {said.error}" for alert, said in bad)
+    if len(bad) == len(alerts):
+        return Reply(False, reply.status, False, told[:SHOWN])
+    return Reply(True, reply.status, False, f"{len(bad)} of {len(alerts)} refused: {told}"[:SHOWN] if bad else None)
 
 
-async def _post(message: Message, timeout_s: float) -> Reply:
-    import httpx
-
-    try:
-        async with (
-            asyncio.timeout(timeout_s),
-            httpx.AsyncClient(timeout=timeout_s, follow_redirects=False, trust_env=False) as client,
-            client.stream("POST", message.url, content=message.body, headers=dict(message.headers)) as answer,
-        ):
-            return _reply(answer, await _text(answer))
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        return Reply(False, None, True, f"{type(error).__name__}: {error}"[:500])
-
-
-async def _text(answer: httpx.Response) -> str:
-    """The answer's first 64 KiB, as it came on the wire."""
-    taken = bytearray()
-    async for part in answer.aiter_raw(4096):
-        taken += part
-        if len(taken) >= REPLY_CAP:
-            break
-    return bytes(taken[:REPLY_CAP]).decode("utf-8", "replace")
-
-
-def _reply(answer: httpx.Response, text: str) -> Reply:
-    status = answer.status_code
-    if 200 <= status < 300:
-        return Reply(True, status)
-    if 300 <= status < 400:
-        return Reply(
-            False, status, False, f"redirected to {answer.headers.get('location', '?')[:200]}; write that address"
-        )
-    return Reply(False, status, status >= 500 or status in _AGAIN, text.strip()[:500] or answer.reason_phrase)
+def _alone(message: Message, alert: Mapping[str, Any]) -> Request:
+    return Request(message.url, json.dumps([alert], sort_keys=True).encode(), message.headers)

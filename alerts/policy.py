@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from alerts import incidents, proposals, wording
 from alerts.incidents import Surroundings, identity
 from observe.schema import Action, Alert, ChangeEvent, Decision, Finding, Incident
+from observe.spec.monitors import PAGES, undeclared
 
 if TYPE_CHECKING:
     from observe.spec import Config
@@ -157,7 +158,8 @@ class _Desk:
 def _asked(alert: Alert, config: Config) -> bool:
     """Whether the configuration still asks the question behind an alert."""
     if alert.model == wording.SITE:
-        return alert.kind != "silence" or alert.subject in config.site.collectors
+        expected = alert.subject in config.site.collectors or (alert.subject == PAGES and undeclared(config, {PAGES}))
+        return alert.kind != "silence" or expected
     model = config.models.get(alert.model)
     if model is None or model.monitoring is None:
         return False

@@ -82,6 +82,8 @@ def _trigger(rule: ActionRule, incident: Incident, firing: Sequence[Alert], now:
 def _matches(rule: ActionRule, alert: Alert) -> bool:
     if rule.when == "drift.confirmed":
         return retraining.calls_for(alert)
+    if rule.when == "canary.failed":
+        return alert.kind == "canary"
     if alert.kind != "slo" or rule.slo != alert.subject:
         return False
     return alert.severity == "page" or rule.when.endswith(".ticket")
@@ -112,4 +114,7 @@ def _parameters(rule: ActionRule, incident: Incident, present: Present, config: 
     if rule.do == "scale":
         mine = [c for c in present.changes if c.model_id == incident.model]
         return scaling.parameters(rule, config.models[incident.model].spec, mine)
-    return retraining.parameters(incident, present.firing) if rule.do == "retrain" else {}
+    if rule.do == "retrain":
+        return retraining.parameters(incident, present.firing)
+    worse = [a.subject for a in present.firing if a.incident_id == incident.incident_id and a.kind == "canary"]
+    return {"version": worse[0]} if worse else {}

@@ -68,6 +68,7 @@ def _of_cause(cause: Json | None) -> str | None:
 
 def _of_kind(incident: Incident) -> str | None:
     return {
+        "canary": "roll back; the finding lists every question with its ratio",
         "drift": "accept it as the new normal if it was meant; if it stays, retrain",
         "silence": "check that the target is up and reachable from here",
         "imbalance": "move load, or give the idle devices back",

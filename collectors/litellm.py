@@ -13,7 +13,6 @@ Source: litellm 1.109, `litellm/types/utils.py`; integration `generic_api` (json
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,9 +21,9 @@ from itertools import pairwise
 from typing import Any, Final
 
 from collectors.instants import bounds, instant
+from collectors.litellm_body import example, read_items
 from collectors.outcome import error_kind
 from collectors.weight import check_json
-from observe.errors import PayloadError
 from observe.schema import TABLES, Json, Parsed
 from observe.schema.exchange import frame
 
@@ -57,7 +56,7 @@ def parse(payload: bytes, at: datetime, labels: Mapping[str, str]) -> Parsed:
         PayloadTooLarge: it would fill memory while it is read.
     """
     check_json(payload)
-    items, broken, examples = _items(payload)
+    items, broken, examples = read_items(payload)
     parsed = attempts(items, at, labels)
     if not broken:
         return parsed
@@ -76,7 +75,7 @@ def attempts(items: Sequence[Any], at: datetime, labels: Mapping[str, str]) -> P
         made = _attempt(item, oldest, newest, notes) if isinstance(item, dict) else "not_an_object"
         if isinstance(made, str):
             rejected[made] += 1
-            examples.setdefault(made, _example(item))
+            examples.setdefault(made, example(item))
         else:
             rows.append(made)
     _number_attempts(rows)
@@ -86,43 +85,6 @@ def attempts(items: Sequence[Any], at: datetime, labels: Mapping[str, str]) -> P
         columns: dict[str, Sequence[Any]] = {name: [row[name] for row in rows] for name in rows[0] if name != "_tries"}
         tables["attempt"] = frame(TABLES["attempt"], {**columns, "cluster": [cluster] * len(rows)})
     return Parsed(tables, len(items), dict(rejected), dict(notes), examples)
-
-
-def _items(payload: bytes) -> tuple[list[Any], int, dict[str, str]]:
-    """The objects of a body, and how many lines could not be read, with an example."""
-    text = payload.decode("utf-8", "replace").strip()
-    lines = [line for line in text.split("\n") if line.strip()]
-    whole = None if len(lines) > 1 and _json(lines[0]) is not None else _json(text)
-    if isinstance(whole, list):
-        return whole, 0, {}
-    if whole is not None:
-        return [whole], 0, {}
-    read = [(_json(line), line) for line in lines]
-    good = [item for item, _ in read if item is not None]
-    if not good:
-        raise PayloadError(f"litellm: expected a JSON array, one object a line, or one object; found {_shape(text)}")
-    bad = [line for item, line in read if item is None]
-    return good, len(bad), {"syntax": f"a line that is {_shape(bad[0])}"} if bad else {}
-
-
-def _json(text: str) -> Any:
-    """The value of a JSON text; None when it is broken (a bare null is broken here too)."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _shape(text: str) -> str:
-    """What a broken text looks like, without what people wrote in it."""
-    return f"{len(text)} characters beginning with {text[:1]!r}, ending with {text[-1:]!r}"
-
-
-def _example(item: Any) -> str:
-    """What an item was, without what people wrote: its keys, or its kind."""
-    if not isinstance(item, dict):
-        return type(item).__name__
-    return (f"id {item.get('id')!r}, keys " + " ".join(sorted(map(str, item))))[:200]
 
 
 def _attempt(item: Json, oldest: int, newest: int, notes: Counter[str]) -> Row | str:

@@ -20,7 +20,7 @@ from collectors.instants import bounds
 from collectors.ipc import is_ipc, read_ipc
 from collectors.ndjson import read_ndjson
 from collectors.parquet import MAGIC, read_parquet
-from collectors.shape import Records, Shape
+from collectors.shape import EXAMPLE, Records, Shape
 from observe.errors import PayloadError
 from observe.schema import Parsed, Table
 
@@ -112,15 +112,28 @@ def parsed(records: Records, table: str, at: datetime, labels: Mapping[str, str]
 
     rejected: Counter[str] = Counter(records.lost)
     offered = sum(rejected.values()) + len(records.refused)
-    frame = records.frame
+    frame, examples = records.frame, records.examples
     if len(records.refused):
         low, high = bounds(at, labels)
         refused = _refused(frame, records.refused, low, high)
         if refused.null_count() < len(refused):
             rejected.update({str(reason): n for reason, n in refused.drop_nulls().value_counts().iter_rows()})
+            examples = {**_examples(frame, refused), **examples}
             frame = frame.filter(refused.is_null()) if frame.width else pl.DataFrame()
     tables = {table: frame} if frame.height else {}
-    return Parsed(tables, offered, dict(rejected), dict(records.notes), records.examples)
+    return Parsed(tables, offered, dict(rejected), dict(records.notes), examples)
+
+
+def _examples(frame: pl.DataFrame, refused: pl.Series) -> dict[str, str]:
+    """By reason the first row that is refused for it, what it says and nothing that is absent."""
+    firsts = {str(reason): (refused == reason).arg_max() or 0 for reason in refused.drop_nulls().unique().to_list()}
+    rows = {reason: frame.row(i, named=True) for reason, i in firsts.items()} if frame.width else {}
+    said = {reason: {k: _plain(v) for k, v in row.items() if v is not None} for reason, row in rows.items()}
+    return {reason: repr(row)[:EXAMPLE] for reason, row in said.items()}
+
+
+def _plain(value: object) -> object:
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def _refused(frame: pl.DataFrame, refused: pl.Series, low: int, high: int) -> pl.Series:

@@ -5,15 +5,15 @@ Source: METHODS section 2; bins are the immutable ones of table `binning`, merge
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
-import polars as pl
 
-from dashboards import cards, figures, words
+from dashboards import cards, figures, moved, words
 from dashboards.cards import Query
 from dashboards.feature import badge
 from dashboards.palette import faint, palette
@@ -32,7 +32,7 @@ with c as (
 select k::BIGINT as k, sum(c)::DOUBLE as n from c group by 1 order by 1
 """
 QUALITY = """
-select sum(n)::DOUBLE as n, sum(missing)::DOUBLE as missing from summary
+select sum(n)::DOUBLE as n, sum(missing)::DOUBLE as missing, (sum(nan) + sum(inf))::DOUBLE as not_finite, min(low) as low, max(high) as high from summary
 where measure = $measure and ts >= $from::TIMESTAMPTZ and ts < $end::TIMESTAMPTZ
 """
 FEWEST_ROWS = 50  # that a distribution is drawn from
@@ -40,73 +40,97 @@ BINS_SHOWN = 36  # of a numeric feature
 LEVELS_SHOWN = 10  # of a categorical feature, then "other"
 
 
-def distribution_card(read: Reader, view: Scope, model: str, finding: Mapping[str, Any], span: int = 6) -> Any:
-    """Reference and current on the same bins; current starts at the onset when there is one inside the range."""
-    feature = str(finding["subject"])
-    params: dict[str, Value] = {**view.params, "model": model, "feature": feature}
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a feature's reference was, and what was counted on the same bins since `since`."""
+
+    bins: Mapping[str, Any]
+    current: np.ndarray  # rows by bin
+    quality: Mapping[str, Any]  # n, missing, not_finite, low, high
+    since: datetime
+    queries: tuple[Query, ...]
+
+    @property
+    def rows(self) -> float:
+        """Rows counted in bins."""
+        return float(self.current.sum())
+
+    @property
+    def reference(self) -> np.ndarray:
+        """Rows of the reference by bin."""
+        return np.asarray(self.bins["reference"], dtype=float)
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are rows enough to say anything of a distribution."""
+        return self.rows >= FEWEST_ROWS and float(self.reference.sum()) >= FEWEST_ROWS
+
+
+def bins_of(read: Reader, view: Scope, model: str, name: str) -> tuple[Mapping[str, Any] | None, Query]:
+    """The newest binning of a feature, or of a pair under its measure's name; None before there is one."""
+    params: dict[str, Value] = {**view.params, "model": model, "feature": name}
     rows = read(BINS, params).to_dicts()
-    title = [feature, " against its reference"]
-    if not rows:
-        hint = "Bins are made from the first 24 h and 10,000 rows, or from a reference file."
-        return cards.card(title, cards.empty("No reference yet", hint, 260), sql=[Query(BINS, params)], span=span)
-    bins = rows[0]
-    onset = finding["onset"] if finding["state"] == "alarm" else None
+    return (rows[0] if rows else None), Query(BINS, params)
+
+
+def seen(read: Reader, view: Scope, model: str, finding: Mapping[str, Any]) -> Seen | None:
+    """Both distributions of a finding's feature; the current one starts at the onset when there is one inside the range."""
+    feature = str(finding["subject"])
+    bins, query = bins_of(read, view, model, feature)
+    if bins is None:
+        return None
+    onset = moved.since(finding)
     since = max(view.start, onset) if onset else view.start
-    params |= {"measure": f"{model}/{bins['source_table']}/{feature}", "binning": bins["binning_id"], "from": since}
+    params: dict[str, Value] = {
+        **view.params, "measure": f"{model}/{bins['source_table']}/{feature}", "binning": bins["binning_id"], "from": since,
+    }  # fmt: skip
     counts, quality = read(COUNTS, params), read(QUALITY, params).row(0, named=True)
-    facts = cards.facts(_facts(finding, bins, quality, view))
-    now = words.clock(since, view.now)
-    period = " – ".join(f"{bins[k].day} {bins[k]:%b}" for k in ("reference_from", "reference_to"))
+    current = np.zeros(len(bins["reference"]))
+    current[counts["k"].to_numpy() - 1] = counts["n"].to_numpy()
+    return Seen(bins, current, quality, since, (query, Query(COUNTS, params), Query(QUALITY, params)))
+
+
+def distribution_card(
+    read: Reader, view: Scope, model: str, finding: Mapping[str, Any], span: int = 6, unit: str = ""
+) -> Any:
+    """Reference and current on the same bins, with what changed in figures."""
+    feature = str(finding["subject"])
+    title = [feature, " against its reference"]
+    found = seen(read, view, model, finding)
+    if found is None:
+        hint = "Bins are made from the first 24 h and 10,000 rows, or from a reference file."
+        query = Query(BINS, {**view.params, "model": model, "feature": feature})
+        return cards.card(title, cards.empty("No reference yet", hint, 260), sql=[query], span=span)
+    now = words.clock(found.since, view.now)
+    period = " – ".join(
+        f"{found.bins[k].day} {found.bins[k]:%b}" for k in ("reference_from", "reference_to") if found.bins[k]
+    )
     return cards.card(
-        title, facts, _body(counts, bins, finding, view, now), sub=f"reference {period} · now since {now} UTC", mark=badge(finding, view),
-        sql=[Query(sql, params) for sql in (BINS, COUNTS, QUALITY)], span=span,
+        title, cards.facts(_facts(finding, found, unit, view)), _body(found, finding, view, now),
+        sub=f"reference {period} · now since {now} UTC · watched here: {moved.name(finding, found.bins)}", mark=badge(finding, view),
+        sql=found.queries, span=span,
     )  # fmt: skip
 
 
-def _body(
-    counts: pl.DataFrame, bins: Mapping[str, Any], finding: Mapping[str, Any], view: Scope, since: str
-) -> cards.Component:
-    total = float(counts["n"].sum() or 0)
-    if total < FEWEST_ROWS:
-        few = f"{words.count(total)} rows since {since}: too few to draw"
+def _body(found: Seen, finding: Mapping[str, Any], view: Scope, since: str) -> cards.Component:
+    if not found.enough:
+        few = f"{words.count(found.rows)} rows since {since}: too few to draw"
         return cards.empty(few, f"A distribution is drawn from {FEWEST_ROWS} rows on.", 220)
-    current = np.zeros(len(bins["reference"]))
-    current[counts["k"].to_numpy() - 1] = counts["n"].to_numpy()
-    draw = _levels if bins["kind"] == "categorical" else _numbers
+    draw = _levels if found.bins["kind"] == "categorical" else _numbers
     label = f"Distribution of {finding['subject']}: reference and since {since}"
-    return cards.graph(draw(bins, current, finding, view), 240, label)
+    return cards.graph(draw(found.bins, found.current, finding, view), 240, label)
 
 
-def _facts(
-    finding: Mapping[str, Any], bins: Mapping[str, Any], quality: Mapping[str, Any], view: Scope
-) -> list[tuple[str, Any]]:
-    details = json.loads(finding["details"] or "{}")
-    moved = (
-        details.get("median_from") is not None
-        and details.get("median_to") is not None
-        and bins["kind"] != "categorical"
-    )
-    rows = (quality["n"] or 0) + (quality["missing"] or 0)
+def _facts(finding: Mapping[str, Any], found: Seen, unit: str, view: Scope) -> list[tuple[str, Any]]:
+    quality = found.quality
+    rows = (quality["n"] or 0) + (quality["missing"] or 0) + (quality["not_finite"] or 0)
     return [
-        ("effect", words.effect(finding["effect"], finding["unit"])),
-        ("95 % interval", words.interval(finding["ci_low"], finding["ci_high"]) if words.known(finding["ci_low"]) else None),
-        ("median", f"{words.number(details['median_from'])} → {words.number(details['median_to'])}" if moved else None),
-        ("since", _onset(finding, view)),
+        *moved.facts(finding, found.bins, unit, view),
         ("rows", words.count(quality["n"])),
         ("missing", words.share((quality["missing"] or 0) / rows) if rows else None),
-        ("PSI", words.number(details.get("psi"), 2) if details.get("psi") is not None else None),
-        ("detectable in 24 h", f"{words.number(details['min_detectable_24h'], 2)} σ" if details.get("min_detectable_24h") else None),
-    ]  # fmt: skip
-
-
-def _onset(finding: Mapping[str, Any], view: Scope) -> str | None:
-    """The most likely start, with how sure that is where it is not sure."""
-    if not finding["onset"] or finding["state"] != "alarm":
-        return None
-    at, low, high = (words.clock(finding[k], view.now) for k in ("onset", "onset_low", "onset_high"))
-    if finding["onset_low"] is None or low == high:
-        return at
-    return f"{at} (±{words.span((finding['onset_high'] - finding['onset_low']) / 2)})"
+        ("NaN or infinite", words.share(quality["not_finite"] / rows) if rows and quality["not_finite"] else None),
+        ("detectable in 24 h", moved.smallest(finding)),
+    ]
 
 
 def merged(edges: np.ndarray, low: float, high: float, log: bool) -> list[int]:
@@ -135,7 +159,7 @@ def _numbers(bins: Mapping[str, Any], current: np.ndarray, finding: Mapping[str,
     p = palette(view.theme)
     cuts, groups, log = _cuts(bins)
     width = np.maximum(np.diff(np.log(cuts) if log else cuts), 1e-12)
-    colour = p.ticket if finding["state"] == "alarm" else p.series[0]
+    colour = p.ticket if moved.since(finding) else p.series[0]
     data = []
     for name, counts, ink in (("reference", bins["reference"], p.dim), ("now", current, colour)):
         density = np.add.reduceat(np.asarray(counts, dtype=float), groups) / max(1.0, float(np.sum(counts))) / width
@@ -143,7 +167,7 @@ def _numbers(bins: Mapping[str, Any], current: np.ndarray, finding: Mapping[str,
         trace = figures.line(figures.typed(cuts), y, name, ink, fill="tozeroy", fillcolor=faint(ink, 0.16))
         trace["line"]["shape"] = "hv"
         data.append({**trace, "hoverinfo": "skip"})
-    details = json.loads(finding["details"] or "{}")
+    details = moved.details(finding)
     medians = ((details.get("median_from"), p.dim), (details.get("median_to"), colour))
     name = figures.plain(str(finding["subject"]))
     return figures.figure(
@@ -169,7 +193,7 @@ def _levels(bins: Mapping[str, Any], current: np.ndarray, finding: Mapping[str, 
     names = [*(str(x) for x in bins["levels"] or ()), "other"]
     shown = min(LEVELS_SHOWN, len(names) - 1)
     labels = [figures.plain(n if len(n) < 16 else n[:15] + "…") for n in [*names[:shown], "other"]]
-    colour = p.ticket if finding["state"] == "alarm" else p.series[0]
+    colour = p.ticket if moved.since(finding) else p.series[0]
     data = []
     for name, counts, ink in (("reference", bins["reference"], faint(p.dim, 0.6)), ("now", current, colour)):
         shares = np.asarray(counts, dtype=float) / max(1.0, float(np.sum(counts)))

@@ -17,7 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dashboards import login, pages, report_files
+from dashboards import doing, login, pages, report_files
 from dashboards.reader import CoreClient
 from dashboards.shell import COOKIE
 from observe.errors import AccessError, ObserveError
@@ -94,6 +94,8 @@ class Door:
         """What is no page of the application: signing in and out, and files of reports."""
         if scope["path"] in login.PATHS:
             return await login.answer(scope, receive, self._core)
+        if scope["path"] == doing.PATH:
+            return await doing.answer(scope, receive, self._core, cookie(Headers(scope=scope)))
         if scope["method"] != "GET":
             return None
         return await report_files.answer(scope["path"], self._core, cookie(Headers(scope=scope)))

@@ -29,10 +29,9 @@ select source, target, way, state, judged_at, last_heard, allowed_s, last_rows, 
 from source_health
 order by case state when 'failing' then 0 when 'silent' then 1 when 'never' then 2 else 3 end, errors_1h desc, source, target limit 2000
 """
-REJECTS = (
-    "select source, reason, n_1h, n_24h, last_at from reject_reason order by n_1h desc, n_24h desc, reason limit 200"
-)
+REJECTS = "select source, reason, n_1h, n_24h, last_at, example from reject_reason order by n_1h desc, n_24h desc, reason limit 200"
 AUDIT = "select ts, actor, role, verb, object, reason from command order by ts desc limit 20"
+AGENT = "push/"  # how the target begins that stands for one agent's part of what is sent to us
 AHEAD_S = -5.0  # a lag below this is a clock that runs ahead
 _MEANING = {
     "duplicate": "was stored already: nothing is lost",
@@ -134,11 +133,20 @@ def _of_sources(sources: pl.DataFrame) -> list[tuple[str, str]]:
     bad = sources.filter(pl.col("state").is_in(["failing", "silent"]))
     if bad.is_empty():
         return []
-    names = list(dict.fromkeys(bad["source"].to_list()))
+    names = list(dict.fromkeys(_spoken(r["source"], r["target"]) for r in bad.iter_rows(named=True)))
     shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
     gone = bad.height == sources.filter(pl.col("state") != "never").height
     text = f"{bad.height} of {sources.height} sources {'does' if bad.height == 1 else 'do'} not speak: {shown}."
     return [("page" if gone else "ticket", text)]
+
+
+def _spoken(source: str, target: str) -> str:
+    """A source in a sentence; an agent of one that is sent to us by its own name.
+
+    >>> _spoken("gpus", "http://a/metrics"), _spoken("exposition", "push/eu-west/gpu-1")
+    ('gpus', 'exposition eu-west/gpu-1')
+    """
+    return f"{source} {target.removeprefix(AGENT)}" if target.startswith(AGENT) else source
 
 
 def _of_parts(parts: pl.DataFrame) -> list[tuple[str, str]]:
@@ -207,7 +215,7 @@ def source_table(view: Scope, sources: pl.DataFrame) -> Any:
 def _row(row: Mapping[str, Any], view: Scope) -> Mapping[str, Any]:
     heard = row["last_heard"]
     return {
-        "source": row["source"], "target": "sent to us" if row["target"] == "push" else row["target"],
+        "source": row["source"], "target": "sent to us" if row["target"] == "push" else row["target"].removeprefix(AGENT),
         "age": max(0.0, (view.now - heard).total_seconds()) if heard else None, "lag": _lag(row["lag_s"]),
         "stored": row["stored_1h"], "rejected": row["rejected_1h"], "errors": row["errors_1h"], "error": row["last_error"] or "",
     }  # fmt: skip
@@ -227,12 +235,18 @@ def rejects(read: Reader, view: Scope) -> Any:
         none = cards.empty("Nothing was refused in the last day", "Every item that a source offered was stored.", 160)
         return cards.card(title, none, sql=query, span=12)
     rows = [
-        {**r, "last_at": r["last_at"].isoformat(), "means": _MEANING.get(r["reason"].partition(":")[0], "")}
+        {
+            **r,
+            "last_at": r["last_at"].isoformat(),
+            "means": _MEANING.get(r["reason"].partition(":")[0], ""),
+            "example": r["example"] or "",
+        }
         for r in frame.iter_rows(named=True)
     ]
     columns = [
         tables.Column("reason", "Reason", "", 150), tables.Column("source", "Source", "", 140), tables.Column("n_1h", "Last hour", "count", 95),
-        tables.Column("n_24h", "Last day", "count", 95), tables.Column("last_at", "Newest (UTC)", "clock", 135), tables.Column("means", "What it means", "", 280),
+        tables.Column("n_24h", "Last day", "count", 95), tables.Column("last_at", "Newest (UTC)", "clock", 135), tables.Column("means", "What it means", "", 230),
+        tables.Column("example", "What one looked like", "", 280, "names stay; text, words and numbers are left out"),
     ]  # fmt: skip
     height = 44 + tables.ROW_PX * len(rows)
     grid = tables.grid("rejects", rows, columns, height=min(320, height) if height > 320 else 0)

@@ -9,18 +9,19 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from dash import dcc, html
+from dash import html
 
 from dashboards import (
+    canaries,
     cards,
     catalogue,
     differs,
-    distribution,
-    drift,
+    drifting,
     feature,
     latency,
     proposal,
     rates,
+    sections,
     slo,
     states,
     tables,
@@ -60,22 +61,26 @@ def page(read: Reader, params: Mapping[str, str]) -> Any:
     slos = [slo.Slo(r, declared.slo(name, r["slo"])) for r in status.iter_rows(named=True)]
     drifts = found.to_dicts()
     slo_title, slo_cards = _slo_section(read, view, name, slos, facts)
-    drift_title, drift_cards = _drift_section(read, view, name, drifts, facts) if drifts else (None, [])
+    drift_title, drift_cards = drifting.section(read, view, name, drifts, facts) if drifts else (None, [])
     chosen = _chosen(view, slos)
-    stats, opened, acted, *made = cards.gather(
+    stats, opened, acted, compared, *made = cards.gather(
         lambda: traffic.totals(read, view, name, requests(read, view, name, column_of(chosen)), facts), lambda: _incidents(read, view, name),
-        lambda: _actions(read, view, name), *(maker for _, maker in [*slo_cards, *drift_cards]),
-        spans=(12, 12, 12, *(span for span, _ in [*slo_cards, *drift_cards])),
+        lambda: _actions(read, view, name), lambda: canaries.canary_card(read, view, name), *(maker for _, maker in [*slo_cards, *drift_cards]),
+        spans=(12, 12, 12, 12, *(span for span, _ in [*slo_cards, *drift_cards])),
     )  # fmt: skip
     numbers = stats if isinstance(stats, list) else [stats]
     if not (facts or slos or drifts or numbers):
         return cards.grid([_hero(name, facts, []), _nothing(name)])
     marks = [s.badge(view.now) for s in slos] + [feature.badge(d, view) for d in drifts]
-    more = watched.numbers(view, name, drifts) if len(numbers) < 2 and not rates.only_rates(drifts) else []
+    more = (
+        watched.numbers(view, name, drifts, facts.get("drift"))
+        if len(numbers) < 2 and not rates.only_rates(drifts)
+        else []
+    )
     parts = [_hero(name, facts, marks), opened, *numbers, *more]
     parts += [slo_title, *made[: len(slo_cards)]] if slos or len(numbers) > 1 else []
     parts += [drift_title, *made[len(slo_cards) :]] if drifts else []
-    return cards.grid([*parts, acted])
+    return cards.grid([*parts, compared, acted])
 
 
 def _chosen(view: Scope, slos: Sequence[slo.Slo]) -> slo.Slo | None:
@@ -154,17 +159,6 @@ def _incidents(read: Reader, view: Scope, name: str) -> Any:
     return html.Div(boxes, className="span-12 stack")
 
 
-def _choices(view: Scope, path: str, key: str, options: Sequence[tuple[str, str, Badge]], chosen: str) -> list[Any]:
-    return [
-        dcc.Link([html.Span(SIGNS[mark.state], className=f"sign {mark.state}", title=mark.word), html.Span(label)], href=view.link(path, **{key: value}), className="choice on" if value == chosen else "choice")
-        for value, label, mark in options
-    ]  # fmt: skip
-
-
-def _section(title: str, name: str, links: Sequence[Any] = ()) -> Any:
-    return html.Div([html.H2(title), *links], className="section-title span-12", id=name)
-
-
 def _slo_section(
     read: Reader, view: Scope, name: str, slos: list[slo.Slo], facts: Mapping[str, Any]
 ) -> tuple[Any, list[Part]]:
@@ -177,9 +171,9 @@ def _slo_section(
         (7, lambda: traffic.over_time_card(read, view, name, folded())), (5, lambda: traffic.cost_card(view, name, folded(), facts)),
     ]  # fmt: skip
     if chosen is None:
-        return _section("Traffic", "slo"), bare
-    links = _choices(view, "", "slo", [(s.row["slo"], s.title, s.badge(view.now)) for s in slos], chosen.row["slo"])
-    title = _section("Service level", "slo", links)
+        return sections.section("Traffic", "slo"), bare
+    links = sections.choices(view, "slo", [(s.row["slo"], s.title, s.badge(view.now)) for s in slos], chosen.row["slo"])
+    title = sections.section("Service level", "slo", links)
     if chosen.row["state"] == "too_few":
         return title, [(12, lambda: slo.budget_card(read, view, chosen, span=12)), *bare]
     judged: list[Part] = [
@@ -187,33 +181,6 @@ def _slo_section(
         (7, lambda: differs.differs_card(read, view, chosen)), (5, lambda: latency.latency_card(read, view, chosen)),
     ]  # fmt: skip
     return title, [*judged, *bare]
-
-
-def _drift_section(
-    read: Reader, view: Scope, name: str, drifts: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]
-) -> tuple[Any, list[Part]]:
-    if rates.only_rates(drifts):
-        return None, [(12, lambda: rates.rates_card(view, name, drifts))]
-    levels = [d for d in drifts if d["detector"] == "level"]
-    seen = list(dict.fromkeys(d["subject"] for d in levels))
-    chosen = view.query.get("feature") if view.query.get("feature") in seen else seen[0]
-    finding = min((d for d in levels if d["subject"] == chosen), key=lambda d: d["state"] != "alarm")
-    options = [(f, f, states.worst([feature.badge(d, view) for d in drifts if d["subject"] == f])) for f in seen[:12]]
-    links = _choices(view, "", "feature", options, str(chosen))
-    material = _material(facts, str(chosen))
-    return _section("Drift", "drift", links), [
-        (6, lambda: distribution.distribution_card(read, view, name, finding)),
-        (6, lambda: feature.effect_card(read, view, name, finding, material)),
-        (12, lambda: drift.heat_card(read, view, name, span=12, rows=20)),
-        (12, lambda: watched.table(view, name, drifts)),
-    ]
-
-
-def _material(facts: Mapping[str, Any], name: str) -> float | None:
-    declared = facts.get("drift") or {}
-    own = next((f.get("min_effect") for f in declared.get("features") or () if f.get("name") == name), None)
-    found = own or declared.get("min_effect") or {}
-    return float(found["value"]) if found.get("unit") in ("sigma", "σ") else None
 
 
 def _actions(read: Reader, view: Scope, name: str) -> Any:

@@ -38,6 +38,7 @@ _SAYS: Final = {
     "summarise": "Summaries are behind", "judge": "Judging is behind", "store": "The store is larger than store.size", "disk": "The disk is nearly full",
     "memory": "The service needs much memory", "event_loop": "Answers to senders are late", "stages": "Stages failed in the last hour",
     "children": "Processes of ours ended in the last hour", "deliveries": "Alerts wait for a receiver",
+    "halves": "Halves of calls to model servers wait too long",
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from dash import html
 
-from dashboards import cards, feature, states, words
+from dashboards import cards, feature, report_facts, states, words
 from dashboards.cards import Query
 from dashboards.scope import Scope
 
@@ -19,17 +19,19 @@ Finding = Mapping[str, Any]
 
 
 def only_rates(drifts: Sequence[Finding]) -> bool:
-    """Whether nothing but shares is watched."""
-    return bool(drifts) and all(d["detector"] == "rate" for d in drifts)
+    """Whether nothing but failed requests is watched: no feature that has a page of its own."""
+    return bool(drifts) and all(d["detector"] == "rate" and watch(d) == "share" for d in drifts)
 
 
 def watch(finding: Finding) -> str:
     """What one monitor watches of its subject, in words.
 
-    >>> watch({"monitor_id": "fraud/level/amount/location_fast"}), watch({"monitor_id": "chat/rate/error/share"})
-    ('location, fast', 'share')
+    >>> watch({"monitor_id": "fraud/level/amount/location_fast", "subject": "amount"})
+    'location, fast'
+    >>> watch({"monitor_id": "fraud/level/card/share:gold_plus", "subject": "card"})
+    'share:gold_plus'
     """
-    return str(finding["monitor_id"]).rsplit("/", 1)[-1].replace("_", ", ")
+    return report_facts.watched(str(finding["monitor_id"]), str(finding["subject"]))
 
 
 def name(finding: Finding) -> str:

@@ -205,6 +205,25 @@ class CoreClient:
             raise SourceError(_reason(answer))
         return answer.content
 
+    def command(self, said: Mapping[str, object], session: str) -> None:
+        """What a person does on a page, as a command of the core; what was read before it is read again.
+
+        Raises:
+            AccessError: the session is unknown, has ended, or may not do it.
+            QueryError: the core says it cannot be meant, and why.
+            SourceError: the core does not answer.
+        """
+        headers = {"Authorization": f"Bearer {session}"} if session else {}
+        try:
+            answer = self._send("POST", "/api/v1/commands", headers, said)
+        except httpx.HTTPError as error:
+            raise SourceError(f"the core at {self._http.base_url} does not answer ({type(error).__name__})") from error
+        if answer.status_code in (401, 403):
+            raise AccessError(_reason(answer), answer.status_code)
+        if answer.status_code != 201:
+            raise QueryError(_reason(answer))
+        self._results = _Results(CACHE_BYTES)
+
     def close(self) -> None:
         """Let go of the connections."""
         self._http.close()

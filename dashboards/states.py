@@ -13,6 +13,7 @@ STALE_AFTER = timedelta(minutes=15)  # an SLO is judged every minute
 STALE_DRIFT = timedelta(hours=3)  # drift is judged on hourly merges
 _UNSURE = {
     "too_few": "too few", "learning": "learning", "not_identifiable": "not identifiable", "unknown": "unknown",
+    "expected": "change announced",
 }  # fmt: skip
 
 

@@ -7,29 +7,42 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
-from dashboards import cards, feature, rates, states, tables, words
+from dashboards import cards, feature, ranking, rates, states, tables, words
 from dashboards.cards import Badge, Query
 from dashboards.scope import Scope
 
+_NONE: Final = Badge("unknown", "no data")
 
-def numbers(view: Scope, name: str, drifts: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """Three numbers of a model whose features are watched."""
+
+def numbers(
+    view: Scope, name: str, drifts: Sequence[Mapping[str, Any]], declared: Mapping[str, Any] | None = None
+) -> list[Any]:
+    """Three numbers of a model whose features are watched; pairs are not features."""
     query = [Query(feature.NEWEST, {**view.params, "model": name})]
     by_feature = {
-        s: states.worst([feature.badge(d, view) for d in drifts if d["subject"] == s])
-        for s in dict.fromkeys(d["subject"] for d in drifts)
+        s: states.worst([feature.badge(d, view) for d in drifts if d["subject"] == s]) for s in ranking.features(drifts)
     }
-    alarmed = [s for s, mark in by_feature.items() if mark.state in ("page", "ticket")]
+    leading = dict.fromkeys(r.subject for r in ranking.ranked(drifts, declared))
+    alarmed = [s for s in (*leading, *by_feature) if by_feature.get(s, _NONE).state in ("page", "ticket")]
+    alarmed = list(dict.fromkeys(alarmed))
     unsure = sum(mark.state == "unknown" for mark in by_feature.values())
-    found = sorted(x for x in (json.loads(d["details"] or "{}").get("min_detectable_24h") for d in drifts) if x)
+    found = sorted(x for x in (_smallest(d) for d in drifts) if x)
     sees = f"{words.number(found[len(found) // 2], 2)} σ" if found else words.UNKNOWN
     return [
         cards.stat("Features drifting", f"{len(alarmed)} / {len(by_feature) - unsure}", ", ".join(alarmed[:3]) or "none alarmed", Badge("ticket", "ticket") if alarmed else None, "", query),
         cards.stat("Not judged yet", str(unsure), "learning, stale or too few rows" if unsure else "every feature is judged", Badge("unknown", "learning") if unsure else None, "", query),
-        cards.stat("Smallest shift seen in 24 h", sees, "found with 90 % at the declared budget; median feature", None, "", query),
+        cards.stat("Smallest shift seen in 24 h", sees, "of a location, found with 90 % at the declared budget; median feature", None, "", query),
     ]  # fmt: skip
+
+
+def _smallest(finding: Mapping[str, Any]) -> float | None:
+    """Of a location judged hourly: other questions have other units."""
+    if finding["detector"] != "level" or rates.watch(finding) != "location":
+        return None
+    found = json.loads(finding["details"] or "{}").get("min_detectable_24h")
+    return float(found) if words.known(found) else None
 
 
 def table(view: Scope, name: str, drifts: Sequence[Mapping[str, Any]]) -> Any:
@@ -58,5 +71,5 @@ def table(view: Scope, name: str, drifts: Sequence[Mapping[str, Any]]) -> Any:
 def _effect(finding: Mapping[str, Any]) -> str:
     now, normal = rates.shares(finding) if finding["detector"] == "rate" else (None, None)
     if now is None:
-        return words.effect(finding["effect"], finding["unit"])
+        return ranking.effect(finding)
     return f"{words.share(now)} ({words.share(normal)})"

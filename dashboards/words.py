@@ -122,13 +122,15 @@ def clock(instant: datetime | None, now: datetime | None = None) -> str:
 def effect(value: float | None, unit: str | None) -> str:
     """An effect with its unit as people write it.
 
-    >>> effect(0.42, "sigma"), effect(18.1, "x budget"), effect(-3.0, "pp")
-    ('+0.42 σ', '18.1× budget', '−3.00 pp')
+    >>> effect(0.42, "sigma"), effect(18.1, "x budget"), effect(-3.0, "pp"), effect(1.3, "ratio")
+    ('+0.42 σ', '18.1× budget', '−3.00 pp', '1.30×')
     """
     if value is None or not known(value):
         return UNKNOWN
     if unit == "x budget":
         return f"{number(value)}× budget"
+    if unit == "ratio":
+        return f"{size(value)}×"
     sign = "+" if value > 0 else ""
     return f"{sign}{size(value)} {'σ' if unit == 'sigma' else unit or ''}".strip()
 

@@ -27,6 +27,7 @@ Ints = NDArray[np.int64]
 COLUMNS: Final = 10  # intercept, weekend, 4 daily harmonics
 LONG_S: Final = 13 * DAY_S  # from here on 4 harmonics, before 3
 LEAST: Final = 24  # windows with rows below which nothing is fitted
+_NOTHING: Final = 1e-10  # correlation of coefficients that is nothing but rounding
 _HUBER: Final = 2.5
 _AT_ONCE: Final = 32  # streams whose arrays stay in the processor's cache
 _PRIOR: Final = 1.0  # 1/sigma^2 of every coefficient
@@ -162,8 +163,10 @@ def _some_gls(x: Floats, y: Floats, n: Floats, noise: Noise) -> tuple[Floats, Fl
         beta = np.linalg.solve(precision, weighted @ ys[:, :, None])[:, :, 0]
         e = np.abs(ys - (beta[:, None, :] @ xs)[:, 0])
         w = np.minimum(1.0, _HUBER / np.maximum(e, 1e-12))
-    cov = np.linalg.inv(xs @ xs.transpose(0, 2, 1) + prior)
-    return np.asarray(beta, dtype=np.float64), np.asarray(cov, dtype=np.float64)
+    cov = np.asarray(np.linalg.inv(xs @ xs.transpose(0, 2, 1) + prior), dtype=np.float64)
+    root = np.sqrt(np.einsum("spp->sp", cov))
+    cov = np.where(np.abs(cov) < _NOTHING * root[:, :, None] * root[:, None, :], 0.0, cov)
+    return np.asarray(beta, dtype=np.float64), cov
 
 
 def _freed(noise: Noise, n: Floats) -> Noise:

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from scipy import special
 
 from detectors.exact import Z95
+from observe import distances as apart
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 _FEW: Final = 50.0  # expected events up to which the exact test is used
 _RARE: Final = 5.0  # expected counts below which levels are taken together; Cochran (1954)
-_HALF: Final = 0.5  # added to counts in PSI where a bin is empty: its logarithm has no value at 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,29 +48,15 @@ def distances(reference: Counts, current: Counts) -> Distances:
     """
     if not reference.sum() or not current.sum():
         return Distances(0.0, 0.0, 0.0, 0.0, 0.0, 0, 1.0)
-    p, q = reference / reference.sum(), current / current.sum()
-    middle = (p + q) / 2
-    js = float((special.rel_entr(p, middle) + special.rel_entr(q, middle)).sum() / 2)
-    hellinger = float(np.sqrt(((np.sqrt(p) - np.sqrt(q)) ** 2).sum() / 2))
-    tv = float(np.abs(p - q).sum() / 2)
-    return Distances(_psi(reference, current), sqrt(max(0.0, js)), hellinger, tv, *chi_square(reference, current))
-
-
-def _psi(reference: Counts, current: Counts) -> float:
-    add = _HALF if ((reference == 0) != (current == 0)).any() else 0.0
-    kept = (reference > 0) | (current > 0)
-    p, q = reference[kept] + add, current[kept] + add
-    p, q = p / p.sum(), q / q.sum()
-    return float(((q - p) * np.log(q / p)).sum())
+    return Distances(
+        apart.psi(reference, current), apart.jensen_shannon(reference, current), apart.hellinger(reference, current),
+        apart.total_variation(reference, current), *chi_square(reference, current),
+    )  # fmt: skip
 
 
 def chi_square(reference: Counts, current: Counts) -> tuple[float, int, float]:
     """Pearson's statistic, degrees of freedom and p-value of homogeneity, without a correction."""
-    table = np.stack([reference, current]).astype(np.float64)
-    table = table[:, table.sum(axis=0) > 0]
-    expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0) / table.sum()
-    df = table.shape[1] - 1
-    statistic = float(((table - expected) ** 2 / expected).sum())
+    statistic, df = apart.chi_square(reference, current)
     return statistic, df, float(special.chdtrc(df, statistic)) if df else 1.0
 
 

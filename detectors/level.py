@@ -20,9 +20,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors import baseline, budget, effects, localise, net, scores, series, surprise
+from detectors import ahead, baseline, budget, effects, localise, net, scores, series, surprise
 from detectors.evidence import Seen
-from detectors.fitting import Asked, Fit, fit
+from detectors.fitting import Asked, Fit, History
 from detectors.grid import Grid
 from detectors.memory import Alarm, Memory
 from detectors.noise import inverse
@@ -34,6 +34,7 @@ from observe.schema import Detected, Evidence, Finding, Json, Monitor, Window
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+Key = tuple[str, int, int, str]  # of a fit: stream, cadence, end of its history, what is left out of it
 
 _CALM_NATS: Final = 1.0
 _CALM_S: Final = DAY_S  # an alarm ends when evidence stayed below 1 nat this long
@@ -61,7 +62,7 @@ def detect(evidence: Evidence) -> Detected:
     """
     found = series.levels(evidence.summaries, evidence.binnings, _asked(evidence.monitors))
     steady = {m: c for m, s in found.items() if s.binning is not None and (c := scores.constant(s.binning)) is not None}
-    shared: dict[tuple[str, int, int, str], Fit | None] = {}
+    shared: dict[Key, Fit | None] = {}
     findings: dict[str, list[Finding]] = {}
     state: dict[str, Json] = {}
     for window_s in sorted({m.window_s for m in evidence.monitors}, reverse=True):
@@ -97,7 +98,7 @@ class Walk:
 
     def __init__(
         self, monitors: Sequence[Monitor], evidence: Evidence, found: Mapping[str, Series], window_s: int,
-        shared: dict[tuple[str, int, int, str], Fit | None],
+        shared: dict[Key, Fit | None],
     ) -> None:  # fmt: skip
         self.monitors, self.window_s, self.shared = monitors, window_s, shared
         self.found = found
@@ -155,31 +156,50 @@ class Walk:
         streams = np.flatnonzero(wanted).tolist()
         end = at // HOUR_S * HOUR_S
         for i in streams:
-            mem.masks[i] = [m for m in mem.masks[i] if m[1] > end - HISTORY_S - HELD_S]
+            mem.masks[i] = self._recent(i, end)
         held = mem.suspected(streams, end).tolist()
-        keys = {
-            i: (self.keys[i], self.window_s, end, repr((since, self._masks(i))))
-            for i, since in zip(streams, held, strict=True)
-        }
-        new = {i: since for i, since in zip(streams, held, strict=True) if keys[i] not in self.shared}
-        self._learn(new, keys, end)
+        keys = {i: self._key(i, end, since) for i, since in zip(streams, held, strict=True)}
+        self._learn({i: since for i, since in zip(streams, held, strict=True) if keys[i] not in self.shared}, end)
         for i in streams:
             self._take(i, self.shared[keys[i]], at)
 
-    def _learn(self, held: Mapping[int, int], keys: Mapping[int, tuple[str, int, int, str]], end: int) -> None:
-        streams = list(held)
-        first = end - HISTORY_S - HELD_S
-        masks = {i: self._masks(i) for i in streams}
-        hours = self.hours.history(streams, first, end, masks)
-        own = hours if self.own is self.hours else self.own.history(streams, first, end, masks)
-        since = np.array(list(held.values()), dtype=np.int64)
-        asked = Asked(self.memory.cusum.delta[streams], end, since, [self.monitors[i].score for i in streams])
-        for i, found in zip(streams, fit(hours, own, asked), strict=True):
-            self.shared[keys[i]] = found
+    def _key(self, i: int, end: int, since: int) -> Key:
+        """What a fit follows from."""
+        return self.keys[i], self.window_s, end, repr((since if since < end - HELD_S else end, self._masks(i, end)))
 
-    def _masks(self, i: int) -> list[list[int]]:
-        """What a stream does not learn from: past alarms, what was replaced by a new normal, announced changes."""
-        return self.memory.masks[i] + self.expected[i]
+    def _learn(self, held: Mapping[int, int], end: int) -> None:
+        """Fit streams with what they are suspected of, and ahead for the weeks to come as if nothing were."""
+        if not held:
+            return
+        streams = list(held)
+        ends = self._ends(streams, end)
+        asked = [[held[i] if at == end else at for i in streams] for at in ends]
+        hours = [self._history(self.hours, streams, at) for at in ends]
+        own = hours if self.own is self.hours else [self._history(self.own, streams, at) for at in ends]
+        delta, score = self.memory.cusum.delta[streams], [self.monitors[i].score for i in streams]
+        given = [
+            Asked(delta, at, np.array(since, dtype=np.int64), score) for at, since in zip(ends, asked, strict=True)
+        ]
+        for at, since, found in zip(ends, asked, ahead.fit_together(hours, own, given), strict=True):
+            for i, moment, learnt in zip(streams, since, found, strict=True):
+                self.shared[self._key(i, at, moment)] = learnt
+
+    def _ends(self, streams: list[int], end: int) -> list[int]:
+        """Where histories end that are learnt from now: at `end`, and for the daily fit weeks ahead."""
+        if ((end - self.slots[streams]) % DAY_S).any():
+            return [end]
+        later = ahead.ends(self.hours, self.own, len(streams), end)[1:]
+        return [end, *(at for at in later if any(self._key(i, at, at) not in self.shared for i in streams))]
+
+    def _history(self, grid: Grid, streams: Sequence[int], end: int) -> History:
+        return grid.history(streams, end - HISTORY_S - HELD_S, end, {i: self._masks(i, end) for i in streams})
+
+    def _recent(self, i: int, end: int) -> list[list[int]]:
+        return [m for m in self.memory.masks[i] if m[1] > end - HISTORY_S - HELD_S]
+
+    def _masks(self, i: int, end: int) -> list[list[int]]:
+        """What a stream does not learn from until `end`: past alarms, what was replaced by a new normal, announced changes."""
+        return self._recent(i, end) + self.expected[i]
 
     def _take(self, i: int, found: Fit | None, at: int) -> None:
         mem, before = self.memory, self.memory.fits[i]

@@ -7,13 +7,20 @@ as its worst target, which the finding names.
 
 Sources that push have one row without a target. One that has never sent anything is `unknown`:
 nobody has connected it yet. One that speaks by day only is given an `every` that spans its night.
+Where each sender is known by name it has a row of its own beside it (`sender`): it may be silent for
+three intervals, is told while the source as a whole is heard, and is no longer expected when it was
+silent for a day or its node was taken out. Of what nobody declared (`lapses_s`) nothing is expected
+any more after that long.
+
 Files come when a job has run, and say nothing of a rhythm before they have come three times in
 different hours; theirs is learned from whole pauses alone, also from those that were too long.
 
 The frame `last_seen` has one row per (collector, target): `collector`; `target`, the address that is
 pulled, "" for what is pushed and for files; `every_s`; `last_ts`, the newest pull that succeeded, for
-what is pushed and for files the newest time rows were stored, None for never; `now`. It used to have
-one row per pulled collector and no `target`. The state of a monitor is `{"targets": {target: memory}}`.
+what is pushed and for files the newest time rows were stored, None for never; `now`. Where they are
+known: `sender`, whether it is one of those behind a pushed source; `removed_ts`, when its node was taken
+out; `since`, from when on anybody listened: before that nobody could be heard.
+The state of a monitor is `{"targets": {target: memory}, "senders": [those that are silent]}`.
 
 Source: our own; a counted fact, not a test.
 Assumes: the source is meant to speak all the time.
@@ -36,7 +43,8 @@ _HOURS: Final = 48
 _FEWEST: Final = 6  # hours before the usual silence is believed
 _PAUSES: Final = 2  # pauses between files, in different hours, before they are judged
 _EVERY: Final = 5  # minutes between findings of an unchanged state
-_NAMED: Final = 20  # silent targets listed in a finding
+_NAMED: Final = 20  # silent targets or senders listed in a finding
+GONE_S: Final = 86_400.0  # a sender that was silent for so long is no longer expected
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,7 @@ class _Judged:
     age: float
     allowed: float | None
     memory: Mapping[str, Any]
+    sender: bool = False
 
     @property
     def silent(self) -> bool:
@@ -83,14 +92,33 @@ def detect(evidence: Evidence) -> Detected:
         if not mine:
             state[monitor.monitor_id] = before
             continue
-        known = before.get("targets", {})
-        judged = [_judge(monitor, row, known.get(row.get("target") or "", {})) for row in mine]
-        state[monitor.monitor_id] = {"targets": {j.target: j.memory for j in judged}}
-        was = {target for target, memory in known.items() if memory["silent"]}
-        changed = not known or was != {j.target for j in judged if j.silent}
+        known, quiet = before.get("targets", {}), before.get("senders", ())
+        judged = [_judge(monitor, row, known.get(row.get("target") or "", {})) for row in mine if not row.get("sender")]
+        senders = [_sender(row, quiet) for row in mine if row.get("sender") and not _is_gone(row)]
+        told = _Told(judged, senders, sorted(row["target"] for row in mine if row.get("sender") and _is_gone(row)))
+        silent = sorted(s.target for s in senders if s.silent)
+        memory: Json = {"targets": {j.target: j.memory for j in judged}}
+        state[monitor.monitor_id] = {**memory, "senders": silent} if silent else memory
+        was = {target for target, memory in known.items() if memory["silent"]} | set(quiet)
+        changed = not known or was != {j.target for j in (*judged, *senders) if j.silent}
         if changed or _minute(evidence.window.end) % _EVERY == 0:
-            findings.append(_finding(monitor, judged, mine[0]["now"], evidence.window))
+            findings.append(_finding(monitor, told, mine[0]["now"], evidence.window))
     return Detected(tuple(findings), state)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What is known of a source now."""
+
+    judged: Sequence[_Judged]  # its targets, or itself
+    senders: Sequence[_Judged]  # those behind it that are expected
+    gone: Sequence[str]  # those that are not expected any more
+
+    @property
+    def worst(self) -> _Judged:
+        """Whoever speaks for all: a sender only while the source itself is heard."""
+        silent = [s for s in self.senders if s.silent]
+        return max(self.judged if not silent or any(j.silent for j in self.judged) else silent, key=lambda j: j.badness)
 
 
 def _minute(at: datetime) -> int:
@@ -100,19 +128,47 @@ def _minute(at: datetime) -> int:
 def _judge(monitor: Monitor, row: Mapping[str, Any], before: Json) -> _Judged:
     now, last = row["now"], row["last_ts"]
     asked = before.get("asked") or now.isoformat()
-    age = max(0.0, (now - (last or datetime.fromisoformat(asked))).total_seconds())
+    age = _age(row, last or datetime.fromisoformat(asked), known_silent=bool(before.get("silent")))
     every, rhythm = float(row["every_s"]), bool(monitor.params.get("rhythm"))
     hours = dict(before.get("hours", {}))
     pause = _pause(now, last, before) if rhythm else None
     if pause is not None:
         hours = _learned(hours, now, pause)
     unjudged = (rhythm and len(hours) < _PAUSES) or (last is None and monitor.params.get("push"))
+    unjudged = unjudged or _has_lapsed(monitor, age)
     allowed = None if unjudged else _allowed(every, hours, _PAUSES if rhythm else _FEWEST)
     silent = allowed is not None and age > allowed
     if not rhythm and not silent and last is not None:
         hours = _learned(hours, now, age)
     memory = {"asked": asked, "silent": silent, "hours": hours, "last": last.isoformat() if last else None}
     return _Judged(row.get("target") or "", every, last, age, allowed, memory)
+
+
+def _sender(row: Mapping[str, Any], quiet: Sequence[str]) -> _Judged:
+    """One of those behind a pushed source: it has no rhythm but the source's."""
+    every, name, last = float(row["every_s"]), row["target"], row["last_ts"]
+    age = _age(row, last, known_silent=name in quiet)
+    return _Judged(name, every, last, age, INTERVALS * every, {}, sender=True)
+
+
+def _is_gone(row: Mapping[str, Any]) -> bool:
+    """Whether a sender is not expected any more."""
+    removed, last = row.get("removed_ts"), row["last_ts"]
+    drained = removed is not None and (last - removed).total_seconds() <= INTERVALS * row["every_s"]
+    return bool(drained or (row["now"] - last).total_seconds() > GONE_S)
+
+
+def _has_lapsed(monitor: Monitor, age: float) -> bool:
+    lapses: float | None = monitor.params.get("lapses_s")
+    return lapses is not None and age > lapses
+
+
+def _age(row: Mapping[str, Any], last: datetime, *, known_silent: bool) -> float:
+    """How long nothing was heard that could have been, s; a silence that is told goes on while nobody listens."""
+    since = row.get("since")
+    began = max(last, since) if since is not None and not known_silent else last
+    age: float = (row["now"] - began).total_seconds()
+    return max(0.0, age)
 
 
 def _pause(now: datetime, last: datetime | None, before: Json) -> float | None:
@@ -137,21 +193,24 @@ def _allowed(every: float, hours: Mapping[str, float], fewest: int) -> float:
     return max(INTERVALS * every, usual)
 
 
-def _finding(monitor: Monitor, judged: Sequence[_Judged], now: datetime, window: Window) -> Finding:
-    worst = max(judged, key=lambda j: j.badness)
+def _finding(monitor: Monitor, told: _Told, now: datetime, window: Window) -> Finding:
+    worst, judged = told.worst, told.judged
     onset: datetime | None = None
     if worst.silent:
         onset = now - timedelta(seconds=worst.age) + timedelta(seconds=0 if worst.last is None else worst.every)
-    details = {
+    details: dict[str, Any] = {
         "last_ts": worst.last.astimezone(UTC).isoformat() if worst.last else None, "allowed_s": worst.allowed, "every_s": worst.every,
         "target": worst.target, "targets": len(judged), "silent_targets": [j.target for j in judged if j.silent][:_NAMED],
     }  # fmt: skip
+    if told.senders or told.gone:
+        silent = [s.target for s in told.senders if s.silent]
+        details |= {"senders": len(told.senders), "silent_senders": silent[:_NAMED], "gone_senders": told.gone[:_NAMED]}
     return Finding(
         finding_id=finding_id(monitor.monitor_id, window.end), monitor_id=monitor.monitor_id, detector="silence",
         model=monitor.model, kind="silence", subject=monitor.feature, window_start=window.end - timedelta(seconds=monitor.window_s),
         window_end=window.end, state=_state(worst, monitor), severity=monitor.severity,
         evidence_nats=None, threshold_nats=None, effect=worst.age, unit="s", ci_low=None, ci_high=None, onset=onset,
-        onset_low=onset, onset_high=now if worst.silent else None, n=None, note=_note(monitor, worst, judged),
+        onset_low=onset, onset_high=now if worst.silent else None, n=None, note=_note(monitor, worst, told),
         details=details, made_at=window.end,
     )  # fmt: skip
 
@@ -164,16 +223,29 @@ def _state(worst: _Judged, monitor: Monitor) -> Any:
     return "ok" if worst.allowed is not None else "learning"
 
 
-def _note(monitor: Monitor, worst: _Judged, judged: Sequence[_Judged]) -> str:
+def _note(monitor: Monitor, worst: _Judged, told: _Told) -> str:
     name = f"{monitor.feature}: {worst.target}" if worst.target else monitor.feature
     if worst.last is None and monitor.params.get("push"):
         return f"{name} has never sent anything: nobody has connected it yet"
-    if not worst.silent:
-        return f"{name} has not been heard yet" if worst.last is None else f"{name} was heard {_span(worst.age)} ago"
-    said = f"has been silent for {_span(worst.age)} (usual: below {_span(worst.allowed or 0.0)})"
-    silent = sum(j.silent for j in judged)
-    others = f"; {silent} of {len(judged)} targets are silent" if silent > 1 else ""
-    return f"{name} {'has never been heard' if worst.last is None else said}{others}"
+    if worst.silent:
+        said = f"has been silent for {_span(worst.age)} (usual: below {_span(worst.allowed or 0.0)})"
+        return f"{name} {'has never been heard' if worst.last is None else said}{_others(worst, told)}"
+    if worst.last is None:
+        return f"{name} has not been heard yet"
+    if _has_lapsed(monitor, worst.age):
+        lapsed = "it is declared nowhere, so nothing is expected of it any more"
+        return f"{name} has sent nothing for {_span(worst.age)}: {lapsed}"
+    left = (
+        f"; {len(told.gone)} of its senders went silent or were taken out: not expected any more" if told.gone else ""
+    )
+    return f"{name} was heard {_span(worst.age)} ago{left}"
+
+
+def _others(worst: _Judged, told: _Told) -> str:
+    """How many are silent beside the one that speaks for all."""
+    among, called = (told.senders, "senders") if worst.sender else (told.judged, "targets")
+    silent = sum(j.silent for j in among)
+    return f"; {silent} of {len(among)} {called} are silent" if silent > 1 else ""
 
 
 def _span(seconds: float) -> str:

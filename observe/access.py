@@ -1,4 +1,4 @@
-"""Who may do what: tokens, sessions, one-time codes, roles; and the chain that shows a changed audit row.
+"""Who may do what: tokens, sessions, one-time codes, roles.
 
 A token is 256 random bits and is kept as its sha256 only. Roles: viewer < operator < admin, and
 ingest, which may send rows and nothing else; admin includes ingest. SQL is a scope of its own.
@@ -9,19 +9,17 @@ Source: our own; TRUST section 2. RFC 6750 for 401 (who are you?) and 403 (not y
 from __future__ import annotations
 
 import hmac
-import json
 import os
 import secrets
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol, get_args
+from typing import Final, Literal, Protocol, get_args
 
 from observe.errors import AccessError, ConfigError, UsageError
-from observe.schema import Command
 
 Role = Literal["viewer", "ingest", "operator", "admin"]
 Asked = Literal["viewer", "ingest", "operator", "admin", "sql"]  # what a route may ask for
@@ -277,43 +275,3 @@ def refuse_open_bind(listen: str, auth: str) -> None:
     if auth == "none" and not is_loopback(listen):
         hint = "auth: token, or listen on 127.0.0.1"
         raise ConfigError(f"{listen} can be reached from elsewhere and server.auth is none", hint=hint)
-
-
-def chained(fields: Mapping[str, Any], previous: str) -> Command:
-    """A command whose `chain` is the sha256 of its fields and the previous row's chain.
-
-    Args:
-        fields: every field of `Command` but `chain`; `parameters` must be JSON.
-        previous: the chain of the newest row, "" for the first.
-
-    Raises:
-        UsageError: `parameters` hold what JSON cannot say.
-    """
-    try:
-        parameters = json.loads(json.dumps(fields["parameters"], allow_nan=False))
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"parameters of a command must be JSON: {error}") from error
-    bare = Command(**{**fields, "parameters": parameters, "chain": ""})
-    return replace(bare, chain=_link(bare, previous))
-
-
-def verify_chain(commands: Iterable[Command], previous: str = "") -> str | None:
-    """The id of the first command whose chain does not fit what it says and the row before; None when all do.
-
-    Args:
-        commands: in the order they were written.
-        previous: the chain before the first of them.
-    """
-    for command in commands:
-        if not hmac.compare_digest(command.chain, _link(command, previous)):
-            return command.command_id
-        previous = command.chain
-    return None
-
-
-def _link(command: Command, previous: str) -> str:
-    said = {c.name: getattr(command, c.name) for c in Command.table().columns if c.name != "chain"}
-    said["ts"] = command.ts.astimezone(UTC).isoformat(timespec="microseconds")
-    said["parameters"] = dict(command.parameters)
-    text = json.dumps({"previous": previous, **said}, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return sha256(text.encode("ascii")).hexdigest()

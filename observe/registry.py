@@ -20,6 +20,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "observe.collectors": ("parse",),
     "observe.detectors": ("detect", "since"),
     "observe.channels": ("send",),
+    "observe.receivers": ("compose", "send", "probe"),
     "observe.pages": ("PATH", "TITLE", "QUESTION", "page"),
 }
 WINGS: Final = ("collectors", "detectors", "alerts", "dashboards")

@@ -60,6 +60,15 @@ class Telemetry:
             ["source"],
             registry=r,
         )
+        self.halves = Gauge(
+            "observe_halves_waiting",
+            "Requests whose response has not come, and responses whose request has not",
+            ["side"],
+            registry=r,
+        )
+        self.halves_age = Gauge(
+            "observe_halves_oldest_seconds", "How long the oldest of them has waited", ["side"], registry=r
+        )
         self.findings = Counter("observe_findings", "Findings stored", ["detector", "state"], registry=r)
         self.notified = Counter("observe_deliveries", "Messages handed to a channel", ["channel", "result"], registry=r)
         self.children = Counter("observe_child_restarts", "Restarts of a child process", ["child"], registry=r)
@@ -108,6 +117,12 @@ class Telemetry:
         """Count items stored after a repair."""
         for reason, n in reasons.items():
             self.repaired.labels(source, reason).inc(n)
+
+    def tell_halves(self, waiting: Mapping[str, tuple[int, float]]) -> None:
+        """Say how many halves of calls wait for the other, and the oldest for how long, s, by side."""
+        for side, (count, age_s) in waiting.items():
+            self.halves.labels(side).set(count)
+            self.halves_age.labels(side).set(age_s)
 
     def exposition(self) -> bytes:
         """All metrics in the Prometheus text format."""

@@ -11,12 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alerts import telling
+from alerts.notices import Receiver
+from observe.app import canaries
 from observe.errors import PayloadError
 from observe.registry import names, plugin
 from observe.schema import TABLES, Evidence, Monitor, Summary, Window
 from observe.schema.exchange import frame_schema
 from observe.spec import load
 from observe.spec.monitors import derive
+from observe.spec.receiving import ReceiverSpec
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 LABELS = {"source": "test", "model": "fraud", "target": "http://127.0.0.1/", "content_type": "application/json"}
@@ -61,6 +65,7 @@ def test_a_collector_makes_frames_of_known_tables_and_types(name: str) -> None:
 def nothing(monitors: tuple[Monitor, ...]) -> Evidence:
     empty = pl.DataFrame(schema=dict(frame_schema(Summary.table())))
     frames = {
+        "canary_1m": pl.DataFrame(schema=canaries.SCHEMA),
         "gpu_5m": pl.DataFrame(schema={"ts": pl.Datetime("us", "UTC"), "cluster": pl.String, "sku": pl.String, "devices": pl.Int64, "util_mean": pl.Float64, "idle_devices": pl.Int64, "saturated_devices": pl.Int64, "throttled_devices": pl.Int64, "sm_clock_mean": pl.Float64, "temp_max": pl.Float64, "power_w_sum": pl.Float64}),
         "device_5m": pl.DataFrame(schema={"ts": pl.Datetime("us", "UTC"), **dict.fromkeys(("device_id", "parent_uuid", "mig_profile", "cluster", "node", "sku", "workload"), pl.String), "gpu_index": pl.Int64, **dict.fromkeys(("util", "tensor", "dram", "power", "sm_clock", "temp"), pl.Float64)}),
         "queue_5m": pl.DataFrame(schema={"ts": pl.Datetime("us", "UTC"), "model_id": pl.String, "cluster": pl.String, "queue_mean": pl.Float64, "queue_max": pl.Float64, "running_mean": pl.Float64, "kv_mean": pl.Float64, "samples": pl.Int64}),
@@ -111,3 +116,33 @@ def test_a_detector_says_from_when_it_wants_summaries(name: str, monitors: tuple
 @pytest.mark.parametrize("name", names("observe.channels"))
 def test_a_channel_sends_a_message_within_a_time(name: str) -> None:
     assert list(inspect.signature(plugin("observe.channels", name).send).parameters) == ["message", "timeout_s"]
+
+
+@pytest.mark.parametrize("name", names("observe.receivers"))
+def test_a_receiver_is_told_the_same_in_the_same_words_twice_and_no_secret_is_among_them(name: str) -> None:
+    channel, receiver = plugin("observe.receivers", name), Receiver("ops", told_by(name))
+    notice, _ = telling.trial(NOW, "ada")
+    made = [channel.compose(notice, receiver, (), "https://observe.example.com") for _ in range(2)]
+
+    assert made[0] == made[1]
+    assert (made[0].channel, made[0].url, made[0].incident_id) == (name, f"{name}:ops", notice.incident.incident_id)
+    assert list(inspect.signature(channel.send).parameters) == ["message", "timeout_s", "receiver", "now"]
+
+
+@pytest.mark.parametrize("name", names("observe.receivers"))
+def test_a_receiver_whose_secret_is_missing_is_tried_again(name: str) -> None:
+    channel, receiver = plugin("observe.receivers", name), Receiver("ops", told_by(name))
+    message = channel.compose(telling.trial(NOW, "ada")[0], receiver, (), None)
+    reply = channel.send(message, 2.0, receiver, NOW)
+
+    assert (reply.ok, reply.retry) == (False, True)
+    assert "OBSERVE_TEST_UNSET" in (reply.error or "")
+
+
+def told_by(name: str) -> ReceiverSpec:
+    secret = "env:OBSERVE_TEST_UNSET"
+    parts = {
+        "webhook": {"url": "http://127.0.0.1:9/", "secret": secret}, "slack": {"webhook": secret}, "pagerduty": {"routingKey": secret},
+        "email": {"smtp": "127.0.0.1:9", "from": "o@example.com", "to": "a@example.com", "username": "o", "password": secret},
+    }  # fmt: skip
+    return ReceiverSpec(type=name, **parts[name])

@@ -19,9 +19,13 @@ import polars as pl
 from observe.registry import plugin
 from observe.schema import Binning, Evidence, Finding, Json, Monitor, Window
 
-_SLICE: Final = timedelta(days=28)
+_SLICE: Final = timedelta(days=182)  # a long slice lets streams learn weeks ahead
+_ACCEPTED: Final = timedelta(days=28)  # at most, where a person accepts levels
 _ROWS: Final = 40_000  # rows of summaries judged at once, about; 80 MB
-_TOGETHER: Final = 16  # features whose streams are judged at once
+_FINDINGS: Final = 80_000  # of one slice, about; 100 MB
+_TOGETHER: Final = 60  # features whose streams are judged at once: more make no fit cheaper
+_HISTORY: Final = 150_000  # rows of summaries that features judged at once learn from, about; 300 MB
+_LEARNT: Final = 30 * 86_400  # s of history that they learn from
 
 Read = Callable[[Sequence[str], Window], pl.DataFrame]  # summaries of some measures in a span, by measure and ts
 Moved = Callable[[float], None]  # told the share of the work that was just done
@@ -94,12 +98,19 @@ def walk(
         by_measure[m.measure].append(m)
     measures = sorted(by_measure)
     trails: dict[str, Trail] = {}
-    for i in range(0, len(measures), _TOGETHER):
-        group = measures[i : i + _TOGETHER]
+    many = _together(past.monitors)
+    for i in range(0, len(measures), many):
+        group = measures[i : i + many]
         part = Past(tuple(m for name in group for m in by_measure[name]), past.binnings, past.read, past.expected)
         share = len(group) / len(measures)
         trails.update(_walk(part, span, accept, lambda done, share=share: moved(done * share)))  # type: ignore[misc]
     return {m.monitor_id: trails[m.monitor_id] for m in past.monitors}
+
+
+def _together(monitors: Sequence[Monitor]) -> int:
+    """How many features are judged at once: fewer where their windows are short."""
+    shortest = min((m.window_s for m in monitors), default=3_600)
+    return min(_TOGETHER, max(1, _HISTORY * shortest // _LEARNT))
 
 
 def _walk(past: Past, span: Window, accept: timedelta | None, moved: Moved) -> dict[str, Trail]:
@@ -147,12 +158,13 @@ class _Kept:
 
 
 def slices(span: Window, monitors: Sequence[Monitor], accept: timedelta | None = None) -> list[Window]:
-    """Consecutive parts of `span`, whole days, each with a bounded number of summaries."""
+    """Consecutive parts of `span`, whole days, each with a bounded number of summaries and findings."""
     shortest = min((m.window_s for m in monitors), default=3_600)
-    measures = len({m.measure for m in monitors})
-    length = timedelta(days=max(1, int(_ROWS * shortest / 86_400 / max(1, measures))))
-    length = min(length, _SLICE, *([max(accept, timedelta(days=1))] if accept is not None else []))
-    length = timedelta(days=length.days)
+    measures, findings = len({m.measure for m in monitors}), sum(86_400 / m.window_s for m in monitors)
+    days = min(_ROWS * shortest / 86_400 / max(1, measures), _FINDINGS / max(1.0, findings))
+    length = min(timedelta(days=max(1, int(days))), _SLICE)
+    if accept is not None:  # what was accepted is told at the next slice
+        length = min(length, _ACCEPTED, timedelta(days=max(1, accept.days)))
     found, start = [], span.start
     while start < span.end:
         end = min(start + length, span.end)

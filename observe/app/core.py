@@ -77,7 +77,7 @@ class Core:
         self._quick, self._slow = Detecting(QUICK_PATIENCE_S), Detecting(SLOW_PATIENCE_S)
         self.delivering = Delivering(config, self.store, self.clock, self.telemetry)
         self.puller = Puller(pulls(config.site.collectors), self.intake, self.store, self.clock, self.pages)
-        self.vitals = Vitals(config, self.store, self.clock, self.telemetry)
+        self.vitals = Vitals(config, self.store, self.clock, self.telemetry, self.intake)
         self._making = Making(self.store)
         self.reports = Reports(config, self.store, self.clock, self._making)
         path = config.site.store.path
@@ -121,6 +121,7 @@ class Core:
 
     def exposition(self) -> bytes:
         """Observe's own metrics, SLOs and findings in the Prometheus text format."""
+        self.telemetry.tell_halves(self.intake.pairing.waiting())
         return self.telemetry.exposition() + published(self.store)
 
     def _prepare(self, config: Config) -> Callable[[], None]:

@@ -1,22 +1,28 @@
-"""Alerts leave: what is due is sent, what was said is written down, what failed is tried again.
+"""What is found leaves: what is due is sent, what was said is written down, what failed is tried again.
 
-Runs in a thread of its own, so a receiver that hangs holds up nothing. After a restart it goes on
-where the store says it was: same ids, same `startsAt`.
+One thread decides what is due; each receiver has a lane of its own, so one that hangs holds up no other. After a
+restart it goes on where the store says it was: same ids, same `startsAt`.
 
-Source: our own; Alertmanager API v2.
+Source: our own; docs/delivery.md.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from datetime import timedelta
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from datetime import datetime, timedelta
+from functools import partial
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
-from alerts import alertmanager, outbox
+from alerts import alertmanager, outbox, routing, silences
+from alerts.notices import Receiver
+from observe.app.standing import Reading, Standing
 from observe.clock import Clock
 from observe.registry import plugin
-from observe.schema import Alert, Delivery, Message
+from observe.schema import Delivery, Message, Reply
 from observe.schema.exchange import nouns
 from observe.store import Store
 from observe.telemetry import Telemetry
@@ -27,30 +33,50 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("observe.delivering")
 _LOOK_S: Final = 1.0
 _TIMEOUT_S: Final = 5.0
-_RESOLVED: Final = timedelta(minutes=15)  # how long a resolve is repeated
-_RECEIVER = "select * from delivery qualify row_number() over (partition by message_id order by tried_at desc) = 1 and tried_at > $since"
+_LANES: Final = 16  # receivers that are spoken to at the same time
+_AGREED_FOR: Final = timedelta(minutes=10)  # an Alertmanager may forget its silences
+_AGREE_AGAIN: Final = timedelta(seconds=10)  # after one that could not be told
+_KNOWN: Final = "receivers"  # state: since when each receiver is in the file
+_NEWEST: Final = """
+select * from delivery qualify row_number() over (partition by message_id order by tried_at desc) = 1
+and (tried_at > $since or state = 'waiting') order by tried_at"""
 
 
 class Delivering:
-    """Sends the alerts of a site to its Alertmanagers, when the site pushes."""
+    """Tells the Alertmanagers and receivers of a site, when the site pushes."""
 
     def __init__(self, config: Config, store: Store, clock: Clock, telemetry: Telemetry) -> None:
         self._config, self._store, self._clock, self._telemetry = config, store, clock, telemetry
-        self._log: dict[str, Delivery] = {}
+        self._reading = Reading(store)
+        self._log: dict[str, Delivery] = {}  # by message id
         self._told: dict[str, Delivery] = {}  # newest row kept, by receiver
+        self._reached: dict[str, datetime] = {}  # when each last took something
+        self._since: dict[str, datetime] = {}  # when each receiver came into the file
+        self._agreed: dict[
+            str, tuple[frozenset[str] | None, datetime]
+        ] = {}  # silences an Alertmanager has, asked again then
+        self._guard = threading.Lock()  # over all of these
+        self._lanes: dict[str, Future[None]] = {}
         self._stop = threading.Event()
+        self._pool = ThreadPoolExecutor(_LANES, thread_name_prefix="lane")
         self._thread = threading.Thread(target=self._run, name="delivering", daemon=True)
 
     def start(self) -> None:
-        """Begin where the store says we were; a site without receivers, or that only writes rules, sends nothing."""
+        """Begin where the store says we were; a site that tells nobody, or only writes rules, sends nothing."""
         spec = self._config.site.alerts
-        if spec.mode != "push" or not spec.alertmanager:
+        if spec.mode != "push" or not (spec.alertmanager or spec.receivers):
             return
-        since = self._clock.now() - outbox.GIVE_UP
-        for delivery in nouns(Delivery, self._store.read(_RECEIVER, {"since": since})):
-            self._log[delivery.message_id] = delivery
-            self._told[delivery.url] = delivery
+        self.recall()
         self._thread.start()
+
+    def recall(self) -> None:
+        """Know again what was said before."""
+        since = self._clock.now() - outbox.KEPT
+        for delivery in nouns(Delivery, self._store.read(_NEWEST, {"since": since})):
+            self._note(delivery)
+            self._told[delivery.url] = delivery
+        known = self._store.state([_KNOWN]).get(_KNOWN, {})
+        self._since = {name: datetime.fromisoformat(at) for name, at in known.items()}
 
     def adopt(self, config: Config) -> None:
         """Go by another configuration from the next message on."""
@@ -59,44 +85,155 @@ class Delivering:
             self.start()
 
     def stop(self) -> None:
-        """End after the message under way."""
+        """End after the messages under way."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
     def once(self) -> None:
-        """Send what is due now."""
-        now = self._clock.now()
-        rows = self._store.read(
-            "select * from alert where state = 'firing' or changed_at > $since", {"since": now - _RESOLVED}
-        )
-        messages = alertmanager.messages(nouns(Alert, rows), self._config, now)
-        for message in outbox.due(messages, self._log, now):
-            self._send(message)
-        self._log = outbox.settled(self._log, now)
+        """Send what is due now, and wait until it is said."""
+        wait(self._pass())
 
     def _run(self) -> None:
         while not self._stop.wait(_LOOK_S):
             try:
                 with self._telemetry.stage("deliver"):
-                    self.once()
+                    self._pass()
             except Exception:  # noqa: BLE001 - the supervisor loop: told, counted, tried again
-                self._telemetry.stage_errors.labels("deliver").inc()
-                _LOG.exception("event=stage_failed stage=deliver")
+                self._failed()
 
-    def _send(self, message: Message) -> None:
-        reply = plugin("observe.channels", message.channel).send(message, _TIMEOUT_S)
-        delivery = outbox.record(message, reply, self._log.get(message.message_id), self._clock.now())
-        self._log[message.message_id] = delivery
-        self._telemetry.notified.labels(message.channel, delivery.state).inc()
-        if outbox.is_news(delivery, self._told.get(message.url)):
-            with self._store.change() as tx:
-                tx.insert([delivery])
-            self._told[message.url] = delivery
-            _LOG.info(
-                "event=delivery channel=%s url=%s state=%s tries=%s",
-                message.channel,
-                message.url,
-                delivery.state,
-                delivery.tries,
-            )
+    def _failed(self) -> None:
+        self._telemetry.stage_errors.labels("deliver").inc()
+        _LOG.exception("event=stage_failed stage=deliver")
+
+    # --- what is due, by lane -------------------------------------------------------------------
+
+    def _pass(self) -> list[Future[None]]:
+        """Hand every receiver that is not busy what it is to hear now."""
+        config, now = self._config, self._clock.now()
+        known = self._reading.standing(config, now)
+        jobs: dict[str, Callable[[], None]] = {}
+        if config.site.alerts.mode == "push":
+            self._meet(config, now)
+            for address in config.site.alerts.alertmanager:
+                jobs[address] = partial(self._alertmanager, address, config, known, now)
+            for name, spec in config.site.alerts.receivers.items():
+                receiver = Receiver(name, spec)
+                if not self._is_busy(receiver.url) and (due := self._due(receiver, config, known, now)):
+                    jobs[receiver.url] = partial(self._receiver, receiver, due)
+        with self._guard:
+            for dead in outbox.given_up(self._log, now):
+                self._write(dead)
+            self._log = outbox.settled(self._log, now)
+        return [self._submit(lane, job) for lane, job in jobs.items() if not self._is_busy(lane)]
+
+    def _is_busy(self, lane: str) -> bool:
+        return lane in self._lanes and not self._lanes[lane].done()
+
+    def _submit(self, lane: str, job: Callable[[], None]) -> Future[None]:
+        def run() -> None:
+            try:
+                job()
+            except Exception:  # noqa: BLE001 - the supervisor loop of this lane: told, counted, tried again
+                self._failed()
+
+        self._lanes[lane] = self._pool.submit(run)
+        return self._lanes[lane]
+
+    def _meet(self, config: Config, now: datetime) -> None:
+        """Know since when each receiver is in the file: it does not hear of what was over before."""
+        names = config.site.alerts.receivers
+        if names.keys() == self._since.keys():
+            return
+        self._since = {name: self._since.get(name, now) for name in names}
+        with self._store.change() as tx:
+            tx.set_state(_KNOWN, {name: at.isoformat() for name, at in self._since.items()})
+
+    def _due(self, receiver: Receiver, config: Config, known: Standing, now: datetime) -> list[Message]:
+        """What a receiver is to hear now, the oldest first; what is muted is written down."""
+        channel = plugin("observe.receivers", receiver.spec.type)
+        with self._guard:
+            look = routing.Standing(self._log, known.of_incidents, known.quiet, now)
+            found = [routing.upcoming(told, receiver, self._since[receiver.name], look) for told in known.told.values()]
+            messages: list[Message] = []
+            for step in sorted((f for f in found if f), key=lambda f: f.notice.at):
+                alerts = [known.of_incidents[i] for i in step.notice.incident.alerts if i in known.of_incidents]
+                message = channel.compose(step.notice, receiver, alerts, config.site.alerts.dashboard_url)
+                if step.muted:
+                    self._hold(message, step.muted, now)
+                else:
+                    messages.append(message)
+            return list(outbox.due(messages, self._log, now))
+
+    def _hold(self, message: Message, why: str, now: datetime) -> None:
+        before = self._log.get(message.message_id)
+        if before is None or (before.state, before.error) != ("muted", why):
+            self._write(outbox.held(message, why, now))
+
+    # --- lanes: no lock is held while somebody is spoken to ----------------------------------------
+
+    def _receiver(self, receiver: Receiver, messages: Sequence[Message]) -> None:
+        channel = plugin("observe.receivers", receiver.spec.type)
+        for message in messages:
+            if self._stop.is_set():
+                return
+            reply = channel.send(message, _TIMEOUT_S, receiver, self._clock.now())
+            self._record(message, reply)
+            if not reply.ok and reply.retry:
+                return  # it is away: the others need not find out one by one
+
+    def _alertmanager(self, address: str, config: Config, known: Standing, now: datetime) -> None:
+        wanted = silences.wanted(known.alerts, known.quiet, now) if known.is_quieted else ()
+        alerts = known.alerts
+        if not self._is_agreed(address, wanted, known, now):
+            muted = {s.alert.alert_id for s in wanted}
+            alerts = [a for a in alerts if a.alert_id not in muted]  # rather not told than told to people
+        with self._guard:
+            reached: Mapping[str, datetime] = dict(self._reached)
+            messages = alertmanager.messages(alerts, config, now, reached)
+            due = outbox.due([m for m in messages if m.url == alertmanager.where(address)], self._log, now)
+        for message in due:
+            reply = plugin("observe.channels", message.channel).send(message, _TIMEOUT_S)
+            self._record(message, reply)
+            if not reply.ok and reply.retry:
+                return
+
+    def _is_agreed(self, address: str, wanted: Sequence[silences.Silence], known: Standing, now: datetime) -> bool:
+        """Whether an Alertmanager has exactly these silences of ours; it is brought to them when it does not."""
+        comments = frozenset(s.comment for s in wanted)
+        have, again = self._agreed.get(address, (None if known.is_quieted else frozenset(), now))
+        if have == comments and (not comments or now < again):
+            return True
+        if have is None and now < again:
+            return not wanted
+        url = f"{address.rstrip('/')}/api/v2/silences"
+        said = sha256("\0".join(sorted(comments)).encode()).hexdigest()[:16]
+        reply: Reply = silences.agree(address, wanted, now, _TIMEOUT_S)
+        self._record(Message(f"quiet-{said}@{int(now.timestamp())}", alertmanager.CHANNEL, url, b""), reply)
+        self._agreed[address] = (comments, now + _AGREED_FOR) if reply.ok else (None, now + _AGREE_AGAIN)
+        return reply.ok
+
+    # --- what was said ----------------------------------------------------------------------------
+
+    def _record(self, message: Message, reply: Reply) -> None:
+        with self._guard:
+            delivery = outbox.record(message, reply, self._log.get(message.message_id), self._clock.now())
+            self._telemetry.notified.labels(message.channel, delivery.state).inc()
+            if outbox.is_news(delivery, self._told.get(message.url)):
+                self._write(delivery)
+            else:
+                self._note(delivery)
+
+    def _write(self, delivery: Delivery) -> None:
+        with self._store.change() as tx:
+            tx.insert([delivery])
+        self._note(delivery)
+        self._told[delivery.url] = delivery
+        said = "event=delivery channel=%s url=%s message=%s state=%s tries=%s"
+        _LOG.info(said, delivery.channel, delivery.url, delivery.message_id, delivery.state, delivery.tries)
+
+    def _note(self, delivery: Delivery) -> None:
+        self._log[delivery.message_id] = delivery
+        if delivery.state in ("sent", "partial"):
+            self._reached[delivery.url] = delivery.tried_at

@@ -26,9 +26,8 @@ SOURCES: Final = "select source, target, way, state, judged_at, last_heard, lag_
 PARTS: Final = "select part, state, judged_at, age_s, value, most, unit, todo from pipeline_health"
 DOUBTS: Final = 'select level, source, what, n, "of", why, todo from telemetry_doubt order by level, n desc nulls last, source, what'
 DELIVERIES: Final = """
-select url, state, tries, error from (
-  select * from delivery qualify row_number() over (partition by url order by tried_at desc) = 1)
-where state in ('refused', 'waiting', 'dead') order by url
+select url, state, tries, error from undelivered qualify row_number() over (partition by url order by state = 'waiting', tried_at desc) = 1
+order by url
 """
 STALE: Final = timedelta(minutes=3)  # a running service writes about itself once a minute
 _LOW_DISK: Final = 1 << 30  # bytes; below 256 MB nothing is taken any more
@@ -40,7 +39,7 @@ _TODO: Final = {
 }
 _PARTS: Final = {
     "queue": "intake queue", "commit": "commit", "seal": "seal", "summarise": "summaries", "judge": "judging", "store": "store", "disk": "disk",
-    "memory": "memory", "event_loop": "event loop", "stages": "failed stages", "children": "child restarts", "deliveries": "alerts to send",
+    "halves": "halves of calls", "memory": "memory", "event_loop": "event loop", "stages": "failed stages", "children": "child restarts", "deliveries": "alerts to send",
 }  # fmt: skip
 
 
@@ -122,7 +121,7 @@ def _alive(parts: pl.DataFrame, now: datetime, *, running: bool) -> Iterator[See
 
 def _of_sources(sources: pl.DataFrame) -> Iterator[Seen]:
     for row in sources.iter_rows(named=True):
-        name = row["source"] if row["target"] == "push" else f"{row['source']} {row['target']}"
+        name = row["source"] if row["target"] == "push" else f"{row['source']} {row['target'].removeprefix('push/')}"
         yield Seen("source", name, _STATES.get(row["state"], "unknown"), _heard(row), _TODO.get(row["state"], ""))
 
 
@@ -169,7 +168,7 @@ def _of_deliveries(rows: pl.DataFrame) -> Iterator[Seen]:
     for row in rows.iter_rows(named=True):
         said = f"{row['state']} after {row['tries']} {'try' if row['tries'] == 1 else 'tries'}: {row['error'] or 'no answer'}"
         state: State = "doubt" if row["state"] == "waiting" else "wrong"
-        yield Seen("delivery", row["url"], state, said, "observe check --live tries it; alerts.alertmanager names it")
+        yield Seen("delivery", row["url"], state, said, "observe check --live tries it; `alerts:` of the site file names it")
 
 
 def _of_doubts(rows: pl.DataFrame) -> Iterator[Seen]:

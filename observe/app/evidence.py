@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
 from observe import summaries
 from observe.app.accepting import accepted
+from observe.app.canaries import Canaries
+from observe.app.hearing import last_seen
 from observe.schema import Binning, Evidence, Monitor, Window
 from observe.schema.exchange import nouns
 from observe.store import Store
@@ -45,7 +47,9 @@ class Gathering:
 
     def __init__(self, config: Config, store: Store) -> None:
         self._config, self._store = config, store
+        self._canaries = Canaries(config, store)
         self._wait = timedelta(seconds=config.site.lateness_s["gpu"])
+        self._since: datetime | None = None  # from when on silence is asked about
 
     def closed(self, monitors: Iterable[Monitor], now: datetime) -> dict[str, datetime]:
         """Up to when what each monitor reads is complete, by monitor id."""
@@ -102,7 +106,7 @@ class Gathering:
             rows,
             self._binnings(rows),
             state,
-            self._frames(monitors[0].detector, window, since, now),
+            self._frames(monitors, window, since, now),
             accepted=accepted(self._store, [m.monitor_id for m in monitors]) if monitors[0].detector in SLOW else {},
             expected=self._expected(monitors),
         )
@@ -124,9 +128,15 @@ class Gathering:
         found = self._store.read("select * from binning where list_contains($ids, binning_id)", {"ids": ids})
         return {b.binning_id: b for b in nouns(Binning, found)}
 
-    def _frames(self, detector: str, window: Window, since: datetime, now: datetime) -> dict[str, pl.DataFrame]:
+    def _frames(
+        self, monitors: Sequence[Monitor], window: Window, since: datetime, now: datetime
+    ) -> dict[str, pl.DataFrame]:
+        detector = monitors[0].detector
+        if detector == "canary":
+            return {"canary_1m": self._canaries.frame(monitors, window)}
         if detector == "silence":
-            return {"last_seen": self._last_seen(now)}
+            self._since = self._since or now
+            return {"last_seen": last_seen(self._config, self._store, now, self._since)}
         span = {"from": min(since, window.start), "to": window.end}
         frames = {}
         for name in _FRAMES.get(detector, ()):
@@ -134,37 +144,3 @@ class Gathering:
             rows = self._store.read(sql, span, Window(span["from"], window.end))
             frames[name] = rows.with_columns(pl.col(pl.Float64).round_sig_figs(_DIGITS))
         return frames
-
-    def _last_seen(self, now: datetime) -> pl.DataFrame:
-        """When every target of every collector was last heard; what has never been heard is there with NULL."""
-        pulled = self._store.read(
-            "select collector, target, max(ts) as at_last from collector_run where ok group by all"
-        )
-        stored = self._store.read(
-            "select collector, max(ts) as at_last from collector_run where ok and stored > 0 group by all"
-        )
-        pushed = self._store.read("select source, max(committed_at) as at_last from core.batch group by all")
-        runs = {(collector, target): at for collector, target, at in pulled.iter_rows()}
-        files, sources = dict(stored.iter_rows()), dict(pushed.iter_rows())
-        rows: list[tuple[str, str, float, datetime | None, datetime]] = []
-        for name, c in sorted(self._config.site.collectors.items()):
-            if c.targets:
-                rows += [(name, target, float(c.every_s), runs.get((name, target)), now) for target in c.targets]
-            elif c.path is not None or c.type == "nvml":
-                rows.append((name, "", float(c.every_s), files.get(name), now))
-            else:
-                rows.append((name, "", float(c.every_s), _newest(sources, c.type), now))
-        time = pl.Datetime("us", "UTC")
-        types: dict[str, Any] = {
-            "collector": pl.String,
-            "target": pl.String,
-            "every_s": pl.Float64,
-            "last_ts": time,
-            "now": time,
-        }
-        return pl.DataFrame(rows, types, orient="row")
-
-
-def _newest(sources: Mapping[str, datetime], kind: str) -> datetime | None:
-    """When rows of a pushed kind were last stored: `otlp`, `litellm`, or `predictions/<model>` of any model."""
-    return max((at for source, at in sources.items() if source.partition("/")[0] == kind), default=None)

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
@@ -26,6 +26,8 @@ from collectors.cardinality import OTHER, Cardinality
 from collectors.inflate import inflate
 from collectors.records import is_text_table, media_type
 from observe.app.pairing import HALF, Pairing
+from observe.app.refused import SETTING, Refused
+from observe.app.senders import Senders
 from observe.app.twins import Twins
 from observe.clock import Clock
 from observe.errors import PayloadError
@@ -92,6 +94,7 @@ class Intake:
         self._lock = threading.Lock()
         self._strangers = set(store.features()) - self._known.declared
         self.cardinality, self.twins = Cardinality(), Twins()
+        self.senders, self.refused = Senders(), Refused(_examples(store))
         self._sources: set[str] = set(config.site.collectors)
         self.pairing = Pairing(self.store_parsed, self._model_of, clock)
 
@@ -187,6 +190,7 @@ class Intake:
         receipt = self._store.submit(batch)
         t.accepted.labels(counted).inc(rows + refused)
         t.count_rejected(counted, parsed.rejected)
+        self.refused.note(counted, parsed.rejected, parsed.examples, self.now())
         t.count_repaired(counted, parsed.notes)
         t.queued.labels(counted).inc(rows)
         receipt.add_done_callback(lambda done: self._settled(counted, rows, done))
@@ -264,6 +268,12 @@ class _Known:
     declared: frozenset[str]
     names: frozenset[str]  # of models, and all their others
     targets: Mapping[str, int]  # by collector
+
+
+def _examples(store: Store) -> Mapping[str, Any]:
+    """What was refused before this start."""
+    found = store.read("select value::VARCHAR as value from core.setting where key = $key", {"key": SETTING})
+    return json.loads(found.item()) if found.height else {}
 
 
 def _known(config: Config) -> _Known:

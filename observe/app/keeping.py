@@ -11,8 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from observe.access import Principal, verify_chain
+from observe.access import Principal
 from observe.app.people import written
+from observe.chain import verify_chain
 from observe.clock import Clock
 from observe.errors import UsageError
 from observe.schema import Command

@@ -62,6 +62,8 @@ def make(rows: Rows, asked: Asked, folder: Path) -> KeptReport:
         OSError: it could not be written.
     """
     from dashboards.report import assemble
+    from observe.store.backup import sync
+    from observe.store.checksums import checksum
 
     stage = folder.with_name(f"{folder.name}.making")
     shutil.rmtree(stage, ignore_errors=True)
@@ -75,14 +77,18 @@ def make(rows: Rows, asked: Asked, folder: Path) -> KeptReport:
         for name, text in written(report, asked.formats, (stage / EVIDENTLY).exists()).items():
             (stage / name).write_text(text, encoding="utf-8")
         files = tuple(sorted((p.name for p in stage.iterdir()), key=lambda n: (n == EVIDENTLY, n)))
+        sums = tuple(checksum(stage / name) for name in files)
+        for path in (*(stage / name for name in files), stage):
+            sync(path)
         shutil.rmtree(folder, ignore_errors=True)
         stage.rename(folder)
+        sync(folder.parent)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
     why_not = report.attached.why_not if report.attached else None
     return KeptReport(
         asked.report_id, asked.name, asked.model, asked.period.start, asked.period.end, asked.made_at,
-        report.said.verdict, report.said.headline, files, f"without Evidently: {why_not}" if why_not else None,
+        report.said.verdict, report.said.headline, files, f"without Evidently: {why_not}" if why_not else None, sums,
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from collectors import exposition
 from collectors.faults import MAX_DEVICES as MAX_SCRAPED
 from collectors.faults import faults
 from observe.app.intake import Intake, Taken
+from observe.app.senders import name_of
 from observe.app.targets import Target, Targets, key_of
 from observe.errors import Overloaded, PayloadTooLarge
 from observe.schema import Parsed
@@ -46,6 +47,7 @@ class Page:
     parsed: Parsed
     at: datetime
     batch_id: str
+    cluster: str = ""
 
 
 class Pages:
@@ -84,7 +86,8 @@ class Pages:
         if source == PUSHED and devices > MAX_DEVICES:
             said = f"a page of {devices} GPUs and instances, {MAX_DEVICES} are the most of one target"
             raise PayloadTooLarge(f"{said}: push one page a node, or let a collector scrape it")
-        return Page(source, target, key_of(source, target, labels.get("cluster", "")), parsed, at, batch_id)
+        cluster = labels.get("cluster", "")
+        return Page(source, target, key_of(source, target, cluster), parsed, at, batch_id, cluster)
 
     @property
     def in_hand(self) -> int:
@@ -127,6 +130,18 @@ class Pages:
             Overloaded: the queue is full.
             StoreError: the rows could not be made durable.
         """
+        taken = self._kept(page)
+        if page.source == PUSHED:
+            self._heard(page, taken)
+        return taken
+
+    def _heard(self, page: Page, taken: Taken) -> None:
+        """Who sent a page was heard, also when its rows were here already."""
+        now, stored = self._intake.now(), sum(taken.wait().stored.values())
+        lag_s = (now - taken.newest).total_seconds() if taken.newest else None
+        self._intake.senders.heard((page.source, name_of(page.target, page.cluster)), now, stored, lag_s)
+
+    def _kept(self, page: Page) -> Taken:
         if "gpu_sample" not in page.parsed.tables:
             return self._stored(page, page.parsed)
         target = self._targets.of(page.source, page.key, self._intake.now())

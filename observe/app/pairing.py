@@ -85,6 +85,13 @@ class Pairing:
         """Halves that wait."""
         return len(self._waiting)
 
+    def waiting(self) -> dict[str, tuple[int, float]]:
+        """Of requests without a response, and of responses without a request: how many wait, and the oldest for how long, s."""
+        now = self._clock.now()
+        with self._lock:
+            since = {side: [w.since for key, w in self._waiting.items() if key[2] == side] for side in _OTHER}
+        return {side: (len(at), max(0.0, (now - min(at, default=now)).total_seconds())) for side, at in since.items()}
+
     def take(self, source: str, parsed: Parsed, batch_id: str) -> Taken:
         """Queue a body of halves: those whose other half is here as predictions, the others as they are.
 

@@ -9,9 +9,11 @@ import json
 import secrets
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from observe.access import Access, Asked, Principal, chained
+from observe.access import Access, Asked, Principal
+from observe.app.commanding import VERBS, checked
+from observe.chain import chained
 from observe.clock import Clock
 from observe.errors import QueryError, UsageError
 from observe.schema import Command, Window
@@ -21,8 +23,6 @@ from observe.store import Store, tables_named
 if TYPE_CHECKING:
     from observe.access import Credential
     from observe.store.transaction import Transaction
-
-VERBS: Final = ("acknowledge", "mute", "approve", "deny", "accept_normal", "false_alarm", "note")
 
 
 class People:
@@ -107,10 +107,10 @@ class People:
         return answer, snapshot.watermark.isoformat() if snapshot.watermark else ""
 
     def command(self, who: Principal, asked: Mapping[str, Any]) -> Command:
-        """Record what a person does. `false_alarm` counts in the budget, `accept_normal` is read by `accepting`; the others do not act yet.
+        """Record what a person does; from then on it acts: every stage reads the commands it goes by.
 
         Raises:
-            UsageError: an unknown verb or no object.
+            UsageError: an unknown verb, or what it names cannot be meant.
         """
         verb, target, reason = asked.get("verb"), asked.get("object"), asked.get("reason")
         if verb not in VERBS:
@@ -120,7 +120,11 @@ class People:
         parameters = asked.get("parameters") or {}
         if not isinstance(parameters, Mapping) or not _fits(parameters):
             raise UsageError("parameters must be a JSON object of at most 8 KiB of valid text")
-        return self._record(who, verb, target, str(reason)[:2000] if reason else None, parameters)
+        why = (str(reason)[:2000].strip() or None) if reason else None
+        meant = checked(
+            self._store, verb, {"object": target, "reason": why, "parameters": parameters}, self._clock.now()
+        )
+        return self._record(who, verb, target, why, meant)
 
     def _record(
         self, who: Principal, verb: str, target: str, reason: str | None, parameters: Mapping[str, Any]

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 
 from observe.schema.damage import STILL_TOLD
+from observe.spec.burn import usable
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -28,6 +29,23 @@ _SLO = {
 }  # fmt: skip
 
 
+_BURN = {
+    "burn": "Burn rate since the onset of an alarm, else over the last hour", "burn_low": "Its lower 95 % bound",
+    "burn_high": "Its upper 95 % bound",
+}  # fmt: skip
+# the key of a burn monitor's state is <model>/burn/<slo>; its lanes say which tier fires
+_JUDGED = """
+    with newest as (
+      select model, subject, arg_max_null(effect, window_end) as burn, arg_max_null(ci_low, window_end) as burn_low,
+        arg_max_null(ci_high, window_end) as burn_high
+      from finding where kind = 'slo' group by all
+    )
+    select newest.model || '.' || newest.subject as slo_id, epoch_us(s.updated_at) / 1e6 as evaluated,
+      s.value ->> '$.lanes.page.firing.tier' as page, s.value ->> '$.lanes.ticket.firing.tier' as ticket,
+      burn, burn_low, burn_high
+    from newest join core.state as s on s.key = newest.model || '/burn/' || newest.subject"""
+
+
 class _Views:
     """A collector over the store's views, read at each scrape."""
 
@@ -39,6 +57,7 @@ class _Views:
         labels = ["slo_id", "model", "slo"]
         for column, said in _SLO.items():
             yield _family(f"observe_slo_{column}_ratio", said, labels, slos, column)
+        yield from self._judgements(slos)
         damages = self._rows(
             "select k.kind, count(d.kind) as n from (values ('log'), ('commits'), ('file')) as k(kind) "
             f"left join core.damage as d on d.kind = k.kind and {STILL_TOLD} group by k.kind"
@@ -67,6 +86,34 @@ class _Views:
         yield _family(
             "observe_alarm_budget_notified", "Incidents notified in the last period", ["severity"], budget, "notified"
         )
+
+        letters = self._rows(
+            "select channel, count(*) filter (state <> 'waiting') as dead, count(*) filter (state = 'waiting') as waiting"
+            " from undelivered group by channel"
+        )
+        told = "Messages of the last seven days that were refused, or given up after a day"
+        yield _family("observe_dead_letters", told, ["channel"], letters, "dead")
+        yield _family(
+            "observe_deliveries_waiting", "Messages that nobody has taken yet", ["channel"], letters, "waiting"
+        )
+        muted = self._rows("select count(*) as n from mute where until > now()")
+        yield _family("observe_muted", "Objects that people have muted", [], muted, "n")
+
+    def _judgements(self, slos: Iterable[Mapping[str, Any]]) -> Iterator[Metric]:
+        """What generated rules go by: when each SLO was judged, which tier fires, and how fast its budget burns."""
+        judged = {row["slo_id"]: row for row in self._rows(_JUDGED)}
+        known = [{**slo, **judged[slo["slo_id"]]} for slo in slos if slo["slo_id"] in judged]
+        said = "When the SLO was last judged, seconds since the epoch"
+        yield _family("observe_slo_evaluated_timestamp_seconds", said, ["slo_id"], known, "evaluated")
+        firing = [
+            {"slo_id": slo["slo_id"], "severity": t.severity, "burn_tier": t.name, "fires": slo[t.severity] == t.name}
+            for slo in known
+            for t in usable(slo["objective"], slo["window_s"])
+        ]
+        names = ["slo_id", "severity", "burn_tier"]
+        yield _family("observe_slo_firing", "Whether a burn tier fires", names, firing, "fires")
+        for name, said in _BURN.items():
+            yield _family(f"observe_slo_{name}_ratio", said, ["slo_id"], known, name)
 
     def _rows(self, sql: str) -> list[Mapping[str, Any]]:
         return list(self._store.read(sql).iter_rows(named=True))

@@ -25,12 +25,14 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+from alerts.notices import Receiver
 from collectors import exposition, mapping, pull
 from collectors.nvml import Nvml
 from observe.app.pulling import credentials, trust
 from observe.app.spending import Gateway
 from observe.certificates import Served, read
 from observe.errors import ObserveError, SourceError
+from observe.registry import plugin
 from observe.spec.quantity import write_duration, write_size
 from observe.spec.second_looks import secrets
 
@@ -226,6 +228,9 @@ def _receivers(config: Config) -> Iterator[tuple[str, str, Try]]:
     alerts = config.site.alerts
     for address in alerts.alertmanager if alerts.mode == "push" else ():
         yield "alerts.alertmanager", address, partial(_answers, f"{address.rstrip('/')}/-/ready", "ready")
+    for name, spec in alerts.receivers.items():
+        receiver, channel = Receiver(name, spec), plugin("observe.receivers", spec.type)
+        yield f"alerts.receivers.{name}", str(spec.url or spec.smtp or spec.type), partial(channel.probe, receiver, _EACH_S)
 
 
 def _probes(config: Config) -> Iterator[tuple[str, str, Try]]:

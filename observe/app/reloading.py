@@ -12,7 +12,6 @@ Source: our own; Prometheus' reload (whole or not at all, two metrics) for the h
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +25,7 @@ from observe.access import Principal
 from observe.app.comparing import SITE, Changes, Values, differences, effective, fingerprint, line, parameters
 from observe.app.declaring import declared
 from observe.app.people import written
+from observe.app.stamps import Stamps, digest, stamped
 from observe.clock import Clock
 from observe.errors import ConfigError, UsageError
 from observe.schema import ChangeEvent, Command
@@ -46,8 +46,6 @@ _OBJECT: Final = 200  # characters of a command's object
 _REASON: Final = 2000  # characters of a command's reason, and of why a reload was refused
 
 _FAULT_HINT: Final = "the old configuration stays in force; the service's log has the rest"
-
-Stamps = Mapping[Path, tuple[int, int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +95,7 @@ class Reloading:
         self._since, self._errors = clock.now(), tuple[str, ...]()
         self._stamps: Stamps = {}  # of what was seen last, and of what was read last
         self._read: Stamps = {}
-        self._digests: Mapping[Path, str] = {path: _digest(path) for path in self._files()}
+        self._digests: Mapping[Path, str] = {path: digest(path) for path in self._files()}
         self._lock, self._wake, self._stopped = threading.Lock(), threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="reloading", daemon=True)
         r = telemetry.registry
@@ -161,7 +159,7 @@ class Reloading:
 
     def _is_due(self) -> bool:
         """Whether the files differ from those read last, and have stood still since the last look."""
-        stamps = _stamped(self._files())
+        stamps = stamped(self._files())
         still, self._stamps = stamps == self._stamps, stamps
         return still and stamps != self._read
 
@@ -176,7 +174,7 @@ class Reloading:
             raise UsageError("this service was started without a configuration file; there is nothing to read anew")
         with self._lock:
             files = self._files()
-            stamps, digests = _stamped(files), {path: _digest(path) for path in files}
+            stamps, digests = stamped(files), {path: digest(path) for path in files}
             touched = sorted(p for p in {*digests, *self._digests} if digests.get(p) != self._digests.get(p))
             try:
                 taking = self._made()
@@ -294,21 +292,3 @@ def _fault(error: Exception) -> str:
 
 def _count(changed: Mapping[str, Changes]) -> int:
     return sum(len(changes) for changes in changed.values())
-
-
-def _stamped(files: Sequence[Path]) -> Stamps:
-    found = {}
-    for path in files:
-        try:
-            stat = path.stat()
-        except OSError:
-            continue
-        found[path] = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
-    return found
-
-
-def _digest(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return ""

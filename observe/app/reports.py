@@ -25,13 +25,13 @@ from observe.schema import KeptReport, Window
 from observe.schema.exchange import nouns
 from observe.spec.nearest import did_you_mean
 from observe.spec.schedule import latest
+from observe.store.reportfiles import FOLDER
 
 if TYPE_CHECKING:
     from observe.spec import Config
     from observe.spec.reporting import ReportSpec
     from observe.store import Store
 
-FOLDER: Final = "reports"
 SINCE: Final = "reports_since"  # setting: when each schedule was first seen
 _SETTLED: Final = timedelta(minutes=10)  # after the last window took its rows: until it is judged
 _CATCH_UP: Final = timedelta(minutes=30)  # the longest a late judgement is waited for

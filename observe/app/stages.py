@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from alerts import policy
 from observe import summaries
 from observe.app.evidence import EPOCH, Gathering, floor
+from observe.app.hearing import pushed
 from observe.app.referenced import referenced
 from observe.clock import Clock
 from observe.errors import ObserveError
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from observe.spec import Config
 
 _LOG = logging.getLogger("observe.stages")
-QUICK: Final = ("burn", "silence", "imbalance", "gauge")  # seconds matter
+QUICK: Final = ("burn", "silence", "imbalance", "gauge", "canary")  # seconds matter
 _TOGETHER: Final = 60  # monitors judged in one call: bounds what is read at once
 
 
@@ -116,7 +117,7 @@ class Stages:
 
     def _monitors(self) -> tuple[Monitor, ...]:
         features, levels = referenced(self._store)
-        return derive(self._config, features, self._settled(features), levels)
+        return derive(self._config, features, self._settled(features), levels, pushed(self._store))
 
     def _settled(self, features: Mapping[str, Mapping[str, str]]) -> Mapping[str, Sequence[str]]:
         """The features among which the budget is divided today; later ones draw on the reserve until tomorrow."""

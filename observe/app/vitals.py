@@ -17,8 +17,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from collectors import cloudevents
 from observe import summaries
 from observe.app.declaring import is_pulled
+from observe.app.hearing import PUSHED
+from observe.app.refused import SETTING
+from observe.app.senders import PUSH, Heard, Sender, runs
 from observe.clock import Clock
 from observe.schema import CollectorRun, ServiceSample
 from observe.store import Store
@@ -26,26 +30,30 @@ from observe.store.store import QUEUE_BYTES
 from observe.telemetry import Telemetry
 
 if TYPE_CHECKING:
+    from observe.app.intake import Intake
     from observe.spec import Config
 
 EVERY_S: Final = 60.0
-PUSH: Final = "push"  # target of a run that tells of a pushed source
-_QUICK: Final = ("burn", "silence", "imbalance", "gauge")  # detectors that judge every few minutes
+_QUICK: Final = ("burn", "silence", "imbalance", "gauge", "canary")  # detectors that judge every few minutes
 _IMPORT: Final = "import/"  # files of the past are no source
 _COUNTS: Final = """
 select (select max(committed_at) from core.batch) as committed, (select max(sealed_at) from core.manifest) as sealed,
   (select count(*) from alert where state = 'firing') as alerts,
-  (select count(*) from (select * from delivery qualify row_number() over (partition by message_id order by tried_at desc) = 1)
-   where state in ('waiting', 'refused')) as waiting
+  (select count(*) from undelivered) as waiting
 """
 
 
 class Vitals:
     """Writes one minute at a time; what a failed write did not tell, the next one does."""
 
-    def __init__(self, config: Config, store: Store, clock: Clock, telemetry: Telemetry) -> None:
+    def __init__(
+        self, config: Config, store: Store, clock: Clock, telemetry: Telemetry, intake: Intake | None = None
+    ) -> None:
         self._config, self._store, self._clock, self._telemetry = config, store, clock, telemetry
+        self._intake = intake
         self._told: Mapping[tuple[str, ...], float] = {}
+        self._senders: Mapping[Sender, Heard] = {}
+        self._refused: Mapping[str, Any] = {}
         self._lags: Mapping[str, float] = {}
 
     def adopt(self, config: Config) -> None:
@@ -58,10 +66,16 @@ class Vitals:
         counts, lags = self._counters(), _by_bucket(self._telemetry.loop_lag)
         worst = max((float(le) for le, n in lags.items() if n > self._lags.get(le, 0.0)), default=0.0)
         grown = {key: int(n - self._told.get(key, 0.0)) for key, n in counts.items()}
-        runs = [*self._pushed(grown, now), *_refused(grown, now)]
+        senders = self._intake.senders.told() if self._intake else {}
+        refused = self._intake.refused.told(now) if self._intake else {}
+        made = [*self._pushed(grown, now), *_refused(grown, now), *runs(self._senders, senders)]
         with self._store.change() as tx:
-            tx.insert([self._sample(now, counts, worst), *runs])
-        self._told, self._lags = counts, lags
+            tx.insert([self._sample(now, counts, worst), *made])
+            if refused != self._refused:
+                tx.set_setting(SETTING, refused)
+            if senders and not self._senders:
+                tx.set_state(PUSHED, {source: True for source, _ in sorted(senders)})
+        self._told, self._lags, self._senders, self._refused = counts, lags, senders, refused
 
     def _counters(self) -> dict[tuple[str, ...], float]:
         """What the counters of intake stand at, by name and labels."""
@@ -82,6 +96,7 @@ class Vitals:
 
     def _sample(self, now: datetime, counts: Mapping[tuple[str, ...], float], lag_s: float) -> ServiceSample:
         stats, row = self._store.stats(), self._store.read(_COUNTS).row(0, named=True)
+        halves = self._intake.pairing.waiting() if self._intake else {}
         return ServiceSample(
             ts=now, rss_bytes=_resident(), queue_bytes=stats["queue_bytes"], queue_ratio=stats["queue_bytes"] / QUEUE_BYTES,
             hot_rows=sum(stats["hot_rows"].values()), lake_bytes=stats["lake_bytes"], database_bytes=stats["database_bytes"],
@@ -90,6 +105,9 @@ class Vitals:
             stage_errors_total=int(sum(n for k, n in counts.items() if k[0] == "errors")),
             child_restarts_total=int(sum(n for k, n in counts.items() if k[0] == "restarts")),
             open_alerts=row["alerts"], deliveries_waiting=row["waiting"],
+            requests_waiting=halves[cloudevents.REQUEST][0] if halves else None,
+            responses_waiting=halves[cloudevents.RESPONSE][0] if halves else None,
+            halves_oldest_s=max((age for _, age in halves.values()), default=None),
         )  # fmt: skip
 
     def _summarised(self) -> datetime | None:

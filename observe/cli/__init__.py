@@ -15,6 +15,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from observe.cli import rules
+from observe.cli.incidents import incidents
+
 app = typer.Typer(
     name="observe", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
     help="Watch an AI platform: GPUs, gateway traffic and predictions in one DuckDB, alerts inside a declared false-alarm budget.",
@@ -58,6 +61,9 @@ def check(
     live: Annotated[
         bool, typer.Option("--live", help="Try every target, receiver, file and address it names.")
     ] = False,
+    test: Annotated[
+        str | None, typer.Option("--test", metavar="NAME", help="Send a message that says it is a test to this receiver, or all.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The effective configuration as JSON.")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -65,7 +71,7 @@ def check(
     from observe.cli.check import run
 
     site = config if config or files else _site(config)
-    raise typer.Exit(run(files or [], site, as_json=as_json, quiet=quiet, live=live))
+    raise typer.Exit(run(files or [], site, as_json=as_json, quiet=quiet, live=live, test=test))
 
 
 @app.command()
@@ -351,6 +357,12 @@ def compare(  # noqa: PLR0913, PLR0917 - a command's options
 
     options = Options(min_effect or (), features, time, html, as_json, fail_on == "drift", quiet)
     raise typer.Exit(run(reference, current, options))
+
+
+app.command()(incidents)
+
+
+app.command("rules")(rules.command)
 
 
 @app.command()

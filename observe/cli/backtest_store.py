@@ -8,15 +8,17 @@ from __future__ import annotations
 import io
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from observe.cli.service import owner
-from observe.errors import QueryError, StoreLocked, UsageError
+from observe.errors import ObserveError, QueryError, SourceError, StoreLocked, UsageError
 
 if TYPE_CHECKING:
+    import httpx
     import polars as pl
 
     from observe.app.backtest import Backtest
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 _READ: Final = "select * from summary join binning using (binning_id)"  # names what a backtest may read
 _PATIENCE_S: Final = 60.0
+_TRIES: Final = 60  # of one question, while the service has no room
 _SITE: Final = Path("observe.yaml")
 
 
@@ -118,7 +121,6 @@ def _config(model: str | None, site: Path | None, directory: Path | None) -> Con
 @contextmanager
 def asking(directory: Path) -> Iterator[Callable[[str], pl.DataFrame]]:
     """How the data of a directory is asked, stopped or running."""
-    from observe.cli.sql import through
     from observe.clock import WallClock
     from observe.store import Store, tables_named
 
@@ -126,7 +128,8 @@ def asking(directory: Path) -> Iterator[Callable[[str], pl.DataFrame]]:
         store = Store.open(directory, WallClock(), must_exist=True)
     except StoreLocked:
         service = owner(directory)
-        yield lambda sql: _whole(*_counted(lambda: through(sql, service, False)[0]))
+        with service.client() as client:
+            yield lambda sql: _answered(client, service.url, sql)
         return
     try:
         snapshot = store.snapshot(tables_named(_READ))
@@ -136,15 +139,43 @@ def asking(directory: Path) -> Iterator[Callable[[str], pl.DataFrame]]:
         yield lambda sql: query(sql, snapshot.views)
 
 
-def _counted(answer: Callable[[], pl.DataFrame]) -> tuple[pl.DataFrame, bool]:
-    """An answer of the service, and whether it was cut: its row cap is a hundred thousand."""
-    frame = answer()
-    return frame, frame.height >= 100_000
+def _answered(client: httpx.Client, url: str, sql: str) -> pl.DataFrame:
+    """The whole answer of a running service, asked again while it has no room.
+
+    Raises:
+        QueryError: it refuses the question, or cut the answer.
+        SourceError: it does not answer.
+    """
+    import httpx
+    import polars as pl
+
+    for _ in range(_TRIES):
+        try:
+            answer = client.post("/api/v1/sql", json={"sql": sql, "fresh": False})
+        except httpx.HTTPError as error:
+            raise SourceError(f"the service at {url} did not answer, nothing was judged: {error}") from error
+        if answer.status_code not in (429, 503):
+            break
+        time.sleep(float(answer.headers.get("retry-after") or 1))
+    if answer.status_code != 200:
+        raise _refused(answer, url)
+    frame = pl.read_ipc_stream(io.BytesIO(answer.content))
+    return _whole(frame, answer.headers.get("x-observe-truncated") == "true")
+
+
+def _refused(answer: httpx.Response, url: str) -> ObserveError:
+    told = answer.json() if "json" in answer.headers.get("content-type", "") else {}
+    said = (
+        f"the service at {url} refuses to be read (HTTP {answer.status_code}): {told.get('error', answer.text[:200])}"
+    )
+    if answer.status_code in (401, 403):
+        return QueryError(f"{said}; a backtest asks SQL: set OBSERVE_TOKEN to a token that may")
+    return (QueryError if answer.status_code == 400 else SourceError)(said)
 
 
 def _whole(frame: pl.DataFrame, cut: bool) -> pl.DataFrame:
     if cut:
-        raise QueryError("the service cut an answer that must be whole; backtest fewer models or days at a time")
+        raise QueryError("an answer that must be whole was cut; backtest one model or fewer days (--since) at a time")
     return frame
 
 

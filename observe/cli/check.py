@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 _SIGNS: Final = {True: "✓", None: "!", False: "✗"}
 
 
-def run(files: Sequence[Path], site: Path | None, *, as_json: bool, quiet: bool, live: bool = False) -> int:
+def run(
+    files: Sequence[Path], site: Path | None, *, as_json: bool, quiet: bool, live: bool = False, test: str | None = None
+) -> int:
     """Print the effective configuration with origins; errors say file:line:col and exit with 2.
 
     With `live`, try what it names, print what came of it, and exit with 3 when something cannot be reached or used.
+    With `test`, send one message that says it is a test to a receiver of that name, or to `all`.
     """
     from observe.spec import check
     from observe.spec.explain import as_json as effective
@@ -35,8 +38,8 @@ def run(files: Sequence[Path], site: Path | None, *, as_json: bool, quiet: bool,
     if as_json or quiet or live:
         for warning in config.warnings:
             sys.stderr.write(f"warning: {warning}\n")
-    if live:
-        return _live(config, as_json=as_json, quiet=quiet)
+    if live or test:
+        return _live(config, as_json=as_json, quiet=quiet, test=test)
     if as_json:
         sys.stdout.write(json.dumps(effective(config), indent=2) + "\n")
     elif not quiet:
@@ -44,12 +47,13 @@ def run(files: Sequence[Path], site: Path | None, *, as_json: bool, quiet: bool,
     return 0
 
 
-def _live(config: Config, *, as_json: bool, quiet: bool) -> int:
+def _live(config: Config, *, as_json: bool, quiet: bool, test: str | None) -> int:
     from observe.app.reaching import looks
+    from observe.app.trying import tried
     from observe.clock import WallClock
     from observe.spec.explain import as_json as effective
 
-    found = looks(config, WallClock().now())
+    found = tried(config, test, WallClock()) if test else looks(config, WallClock().now())
     bad = [look for look in found if look.ok is False]
     if as_json:
         sys.stdout.write(json.dumps({**effective(config), "live": [asdict(look) for look in found]}, indent=2) + "\n")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from observe.schema.answers import Label, Prediction, PredictionHalf
 from observe.schema.exchange import Batch, Decision, Detected, Evidence, Message, Parsed, Receipt, Reply
 from observe.schema.outcomes import (
     OWN_LEVELS,
@@ -33,11 +34,8 @@ from observe.schema.sources import (
     ChangeEvent,
     GpuDevice,
     GpuSample,
-    Label,
     LogEvent,
     MetricSample,
-    Prediction,
-    PredictionHalf,
     ServingSample,
 )
 from observe.schema.table import Column, Json, Noun, Table, Window

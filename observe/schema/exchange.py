@@ -113,14 +113,19 @@ class Message:
 
     message_id: str  # idempotency key
     channel: str  # e.g. alertmanager
-    url: str
+    url: str  # for a receiver of the site: <type>:<name>, its address may be a secret
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+    incident_id: str | None = None  # what it is about
+    notice: str | None = None  # what happened to it
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a receiver said to one message: taken, or why not and whether trying again can help."""
+    """What a receiver said to one message: taken, or why not and whether trying again can help.
+
+    Taken with an error is taken in part: the rest was refused for that reason.
+    """
 
     ok: bool
     status: int | None = None  # HTTP; None when nothing answered

@@ -95,7 +95,7 @@ class Finding(Noun):
     monitor_id: Annotated[str, "monitor that asked"]
     detector: Annotated[str, "entry-point name"]
     model: Annotated[str, "model, or site"]
-    kind: Annotated[str, "drift | slo | silence | imbalance | gpu | queue"]
+    kind: Annotated[str, "drift | slo | silence | imbalance | gpu | queue | canary"]
     subject: Annotated[str, "feature, SLO, device group, source"]
     window_start: Annotated[datetime, "start of the judged window"]
     window_end: Annotated[datetime, "end of the judged window"]
@@ -144,7 +144,7 @@ class Incident(Noun):
 
     table_name, time, ids = "incident", "changed_at", ("incident_id", "changed_at")
     incident_id: Annotated[str, "inc-<hash>"]
-    kind: Annotated[str, "of its first alert: drift | slo | silence | imbalance"]
+    kind: Annotated[str, "of its first alert: drift | slo | silence | imbalance | canary"]
     model: Annotated[str, "model, or site"]
     severity: Annotated[Severity, "worst of its alerts"]
     state: Annotated[str, "open | resolved"]
@@ -195,9 +195,9 @@ class Command(Noun):
     role: Annotated[str, "viewer | ingest | operator | admin"]
     verb: Annotated[
         str,
-        "acknowledge | mute | approve | deny | accept_normal | false_alarm | note | token | reload | backup | report",
+        "acknowledge | mute | unmute | approve | deny | accept_normal | false_alarm | note | token | reload | backup | report",
     ]
-    object: Annotated[str, "incident, action or monitor id; files of a reload"]
+    object: Annotated[str, "incident, action or monitor id; of a mute also a model or *; files of a reload"]
     reason: Annotated[str | None, "why, in their words"]
     parameters: Annotated[Json, "e.g. until"]
     chain: Annotated[str, "sha256 over this row and the previous row's chain"]
@@ -210,13 +210,15 @@ class Delivery(Noun):
     table_name, time, ids = "delivery", "tried_at", ("message_id", "tried_at")
     message_id: Annotated[str, "idempotency key: the same thing said to the same receiver"]
     channel: Annotated[str, "entry-point name, e.g. alertmanager"]
-    url: Annotated[str, "receiver"]
-    state: Annotated[str, "sent | waiting | refused | dead"]
+    url: Annotated[str, "address of an Alertmanager, or <type>:<name> of a receiver"]
+    state: Annotated[str, "sent | partial | waiting | refused | dead | muted"]
     tries: Annotated[int, "tries so far"]
     status: Annotated[int | None, "HTTP status of the newest try; NULL when nothing answered"]
-    error: Annotated[str | None, "why it was not taken"]
+    error: Annotated[str | None, "why it, or a part of it, was not taken; why it is muted"]
     first_at: Annotated[datetime, "when it was first tried"]
     tried_at: Annotated[datetime, "when it was last tried"]
+    incident_id: Annotated[str | None, "incident a receiver is told of; NULL for Alertmanager"] = None
+    notice: Annotated[str | None, "opened | raised | reopened | acknowledged | resolved"] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +236,7 @@ class KeptReport(Noun):
     summary: Annotated[str, "its headline"]
     files: Annotated[tuple[str, ...], "names of its files; none when it could not be made"]
     error: Annotated[str | None, "why it, or a part of it, could not be made"]
+    sha256: Annotated[tuple[str, ...] | None, "of each of its files, 64 hex digits; NULL where it was made before they were kept"] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +246,7 @@ class CollectorRun(Noun):
     table_name = "collector_run"
     ts: Annotated[datetime, "when"]
     collector: Annotated[str, "name in the site config, or the intake path"]
-    target: Annotated[str, "address or path"]
+    target: Annotated[str, "address or path; push for what is sent to us, push/<cluster>/<node> for one agent's part of it"]
     ok: Annotated[bool, "whether it was read"]
     offered: Annotated[int, "items in the body"]
     stored: Annotated[int, "rows stored"]
@@ -274,3 +277,6 @@ class ServiceSample(Noun):
     child_restarts_total: Annotated[int, "restarts of child processes, since the start"]
     open_alerts: Annotated[int, "alerts that fire"]
     deliveries_waiting: Annotated[int, "messages that no receiver has taken yet"]
+    requests_waiting: Annotated[int | None, "requests to model servers whose response has not come"] = None
+    responses_waiting: Annotated[int | None, "responses of model servers whose request has not come"] = None
+    halves_oldest_s: Annotated[float | None, "how long the oldest of both has waited, s; at 60 s it is stored as it is"] = None

@@ -18,6 +18,7 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
+from observe.app.commanding import SHOWN
 from observe.errors import AccessError, UsageError
 from observe.server.document import describe
 from observe.server.routing import Call, bearer
@@ -26,7 +27,7 @@ ARROW = "application/vnd.apache.arrow.stream"
 _LISTS = {
     "slos": "select * from slo_status order by budget_left nulls last, slo_id",
     "findings": "select * from finding order by window_end desc, finding_id limit 1000",
-    "incidents": "select * from incident order by opened_at desc limit 1000",
+    "incidents": SHOWN,
     "gpus": "select * from gpu_device order by cluster, node, gpu_index, device_id limit 10000",
     "actions": "select * from action order by changed_at desc limit 1000",
     "budget": "select * from alarm_budget order by severity",

@@ -116,7 +116,8 @@ def written() -> Mapping[tuple[str, str], Words]:
 
 def words(field: Field) -> Words:
     """What is said about a field; of one that holds others, what its class says."""
-    said = written().get((field.owner.__name__, field.name))
+    owners = (c.__name__ for c in field.owner.__mro__)  # what a class inherits, another says
+    said = next((found for owner in owners if (found := written().get((owner, field.name)))), None)
     if said is not None:
         return said
     return Words((field.inner.__doc__ or "").partition("\n")[0] if field.inner else "")

@@ -77,7 +77,7 @@ class Documents:
             self._keep(document, BareModel, self._add_bare)
         elif version is not None and version.text.startswith("openslo/"):
             self.warnings.append(
-                f"{document.where(())}: {version.text} is not read; declare it under slos: of a Monitoring"
+                f"{document.where(())}: {version.text} is not judged by the service: `observe rules FILE` makes rules of it; or declare it under slos: of a Monitoring"
             )
         elif kind is None or version is None:
             missing = "kind" if kind is None else "apiVersion"

@@ -16,7 +16,7 @@ from observe.spec.secret import SECRET_TEXT, names_secret
 
 BLANK: Final = "•"
 _LONGEST: Final = 200  # characters; a longer line is not shown
-_PLACES: Final = ("auth", "bearer", "password", "token")  # where our own files hold secrets
+_PLACES: Final = ("auth", "bearer", "password", "token", "webhook")  # where our own files hold secrets
 _ALIKE: Final = 0.8  # similarity from which a key counts as one of these, misspelt
 _KEY = re.compile(r"""([A-Za-z_][\w-]*)["']?\s*:(?!//)""")
 _ATOM = re.compile(r"""\$\{[A-Z_][A-Z0-9_]*\}|"(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s,{}\[\]"']+""")

@@ -15,6 +15,7 @@ from observe.spec.burn import TIERS, usable
 from observe.spec.drift import Drift
 from observe.spec.nearest import did_you_mean
 from observe.spec.quantity import Malformed, write_duration, write_percent
+from observe.spec.receiving import Maintenance
 from observe.spec.written import (
     Condition,
     Duration,
@@ -70,6 +71,21 @@ class Selector(Written):
         return self
 
 
+class Seen(Written):
+    """Where Prometheus counts the same events: counters, or expressions with `$window` for the range."""
+
+    total: str = Field(min_length=1)
+    good: str | None = Field(default=None, min_length=1)
+    errors: str | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.good is None) == (self.errors is None):
+            hint = "total: 'x_total', errors: 'x_total{code=~\"5..\"}'"
+            raise Malformed("prometheus needs total and one of good or errors", hint)
+        return self
+
+
 class Slo(Written):
     """A promise about requests: enough of them fast (`latency`, `below`) or fine (`good`) in a window."""
 
@@ -79,6 +95,7 @@ class Slo(Written):
     good: Condition | None = None
     objective: Annotated[Percent, BeforeValidator(_objective)]
     window_s: Duration = Field(default=30 * DAY_S, alias="window", gt=0)
+    prometheus: Seen | None = None
 
     @property
     def kind(self) -> Literal["latency", "good"]:
@@ -120,7 +137,7 @@ class Slo(Written):
 class Canary(Written):
     """A new version beside the old one, judged every minute."""
 
-    by: Literal["model_version", "variant"] = "model_version"
+    by: Literal["model_version", "variant", "deployment", "model_served", "prompt_version"] = "model_version"
     rollback_at: Times = Field(default=2.0, alias="rollbackAt", gt=1)
 
 
@@ -167,6 +184,7 @@ class Monitoring(Written):
     drift: Drift | None = None
     canary: Canary | None = None
     actions: tuple[ActionRule, ...] = ()
+    maintenance: tuple[Maintenance, ...] = ()
 
     @property
     def name(self) -> str:
@@ -193,4 +211,8 @@ class Monitoring(Written):
             if rule.when.startswith("drift.") and self.drift is None:
                 hint = "declare drift: {source: predictions}"
                 raise Malformed("an action waits for drift, which is not watched", hint, at)
+            if rule.when.startswith("canary.") and self.canary is None:
+                raise Malformed(
+                    "an action waits for a canary, which is not watched", "declare canary: {by: model_version}", at
+                )
         return self

@@ -25,21 +25,24 @@ from observe.schema import Severity as AnySeverity
 from observe.spec.burn import YEAR_S, usable
 from observe.spec.config import Config, Model
 from observe.spec.drift import Feature, attempt_features
-from observe.spec.monitoring import Slo
+from observe.spec.monitoring import Canary, Slo
 from observe.spec.quantity import Rate
-from observe.spec.site import CollectorSpec
+from observe.spec.site import PUSHED_EVERY_S, CollectorSpec
 from observe.spec.streams import WEIGHTS, Draft, Levels, of_feature, rate
 from observe.spec.unused import is_categorical
 
 RESERVE: Final = 0.2  # of the drift part, for newborn streams
 SITE: Final = "site"
+CANARY_FALSE: Final = 0.01  # of unchanged canaries that may be called worse
 _PULLED: Final = ("prometheus", "nvml", "spendlogs")  # asked by us, so their silence is never their rhythm
 # labels and events come when they come
-_WITH_RHYTHM: Final = (*_PULLED, "otlp", "litellm", "predictions", "files", "cloudevents")
+_WITH_RHYTHM: Final = (*_PULLED, "otlp", "litellm", "predictions", "files", "cloudevents", "exposition")
 _MINUTE_S: Final = 60
 _FIVE_MINUTES_S: Final = 300
 _QUARTER_S: Final = 900
-_OF_GPUS: Final = ("prometheus", "nvml")  # what they read may be GPUs
+PAGES: Final = "exposition"  # the type of a source whose agents push pages
+_OF_GPUS: Final = ("prometheus", "nvml", PAGES)  # what they read may be GPUs
+_LAPSES_S: Final = 7 * 86_400.0  # after which nothing is expected any more of what nobody declared
 
 
 def derive(
@@ -47,6 +50,7 @@ def derive(
     features: Mapping[str, Mapping[str, str]],
     settled: Mapping[str, Collection[str]] | None = None,
     levels: Mapping[str, Mapping[str, Levels]] = MappingProxyType({}),
+    pushed: Collection[str] = (),
 ) -> tuple[Monitor, ...]:
     """Every question the configuration asks, with its evidence threshold.
 
@@ -58,14 +62,18 @@ def derive(
             since draw on the reserve; those that `drift.features` names were counted on from the start
             and never do. None: never frozen, all count as settled; the reserve is kept all the same.
         levels: of categorical features, by model and feature, as far as they are known.
+        pushed: ways in by which agents have pushed pages; they are watched also where the site declares none.
 
     Returns:
         Monitors in a stable order; monitor_id is unique.
     """
     drafts = [draft for model in config.models.values() for draft in _of_model(model, features, settled, levels)]
-    drafts += _of_site(config)
+    drafts += _of_site(config, pushed)
     budget = _Budget(config, drafts)
     quiet = [_gauge(SITE, "gpu")] + [_gauge(name, "queue") for name in config.models]
+    quiet += [
+        _canary(m.name, m.monitoring.canary) for m in config.models.values() if m.monitoring and m.monitoring.canary
+    ]
     return tuple(budget.with_threshold(draft) for draft in drafts) + tuple(quiet)
 
 
@@ -195,13 +203,23 @@ def _burn(model: str, slo: Slo) -> Draft:
     return Draft("slo", 1, monitor)
 
 
-def _of_site(config: Config) -> Iterator[Draft]:
+def undeclared(config: Config, pushed: Collection[str]) -> bool:
+    """Whether agents push pages that no collector of the site stands for."""
+    declared = config.site.collectors
+    return PAGES in pushed and PAGES not in declared and all(c.type != PAGES for c in declared.values())
+
+
+def _of_site(config: Config, pushed: Collection[str]) -> Iterator[Draft]:
     for name, collector in config.site.collectors.items():
         if collector.type in _WITH_RHYTHM:
             params = _rhythm(collector)
             yield Draft("fleet", 1, _fleet(f"{SITE}/silence/{name}", "silence", name, _MINUTE_S, params))
-    if any(c.type in _OF_GPUS for c in config.site.collectors.values()):
-        yield Draft("fleet", 1, _fleet(f"{SITE}/imbalance/gpu", "imbalance", "gpu", _FIVE_MINUTES_S, {}))
+    if unforeseen := undeclared(config, pushed):
+        params = {"every_s": PUSHED_EVERY_S, "push": True, "lapses_s": _LAPSES_S}
+        yield Draft("fleet", 1, _fleet(f"{SITE}/silence/{PAGES}", "silence", PAGES, _MINUTE_S, params))
+    if unforeseen or any(c.type in _OF_GPUS for c in config.site.collectors.values()):
+        prices: Json = {"prices": dict(config.site.prices)} if config.site.prices else {}
+        yield Draft("fleet", 1, _fleet(f"{SITE}/imbalance/gpu", "imbalance", "gpu", _FIVE_MINUTES_S, prices))
         yield Draft("fleet", 1, _fleet(f"{SITE}/straggler/gpu", "straggler", "gpu", _QUARTER_S, {}))
 
 
@@ -217,6 +235,15 @@ def _rhythm(collector: CollectorSpec) -> Json:
 
 def _fleet(monitor_id: str, detector: str, subject: str, window_s: int, params: Json) -> Monitor:
     return Monitor(monitor_id, SITE, detector, "", subject, detector, window_s, "ticket", 0.0, 0.0, None, "", params)
+
+
+def _canary(model: str, canary: Canary) -> Monitor:
+    """A comparison of two versions; each has a false-alarm rate of its own, 1 %, however long it runs."""
+    params = {"by": canary.by, "rollback_at": canary.rollback_at}
+    return Monitor(
+        f"{model}/canary/{canary.by}", model, "canary", "", canary.by, "canary", _MINUTE_S, "ticket",
+        log(1 / CANARY_FALSE), 0.0, None, "ratio", params,
+    )  # fmt: skip
 
 
 def _gauge(model: str, subject: str) -> Monitor:

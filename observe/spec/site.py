@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from observe.spec.nearest import did_you_mean
 from observe.spec.quantity import Malformed, Rate, write_duration, write_size
+from observe.spec.receiving import ReceiverSpec, SiteMaintenance
 from observe.spec.reporting import ReportSpec
 from observe.spec.written import (
     Address,
@@ -43,7 +44,7 @@ PULLED: Final[Mapping[str, float]] = {
 }  # types we read ourselves, default cadence in s
 PUSHED_EVERY_S: Final = 300.0  # a pushing source is expected to say something at least this often
 TYPES: Final = (
-    "prometheus", "files", "otlp", "litellm", "predictions", "labels", "events", "cloudevents", "nvml", "spendlogs",
+    "prometheus", "files", "otlp", "litellm", "predictions", "labels", "events", "cloudevents", "nvml", "spendlogs", "exposition",
 )  # fmt: skip
 FETCHED: Final = ("prometheus", "spendlogs")  # types that read addresses
 RETAINED_DAYS: Final[Mapping[str, float]] = {  # ARCHITECTURE section 3; days, by table
@@ -171,6 +172,17 @@ class AlertsSpec(Written):
     alertmanager: tuple[Address, ...] = ()
     interval_s: Duration = Field(default=60.0, alias="interval", ge=1)
     dashboard_url: Address | None = Field(default=None, alias="dashboardUrl")
+    receivers: Mapping[Name, ReceiverSpec] = Field(default_factory=dict)
+    maintenance: tuple[SiteMaintenance, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_sender(self) -> Self:
+        if self.mode == "rules" and self.receivers:
+            hint = "tell them through Alertmanager, or write mode: push"
+            raise Malformed(
+                "with mode: rules Alertmanager is the one who tells; receivers would tell twice", hint, ("receivers",)
+            )
+        return self
 
 
 class ServerTls(Written):

@@ -12,7 +12,6 @@ from typing import Final
 
 from observe.spec.documents import Documents
 from observe.spec.drift import Feature, attempt_features
-from observe.spec.monitoring import Monitoring
 from observe.spec.nodes import Loc
 from observe.spec.source import Document
 
@@ -22,7 +21,6 @@ MONITORING: Final[tuple[Loc, ...]] = (
     ("drift", "reference", "last"),
     ("drift", "skew", "file"),
     ("drift", "labels", "delay"),
-    ("canary",),
 )
 MODELSPEC_USED: Final[Mapping[str, str]] = {  # field of a ModelSpec -> what reads it; every other one is only kept
     "metadata.name": "the model's name",
@@ -51,15 +49,14 @@ def warnings(found: Documents) -> Iterator[str]:
     """One warning with `file:line:col` per field that is written and not used, in order of the documents."""
     for document, _ in found.specs:
         yield from _written(document, MODELSPEC)
-    for document, monitoring in found.monitorings:
+    for document, _ in found.monitorings:
         yield from _written(document, MONITORING)
-        yield from _never_triggered(document, monitoring)
 
 
 def is_unused(path: str) -> bool:
     """Whether the value of a Monitoring at a dotted path changes nothing yet.
 
-    >>> is_unused("canary.by"), is_unused("drift.window")
+    >>> is_unused("drift.skew.file"), is_unused("drift.window")
     (True, False)
     """
     return any(f"{path}.".startswith(".".join(map(str, loc)) + ".") for loc in MONITORING)
@@ -87,9 +84,3 @@ def _written(document: Document, fields: tuple[Loc, ...]) -> Iterator[str]:
         node, known = document.find(loc)
         if known == loc and (node.is_map or node.is_list or node.scalar is not None):
             yield f"{document.where(loc)}: {'.'.join(map(str, loc))} is {NOTE}"
-
-
-def _never_triggered(document: Document, monitoring: Monitoring) -> Iterator[str]:
-    for i, rule in enumerate(monitoring.actions):
-        if rule.when == "canary.failed":
-            yield f"{document.where(('actions', i))}: actions.{i} ({rule.when}) is {NOTE}"

@@ -2,7 +2,7 @@
 
 The process that owns the database copies it with `COPY FROM DATABASE` (opening the file from outside
 would drop its lock), all in one read transaction; sealed files never change, so they are linked, or
-copied to another disk, while no seal runs. `backup.json` is written last and names every file with
+copied to another disk, while no seal runs; so are the files of kept reports. `backup.json` is written last and names every file with
 its sha256: what has none was not finished.
 
 Source: our own; TRUST section 1, fact 4.
@@ -32,6 +32,7 @@ from observe.store.database import STORAGE_VERSION, Database
 from observe.store.ddl import core_table, literal, native_tables
 from observe.store.manifest import Manifest, Sheet
 from observe.store.predictions import all_bulks
+from observe.store.reportfiles import link_reports
 
 FORMAT: Final = 1  # of backup.json
 LIST: Final = "backup.json"
@@ -102,6 +103,7 @@ def _copy(database: Database, manifest: Manifest, sealing: Lock, dest: Path) -> 
                 sheets = [s for bulk in all_bulks(cursor) for s in manifest.sheets(cursor, bulk.key)]
                 for sheet in sheets:
                     _link(manifest.folder / sheet.path, stage / sheet.path)
+            link_reports(cursor, manifest.folder, stage)
             [(source,)] = cursor.execute("SELECT current_database()").fetchall()
             cursor.execute(f"COPY FROM DATABASE {ddl.quoted(source)} TO {name}")
             rows = _rows(cursor, sheets)

@@ -38,7 +38,7 @@ _PARTS: Final = "parts"  # the folder of growing tables
 _OURS: Final = re.compile(rf"\d{{12}}|{_PARTS}")  # folders that we make
 _PREDICTION: Final = "prediction"
 # of core.setting; the rest never leaves the service
-_PUBLIC_SETTINGS: Final = ("false_alarms", "prices", "models", "collectors", "store")
+_PUBLIC_SETTINGS: Final = ("false_alarms", "prices", "models", "collectors", "store", "reject_examples")
 
 
 @dataclass(frozen=True, slots=True)

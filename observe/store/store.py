@@ -41,6 +41,7 @@ from observe.store.manifest import Manifest
 from observe.store.opening import DATABASE, check_directory, compare, newest_commit, prepare, seed
 from observe.store.predictions import Features, all_bulks
 from observe.store.read import Reader
+from observe.store.reportfiles import verify_reports
 from observe.store.retention import Passed, Policy, Retention
 from observe.store.rows import part
 from observe.store.snapshot import Snapshot, Snapshots
@@ -305,6 +306,7 @@ class Store:
                 report.damages += kept(cursor, now)
             verify_tables(self._database, report)
             verify_files(self._database, self._manifest, report)
+            verify_reports(self._database, self.path, report)
             verify_batches(self._database, self._manifest, self._sealing, now, report)
         return report
 

@@ -14,6 +14,40 @@ SELECT * FROM core.incident QUALIFY row_number() OVER (PARTITION BY incident_id 
 -- Proposed actions as they are now: the newest row of each.
 SELECT * FROM core.action QUALIFY row_number() OVER (PARTITION BY action_id ORDER BY changed_at DESC) = 1
 
+-- view: mute
+-- What people have muted: the newest word about each object; in force while `until` lies ahead.
+-- * object: incident, alert, monitor or model; * for everything
+-- * since: when it was muted
+-- * until: when it ends by itself
+-- * reason: why, in their words
+-- * actor: who did it
+-- * command_id: the row of command that says so
+SELECT object, ts AS since, (parameters ->> '$.until')::TIMESTAMPTZ AS until, reason, actor, command_id
+FROM (
+  SELECT * FROM core.command WHERE verb IN ('mute', 'unmute')
+  QUALIFY row_number() OVER (PARTITION BY object ORDER BY ts DESC, command_id) = 1)
+WHERE verb = 'mute'
+
+-- view: undelivered
+-- Messages that nobody has taken: waiting, refused, or given up after a day (dead); of the last seven days.
+-- * message_id: idempotency key
+-- * channel: how it is told: alertmanager, webhook, slack, pagerduty, email
+-- * url: address of an Alertmanager, or <type>:<name> of a receiver
+-- * state: waiting | refused | dead
+-- * tries: tries so far
+-- * status: status of the newest answer; NULL when nothing answered
+-- * error: why it was not taken
+-- * first_at: when it was first tried
+-- * tried_at: when it was last tried
+-- * incident_id: incident a receiver is told of; NULL for Alertmanager
+-- * notice: opened | raised | reopened | acknowledged | resolved
+SELECT message_id, channel, url, state, tries, status, error, first_at, tried_at, incident_id, notice
+FROM (SELECT * FROM core.delivery QUALIFY row_number() OVER (PARTITION BY message_id ORDER BY tried_at DESC) = 1) AS d
+WHERE state IN ('waiting', 'refused', 'dead')
+  AND tried_at > now() - INTERVAL 7 DAYS
+  AND NOT (incident_id IS NULL AND EXISTS (
+    SELECT 1 FROM core.delivery AS later WHERE later.url = d.url AND later.state IN ('sent', 'partial') AND later.tried_at > d.tried_at))
+
 -- view: request
 -- One row per request: all attempts of one trace; its outcome is that of the last attempt.
 -- * ts: when the last attempt ended
@@ -88,6 +122,7 @@ FROM (
 -- * sm_clock_mean: MHz
 -- * temp_max: degrees C
 -- * power_w_sum: sum of the devices' mean draw, W
+-- * mem_total_mib: memory of one device of the product as described, MiB, median
 SELECT
   ts, cluster, sku,
   sum(devices)::BIGINT AS devices,
@@ -97,8 +132,10 @@ SELECT
   sum(throttled_devices)::BIGINT AS throttled_devices,
   sum(sm_clock_sum) / nullif(sum(sm_clock_devices), 0) AS sm_clock_mean,
   max(temp_max) AS temp_max,
-  sum(power_w_sum) AS power_w_sum
+  sum(power_w_sum) AS power_w_sum,
+  any_value(mem_total_mib) AS mem_total_mib
 FROM (SELECT * FROM gpu_fleet_5m UNION ALL BY NAME SELECT * FROM ($open(gpu_fleet_5m)))
+LEFT JOIN (SELECT model AS sku, median(mem_total_mib) AS mem_total_mib FROM gpu_device WHERE parent_uuid IS NULL GROUP BY model) USING (sku)
 GROUP BY ts, cluster, sku
 HAVING sum(devices) > 0
 
@@ -243,7 +280,7 @@ GROUP BY promise.severity, promise.allowed, promise.period_s
 -- view: source_health
 -- Every source as it is now: when it was last heard, how late its rows come, what was refused; `now` is the newest minute of service_sample.
 -- * source: collector of the site, or the way in as counted: otlp, litellm, predictions/<model>
--- * target: the address or path that is read; push for what is sent to us
+-- * target: the address or path that is read; push for what is sent to us, push/<cluster>/<node> for the part of it that one agent pushes, until it has been silent for a day
 -- * way: pull | push
 -- * state: ok | silent (longer than it may be) | failing (the newest try failed) | never (not heard yet)
 -- * judged_at: the instant this is told for
@@ -272,7 +309,7 @@ WITH moment AS (
   SELECT
     collector AS source,
     coalesce(paths.target, run.target) AS target,
-    coalesce(any_value(paths.reads), if(run.target = 'push', 'push', 'address')) AS reads,
+    coalesce(any_value(paths.reads), if(run.target = 'push' OR starts_with(run.target, 'push/'), 'push', 'address')) AS reads,
     max(ts) FILTER (ok AND (stored > 0 OR coalesce(paths.reads, 'address') = 'address')) AS last_heard,
     max(ts) FILTER (ok) AS last_ok,
     max(ts) FILTER (NOT ok) AS last_bad,
@@ -285,7 +322,8 @@ WITH moment AS (
   FROM collector_run AS run
   CROSS JOIN moment
   LEFT JOIN (SELECT * FROM declared WHERE reads IN ('path', 'device')) AS paths ON paths.source = run.collector
-  GROUP BY collector, coalesce(paths.target, run.target), run.target = 'push'
+  GROUP BY collector, coalesce(paths.target, run.target), run.target = 'push' OR starts_with(run.target, 'push/')
+  HAVING NOT starts_with(coalesce(paths.target, run.target), 'push/') OR max(ts) > any_value(judged_at) - INTERVAL 1 DAY
 ), told AS (
   SELECT
     coalesce(runs.source, known.source) AS source,
@@ -293,6 +331,7 @@ WITH moment AS (
     coalesce(known.reads, runs.reads) AS reads,
     CASE
       WHEN known.reads = 'address' THEN 3 * known.every_s
+      WHEN starts_with(runs.target, 'push/') THEN 3 * greatest(coalesce(known.every_s, 300), 60)  -- they are told once a minute
       WHEN known.type IN ('labels', 'events') OR known.reads = 'path' THEN said.allowed_s
       ELSE coalesce(said.allowed_s, 3 * known.every_s, 900)
     END AS allowed_s,
@@ -333,20 +372,27 @@ FROM told CROSS JOIN moment
 -- * n_1h: in the last hour
 -- * n_24h: in the last day
 -- * last_at: when it last happened
+-- * example: what one such item of the last day looked like: names stay, text, words and numbers are left out; NULL where none was given
 WITH moment AS (
   SELECT coalesce((SELECT max(ts) FROM service_sample), (SELECT max(ts) FROM collector_run), now()) AS judged_at
+), kept AS (
+  SELECT by_source.key AS source, reasons.key AS reason, reasons.value ->> '$.example' AS example
+  FROM core.setting AS s, json_each(s.value) AS by_source, json_each(by_source.value) AS reasons
+  WHERE s.key = 'reject_examples'
+), counted AS (
+  SELECT
+    collector AS source,
+    entry.key AS reason,
+    coalesce(sum(entry.value) FILTER (ts > judged_at - INTERVAL 1 HOUR), 0)::BIGINT AS n_1h,
+    sum(entry.value)::BIGINT AS n_24h,
+    max(ts) AS last_at
+  FROM (
+    SELECT collector, ts, judged_at, unnest(map_entries(rejected::JSON::MAP(VARCHAR, BIGINT))) AS entry
+    FROM collector_run, moment
+    WHERE ts > judged_at - INTERVAL 1 DAY AND rejected <> '{}')
+  GROUP BY ALL
 )
-SELECT
-  collector AS source,
-  entry.key AS reason,
-  coalesce(sum(entry.value) FILTER (ts > judged_at - INTERVAL 1 HOUR), 0)::BIGINT AS n_1h,
-  sum(entry.value)::BIGINT AS n_24h,
-  max(ts) AS last_at
-FROM (
-  SELECT collector, ts, judged_at, unnest(map_entries(rejected::JSON::MAP(VARCHAR, BIGINT))) AS entry
-  FROM collector_run, moment
-  WHERE ts > judged_at - INTERVAL 1 DAY AND rejected <> '{}')
-GROUP BY ALL
+SELECT counted.*, kept.example FROM counted LEFT JOIN kept USING (source, reason)
 
 -- view: telemetry_doubt
 -- What is wrong, missing or contradictory in what sources send, found by the rows of the last hour: the telemetry doctor.
@@ -462,13 +508,13 @@ SELECT level, source, what, n::BIGINT AS n, "of"::BIGINT AS "of", since, why, to
 
 -- view: pipeline_health
 -- The service's own parts as they were in the newest minute of service_sample: full, late, failing, or fine.
--- * part: queue | commit | seal | summarise | judge | store | disk | memory | event_loop | stages | children | deliveries
+-- * part: queue | commit | halves | seal | summarise | judge | store | disk | memory | event_loop | stages | children | deliveries
 -- * state: ok | doubt | wrong | unknown
 -- * judged_at: that minute
 -- * age_s: how far behind it is, s, where that is what counts
 -- * value: what was measured
 -- * most: up to where it is fine, s where it has an age
--- * unit: of value and most: ratio | bytes | s | rows | times | messages
+-- * unit: of value and most: ratio | bytes | s | rows | times | messages | calls
 -- * todo: what to do when it is not fine
 WITH sample AS (
   SELECT *, epoch_us(ts) / 1e6 AS at_s FROM service_sample ORDER BY ts DESC LIMIT 1
@@ -491,6 +537,8 @@ WITH sample AS (
      'todo': 'senders are told to come again; look at the disk, and whether one source sends far more than before'},
     {'part': 'commit', 'age_s': if(queue_bytes > 0, at_s - epoch_us(last_commit_at) / 1e6, 0), 'value': queue_bytes, 'most': 30, 'worst': 60, 'unit': 'bytes',
      'todo': 'look for a full or slow disk, and for StoreError in the log'},
+    {'part': 'halves', 'age_s': coalesce(halves_oldest_s, 0), 'value': coalesce(requests_waiting + responses_waiting, 0), 'most': 90, 'worst': 600, 'unit': 'calls',
+     'todo': 'requests and responses of model servers wait for each other beyond their 60 s: look for a full queue, and for event=stage_failed in the log'},
     {'part': 'seal', 'age_s': if(hot_rows > 0, at_s - epoch_us(last_seal_at) / 1e6, 0), 'value': hot_rows, 'most': 10800, 'worst': 86400, 'unit': 'rows',
      'todo': 'rows are safe but not in files yet, so queries get slow: look for stage=seal in the log'},
     {'part': 'summarise', 'age_s': at_s - epoch_us(summarised_until) / 1e6, 'value': NULL, 'most': behind_s, 'worst': 4 * behind_s, 'unit': 's',

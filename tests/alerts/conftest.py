@@ -36,7 +36,7 @@ class Hook:
     def next(self, status: str) -> dict:
         """The next notification's first alert of that status."""
         while True:
-            for alert in self.bodies.get(timeout=30)["alerts"]:
+            for alert in self.bodies.get(timeout=90)["alerts"]:
                 if alert["status"] == status:
                     return alert
 

@@ -81,7 +81,7 @@ def test_inform_is_never_an_alert(history: History) -> None:
     assert history.decide(0, finding("site/gauge/gpu", 0), finding(AMOUNT, 0, severity="inform")) == Decision()
 
 
-@pytest.mark.parametrize("monitor", ["site/silence/gpus", "site/imbalance/gpu"])
+@pytest.mark.parametrize("monitor", ["site/silence/gpus", "site/imbalance/gpu", "site/silence/exposition"])
 def test_silence_and_imbalance_become_tickets(history: History, monitor: str) -> None:
     (alert,) = history.decide(0, finding(monitor, 0, evidence_nats=None)).alerts
 

@@ -12,7 +12,10 @@ import pytest
 import world
 
 pytestmark = pytest.mark.browser
-PATHS = ("/", "/gpu", "/model/llama-70b-chat", "/model/fraud", "/model/reranker", "/health")
+PATHS = (
+    "/", "/gpu", "/model/llama-70b-chat", "/model/fraud", "/model/reranker", "/health", "/incidents?id=inc-drift",
+    "/model/fraud?feature=country&watch=share:US", "/model/fraud?feature=amount%20×%20n_items",
+)  # fmt: skip
 
 DRAWN = """() => document.querySelectorAll('#page .dash-graph').length === document.querySelectorAll('#page .dash-graph .main-svg:first-child').length
   && document.querySelectorAll('#page .grid-table').length === document.querySelectorAll('#page .ag-root').length"""

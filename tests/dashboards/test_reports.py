@@ -82,7 +82,7 @@ def test_the_page_tells_verdict_last_run_next_slot_and_links(read: SessionReader
     said = shown(read)
 
     for words in (
-        "1 of 8 features drifts: amount",
+        "5 of 9 features drift: ",
         "23 Nov 06:00 UTC",
         "Europe/Berlin",
         f"/reports/{SLOT}/report.html",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ NOW = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 DEPLOY = datetime(2026, 11, 20, 14, 2, tzinfo=UTC)
 SHIFT = datetime(2026, 11, 20, 9, 5, tzinfo=UTC)
 DAY = timedelta(days=1)
+PERCENTILE = NormalDist().inv_cdf
 XSS = '<img src=x onerror="window.pwned=1">'
 FEATURES = ("amount", "country", "device_age_d", "distance_km", "merchant_risk", "n_items", "velocity_24h", XSS)
 SLOS = {  # model: name -> (objective, kind, column, threshold s)
@@ -64,7 +66,8 @@ def tables(seed: int = 7) -> dict[str, pl.DataFrame]:
         "summary": pl.concat([budget, drift], how="diagonal_relaxed"),
         "binning": binnings,
         "finding": pl.concat(
-            [_burn_findings(budget), _level_findings(rng), _rate_findings(), _fleet_findings()], how="diagonal_relaxed"
+            [_burn_findings(budget), _level_findings(rng), _other_findings(rng), _rate_findings(), _fleet_findings()],
+            how="diagonal_relaxed",
         ),
         "change_event": _changes(),
         **_outcomes(),
@@ -272,12 +275,15 @@ def _drift_summaries(rng: np.random.Generator) -> tuple[pl.DataFrame, pl.DataFra
             "binning_id": f"fraud/predictions/{feature}@1", "model": "fraud", "source_table": "predictions", "feature": feature, "version": 1,
             "kind": "categorical" if levels else "numeric", "edges": inner, "levels": levels,
             "reference": tuple(int(x) for x in shares * 200_000) if levels else tuple(int(x) for x in _bell(edges, 0.0) * 200_000),
-            "quantiles": None if levels else tuple(float(x) for x in centre * np.exp(0.5 * np.linspace(-2.5, 2.5, 101))),
+            "quantiles": None if levels else tuple(float(centre * np.exp(0.5 * PERCENTILE(x))) for x in np.clip(np.arange(101) / 100, 0.002, 0.998)),
             "reference_from": NOW - timedelta(days=35), "reference_to": NOW - timedelta(days=7), "made_at": NOW - timedelta(days=7),
         })  # fmt: skip
         for i in range(288):
             ts = NOW - DAY + timedelta(minutes=5 * i)
-            mass = shares if levels else _bell(edges, 0.42 if feature == "amount" and ts >= SHIFT else 0.0)
+            late = ts >= SHIFT
+            shifted = np.array([0.21, 0.22, 0.2, 0.24, 0.08, 0.05]) if late else shares
+            wide = 1.5 if feature == "velocity_24h" and late else 1.0
+            mass = shifted if levels else _bell(edges, 0.42 if feature == "amount" and late else 0.0, wide)
             counts = rng.multinomial(400, mass / mass.sum())
             rows.append(
                 {
@@ -289,14 +295,33 @@ def _drift_summaries(rng: np.random.Generator) -> tuple[pl.DataFrame, pl.DataFra
                     "n": 400,
                     "counts": tuple(int(c) for c in counts),
                     "missing": int(rng.poisson(30 if feature == "distance_km" and ts >= SHIFT else 2)),
+                    "nan": 0,
+                    "inf": 0,
+                    "low": None if levels else centre * np.exp(-1.7),
+                    "high": None if levels else centre * np.exp(1.7),
                 }
             )
-    return _rows("summary", rows), _rows("binning", binnings)
+    pairs = [_pair(rng, i) for i in range(288)]
+    binnings.append({
+        "binning_id": "fraud/predictions/amount*n_items@1", "model": "fraud", "source_table": "predictions", "feature": "amount*n_items", "version": 1,
+        "kind": "pair", "levels": ("amount", "n_items"), "reference": (50_000,), "reference_from": NOW - timedelta(days=35),
+        "reference_to": NOW - timedelta(days=7), "made_at": NOW - timedelta(days=7),
+    })  # fmt: skip
+    return _rows("summary", [*rows, *pairs]), _rows("binning", binnings)
 
 
-def _bell(edges: np.ndarray, mean: float) -> np.ndarray:
+def _pair(rng: np.random.Generator, i: int) -> dict[str, Any]:
+    ts = NOW - DAY + timedelta(minutes=5 * i)
+    mean = float(rng.normal(0.28 if ts >= SHIFT else 0.62, 0.04))
+    return {
+        "ts": ts, "window_s": 300, "measure": "fraud/predictions/amount*n_items", "model": "fraud", "binning_id": "fraud/predictions/amount*n_items@1",
+        "n": 396, "missing": 4, "nan": 0, "inf": 0, "value_sum": 396 * mean,
+    }  # fmt: skip
+
+
+def _bell(edges: np.ndarray, mean: float, wide: float = 1.0) -> np.ndarray:
     middle = np.concatenate([[edges[0] - 0.2], (edges[1:] + edges[:-1]) / 2, [edges[-1] + 0.2]])
-    density = np.exp(-((middle - mean) ** 2) / 2)
+    density = np.exp(-(((middle - mean) / wide) ** 2) / 2)
     return np.asarray(density / density.sum())
 
 
@@ -311,10 +336,10 @@ def _level_findings(rng: np.random.Generator) -> pl.DataFrame:
             learning = feature == "n_items"
             details = {
                 "median_from": 31.0,
-                "median_to": 44.0 if drifted else 31.2,
+                "median_to": 38.2 if drifted else 31.2,
                 "psi": 0.14 if drifted else 0.004,
-                "unit_effect": 13.0,
-                "score": "location",
+                "unit_effect": 7.2,
+                "score": effect,
                 "delta_sigma": effect,
                 "min_detectable_24h": 0.07,
             }
@@ -325,9 +350,77 @@ def _level_findings(rng: np.random.Generator) -> pl.DataFrame:
                 "threshold_nats": 14.5, "effect": effect, "unit": "σ", "ci_low": effect - 0.06, "ci_high": effect + 0.06,
                 "onset": SHIFT if drifted else None, "onset_low": SHIFT - timedelta(minutes=10) if drifted else None,
                 "onset_high": SHIFT + timedelta(minutes=5) if drifted else None, "n": 400,
-                "note": "amount moved +0.42 σ (median 31 → 44)" if drifted else "quiet", "details": details, "made_at": end,
+                "note": "amount moved +0.42 σ (median 31 → 38)" if drifted else "quiet", "details": details, "made_at": end,
             })  # fmt: skip
     return _rows("finding", rows)
+
+
+def _other_findings(rng: np.random.Generator) -> pl.DataFrame:
+    """Hourly questions that are no location: a spread, shares, a pair, and five-minute rates; what alarms is older than `SHIFT`."""
+    rows = []
+    for k in range(24):
+        end = NOW - timedelta(hours=23 - k)
+        late, noise = end > SHIFT, float(rng.normal(0, 0.02))
+        seen = 0.28 if late else 0.62
+        pair = {
+            "score": seen + noise,
+            "delta_sigma": seen + noise - 0.62,
+            **({"correlation_from": 0.62, "correlation_to": 0.28} if late else {}),
+        }
+        spread = {
+            "score": 0.9 if late else noise,
+            "delta_sigma": 0.9 if late else noise,
+            **({"spread_ratio": 1.5, "iqr_from": 6.9, "iqr_to": 10.4} if late else {}),
+        }
+        share = {
+            "score": 0.25 if late else noise,
+            "delta_sigma": 0.25 if late else noise,
+            "min_detectable_24h_units": 1.4,
+            **({"share_from": 0.15, "share_to": 0.24} if late else {}),
+        }
+        rows += [
+            _hourly("level/amount*n_items/pair", "amount × n_items", end, (-0.34 if late else noise, 0.05), "correlation", pair, "correlation of amount × n_items 0.62 → 0.28"),
+            _hourly("level/velocity_24h/spread", "velocity_24h", end, (1.5 if late else 1 + noise, 0.08), "ratio", spread, "velocity_24h spreads 1.50 times as wide"),
+            _hourly("level/country/share:US", "country", end, (9.0 if late else 100 * noise, 1.8), "pp", share, "share of `US` in country 15 % → 24 %"),
+        ]  # fmt: skip
+    for k in range(288):
+        end = NOW - timedelta(minutes=5 * (287 - k))
+        late = end > SHIFT
+        missing = {
+            "events": float(rng.poisson(30 if late else 2)),
+            "share": 0.07 if late else 0.005,
+            "share_from": 0.005,
+            "share_expected": 0.005,
+            **({"share_to": 0.07} if late else {}),
+        }
+        unseen = {
+            "events": float(rng.poisson(20)),
+            "share": 0.05,
+            "share_from": 0.05,
+            "share_expected": 0.05,
+            "min_detectable_24h": 1.6,
+        }
+        rows += [
+            _hourly("rate/distance_km/missing", "distance_km", end, (14.0 if late else None, 1.0), "ratio", missing, "distance_km missing, NaN or infinite rose to 7.00% of events (was 0.50%)", 300),
+            _hourly("rate/country/unseen", "country", end, (None, 1.0), "ratio", unseen, "values of country that are no known level: 5.00% of events, 5.00% is normal", 300),
+        ]  # fmt: skip
+    return _rows("finding", rows)
+
+
+def _hourly(
+    name: str, subject: str, end: datetime, effect: tuple[float | None, float], unit: str, details: dict[str, Any], note: str,
+    window_s: int = 3600,
+) -> dict[str, Any]:  # fmt: skip
+    value, half = effect
+    alarm = note if end > SHIFT and "unseen" not in name else ""
+    return {
+        "finding_id": f"fnd-{name}-{end:%d%H%M}", "monitor_id": f"fraud/{name}", "detector": name.split("/", maxsplit=1)[0], "model": "fraud", "kind": "drift",
+        "subject": subject, "window_start": end - timedelta(seconds=window_s), "window_end": end, "state": "alarm" if alarm else "ok",
+        "severity": "ticket", "evidence_nats": 21.0 if alarm else 0.3, "threshold_nats": 13.1, "effect": value, "unit": unit,
+        "ci_low": None if value is None else value - half, "ci_high": None if value is None else value + half,
+        "onset": SHIFT if alarm else None, "onset_low": SHIFT - timedelta(hours=1) if alarm else None, "onset_high": SHIFT + timedelta(hours=1) if alarm else None,
+        "n": 4800 if window_s == 3600 else 400, "note": note if alarm else f"{subject}: as expected", "details": details, "made_at": end,
+    }  # fmt: skip
 
 
 def _rate_findings() -> pl.DataFrame:
@@ -365,15 +458,15 @@ def _outcomes() -> dict[str, pl.DataFrame]:
         "severity": "ticket",
         "since": SHIFT,
         "opened_at": SHIFT + timedelta(minutes=45),
-        "summary": "amount moved +0.42 σ (median 31 → 44 EUR)",
+        "summary": "amount moved +0.42 σ (median 31 → 38 EUR)",
         "effect": 0.42,
         "unit": "sigma",
         "ci_low": 0.36,
         "ci_high": 0.48,
         "evidence_nats": 17.3,
         "cause": None,
-        "alerts": ["alr-2"],
         "suggestion": "confirm for 24 h, then retrain",
+        "alerts": ["alr-2", "alr-3"],
     }
     alert = {
         "alert_id": "alr-1",
@@ -421,6 +514,18 @@ def _outcomes() -> dict[str, pl.DataFrame]:
                     "severity": "ticket",
                     "starts_at": SHIFT + timedelta(minutes=45),
                     "summary": "amount moved",
+                },
+                {
+                    **alert,
+                    "alert_id": "alr-3",
+                    "key": "fraud/level/country/share:US",
+                    "incident_id": "inc-drift",
+                    "model": "fraud",
+                    "kind": "drift",
+                    "subject": "country",
+                    "severity": "ticket",
+                    "starts_at": SHIFT + timedelta(minutes=55),
+                    "summary": "share of `US` in country 15 % → 24 %",
                 },
             ],
         ),

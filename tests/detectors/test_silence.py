@@ -37,6 +37,18 @@ def ask(now: datetime, last: datetime | None, state: Json, every: float = 15.0, 
     return ask_all(now, {"": last}, state, every, **params)
 
 
+def ask_senders(now: datetime, heard: Mapping[str, datetime], state: Json, **params: float) -> Detected:
+    """A pushed source and those behind it; every five minutes is their due."""
+    kinds = {**KINDS, "sender": pl.Boolean, "removed_ts": KINDS["now"], "since": KINDS["now"]}
+    shared = {"collector": "gpus", "every_s": 300.0, "now": now, "removed_ts": None, "since": None}
+    rows = [{**shared, "target": "", "last_ts": max(heard.values()), "sender": False}]
+    rows += [{**shared, "target": name, "last_ts": ts, "sender": True} for name, ts in heard.items()]
+    monitor = replace(MONITOR, params={"every_s": 300.0, "push": True, **params})
+    window = Window(now - timedelta(minutes=1), now)
+    seen = pl.DataFrame(rows, kinds)
+    return silence.detect(Evidence((monitor,), window, pl.DataFrame(), {}, state, {"last_seen": seen}))
+
+
 def delivered(times: Sequence[datetime], until: datetime) -> list[str]:
     """States of a source of files, asked every ten minutes, that spoke at `times`."""
     state, told, now = {}, [], times[0]
@@ -185,3 +197,56 @@ def test_a_burst_of_files_is_no_rhythm() -> None:
     burst = [T0 + timedelta(minutes=10 * k) for k in range(5)]
 
     assert set(delivered(burst, T0 + timedelta(days=2))) == {"learning"}
+
+
+def test_one_sender_that_stops_while_others_go_on_is_told_and_comes_back() -> None:
+    well = ask_senders(T0, {"eu/n1": T0, "eu/n2": T0}, {})
+    later = T0 + timedelta(minutes=16)
+    gone = ask_senders(later, {"eu/n1": later, "eu/n2": T0}, well.state)
+    back = ask_senders(later, {"eu/n1": later, "eu/n2": later}, gone.state)
+
+    assert [d.findings[0].state for d in (well, gone, back)] == ["ok", "alarm", "ok"]
+    assert gone.findings[0].note == "gpus: eu/n2 has been silent for 16 min (usual: below 15 min)"
+    assert gone.state[MONITOR.monitor_id]["senders"] == ["eu/n2"]
+    assert "senders" not in back.state[MONITOR.monitor_id]
+
+
+def test_the_source_speaks_for_all_its_senders_when_it_is_silent_itself() -> None:
+    now = T0 + timedelta(minutes=20)
+    [finding] = ask_senders(now, {"eu/n1": T0, "eu/n2": T0}, {}).findings
+
+    assert finding.note == "gpus has been silent for 20 min (usual: below 15 min)"
+    assert finding.details["silent_senders"] == ["eu/n1", "eu/n2"]
+
+
+def test_a_sender_is_no_longer_expected_after_a_day() -> None:
+    hours_later = [T0 + timedelta(hours=h) for h in (23, 25)]
+    told = [ask_senders(now, {"eu/n1": now, "eu/n2": T0}, {}).findings[0] for now in hours_later]
+
+    assert [f.state for f in told] == ["alarm", "ok"]
+    assert told[1].details["gone_senders"] == ["eu/n2"]
+    assert told[1].note.endswith("; 1 of its senders went silent or were taken out: not expected any more")
+
+
+def test_a_sender_whose_node_was_taken_out_is_no_longer_expected() -> None:
+    now = T0 + timedelta(hours=1)
+    row = {"every_s": 300.0, "now": now, "last_ts": T0, "target": "n", "sender": True}
+
+    assert silence._is_gone({**row, "removed_ts": T0 - timedelta(minutes=10)})
+    assert not silence._is_gone({**row, "removed_ts": T0 - timedelta(hours=2)})  # it came back since
+
+
+def test_nobody_is_blamed_for_the_time_in_which_nobody_listened() -> None:
+    restarted, now = T0 + timedelta(hours=3), T0 + timedelta(hours=3, seconds=40)
+    row = {"collector": "gpus", "target": "", "every_s": 15.0, "last_ts": T0, "now": now, "since": restarted}
+    before = {"silent": True, "hours": {}}
+    told = [silence._judge(MONITOR, row, known).silent for known in ({}, before)]
+
+    assert told == [False, True]
+
+
+def test_of_what_nobody_declared_nothing_is_expected_after_a_week() -> None:
+    now = T0 + timedelta(days=8)
+    [finding] = ask_senders(now, {"n1": T0}, {}, lapses_s=7 * 86_400.0).findings
+
+    assert (finding.state, "declared nowhere" in finding.note) == ("learning", True)

@@ -2,7 +2,6 @@
 
 import stat
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import get_args
@@ -14,8 +13,6 @@ from hypothesis import strategies as st
 from observe import access
 from observe.access import Access, Credential, Principal, Role
 from observe.errors import AccessError, ConfigError, UsageError
-from observe.schema import Command
-from observe.schema.exchange import nouns, nouns_frame
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 
@@ -203,53 +200,3 @@ def test_an_open_bind_without_authentication_is_refused(listen: str) -> None:
 )
 def test_loopback_or_authentication_is_fine(listen: str, auth: str) -> None:
     access.refuse_open_bind(listen, auth)
-
-
-# --- audit ----------------------------------------------------------------------------------------
-
-
-def trail(n: int = 4) -> list[Command]:
-    commands: list[Command] = []
-    for i in range(n):
-        fields = {
-            "ts": later(seconds=i, microseconds=i), "command_id": f"cmd-{i}", "actor": "ada", "role": "operator", "verb": "note",
-            "object": "inc-1", "reason": "looked; 5 µs late", "parameters": {"b": 0.1, "a": [1, None]},
-        }  # fmt: skip
-        commands.append(access.chained(fields, commands[-1].chain if commands else ""))
-    return commands
-
-
-def test_an_untouched_trail_verifies_also_after_it_was_stored() -> None:
-    assert access.verify_chain(trail()) is None
-    assert access.verify_chain(nouns(Command, nouns_frame(trail()))) is None
-    assert access.verify_chain(trail()[2:], previous=trail()[1].chain) is None
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"actor": "eve"},
-        {"reason": None},
-        {"ts": later(days=1)},
-        {"parameters": {}},
-        {"verb": "approve"},
-        {"chain": "0" * 64},
-    ],
-)
-def test_a_changed_row_is_found(change: dict[str, object]) -> None:
-    commands = trail()
-    commands[2] = replace(commands[2], **change)  # type: ignore[arg-type]
-
-    assert access.verify_chain(commands) == "cmd-2"
-
-
-def test_a_row_taken_out_or_moved_is_found() -> None:
-    a, b, c, d = trail()
-
-    assert access.verify_chain([a, c, d]) == "cmd-2"
-    assert access.verify_chain([a, c, b, d]) == "cmd-2"
-
-
-def test_parameters_that_json_cannot_say_are_refused() -> None:
-    with pytest.raises(UsageError, match="JSON"):
-        access.chained({"parameters": {"until": float("nan")}}, "")

@@ -65,3 +65,19 @@ def test_one_target_takes_only_so_many_of_the_places(service: tuple[Client, Core
             other = many.submit(push, client, 2)
         assert (answer.status_code, "n1" in json.loads(answer.content)["error"]) == (429, True)
         assert [f.result() for f in (*first, other)] == [200] * (pages.OF_ONE + 1)
+
+
+def test_each_agent_that_pushes_is_a_source_of_its_own_and_makes_the_fleet_watched(
+    service: tuple[Client, Core],
+) -> None:
+    client, core = service
+    before = {m.monitor_id for m in core.stages._monitors()}
+    assert [push(client, n) for n in (1, 2)] == [200, 200]
+    core.vitals.take()
+    told = core.store.read("select target, state, stored_1h from source_health order by target").rows()
+
+    assert told == [("push", "ok", 4), ("push/eu/n1", "ok", 2), ("push/eu/n2", "ok", 2)]
+    assert {m.monitor_id for m in core.stages._monitors()} - before == {
+        "site/silence/exposition", "site/imbalance/gpu", "site/straggler/gpu",
+    }  # fmt: skip
+    assert 'observe_halves_waiting{side="request"} 0.0' in core.exposition().decode()

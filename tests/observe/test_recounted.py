@@ -1,7 +1,10 @@
 """Late rows and the past of new features are written in slices, each once, wherever the writer is killed."""
 
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,8 @@ from observe.store import Store
 from observe.summaries import Pace
 
 T0 = datetime(2026, 3, 2, tzinfo=UTC)
+NOW = T0 + timedelta(hours=3, minutes=22)  # when everything late has come
+RECOUNTING = Path(__file__).with_name("recounting.py")
 SLOW = Pace(4_000, 12, 3)  # a few windows a transaction, three transactions a call
 REFERENCE = {"from": T0.isoformat(), "to": (T0 + timedelta(hours=1)).isoformat()}
 TOTALS = (
@@ -126,6 +131,31 @@ def test_a_writer_killed_between_slices_skips_and_repeats_none(tmp_path: Path, w
         finish(store, clock, kill)
 
         assert store.read(TOTALS).equals(whole)
+
+
+@pytest.mark.parametrize("moment", [1, 2, 9, 16])
+def test_a_process_killed_between_slices_leaves_nothing_double_and_nothing_lost(
+    tmp_path: Path, whole: pl.DataFrame, moment: int
+) -> None:
+    with history(tmp_path):
+        pass  # closed: another process writes
+    died = subprocess.run(
+        [sys.executable, str(RECOUNTING), str(tmp_path), str(moment)], capture_output=True, text=True, check=False
+    )
+    assert died.returncode == -signal.SIGKILL, died.stdout + died.stderr
+    clock = EventClock(NOW)
+    with closing(Store.open(tmp_path / "data", clock, threads=1, memory="500MB")) as store:
+        between = store.read(TOTALS)
+        finish(store, clock, None)
+
+        assert not between.equals(whole)
+        assert store.read(TOTALS).equals(whole)
+        assert (
+            store.read(
+                "select count(*) as n from (select measure, ts from summary where not late group by all having count(*) > 1)"
+            ).item()
+            == 0
+        )
 
 
 def test_rows_that_come_between_slices_are_counted_too(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ class Minutes:
         config = load(folder / "observe.yaml")
         self.store = Store.open(folder / "data", self.clock)
         self.intake = Intake(self.store, self.clock, self.telemetry, config)
-        self.vitals = Vitals(config, self.store, self.clock, self.telemetry)
+        self.vitals = Vitals(config, self.store, self.clock, self.telemetry, self.intake)
 
     def push(self, *ids: str, at: datetime = NOON) -> None:
         rows = [{"prediction_id": i, "ts": at.isoformat(), "x": 1.0} for i in ids]
@@ -99,3 +99,40 @@ def test_a_minute_says_how_late_the_loop_was_at_worst_and_how_full_everything_is
     )
 
     assert rows.rows() == [(0.1, 0.0, True, True, True), (0.005, 0.0, True, True, True)]
+
+
+def half(side: str, call: str) -> bytes:
+    kind = f"org.kubeflow.serving.inference.{side}"
+    data = {"instances": [[1.0]]} if side == "request" else {"predictions": [1]}
+    named = {
+        "id": call,
+        "type": kind,
+        "source": "s",
+        "time": NOON.isoformat(),
+        "inferenceservicename": "iris",
+        "data": data,
+    }
+    return json.dumps([{"specversion": "1.0", **named}]).encode()
+
+
+def test_halves_that_wait_for_the_other_are_counted_by_side_with_their_oldest(minutes: Minutes) -> None:
+    for side, call in (("request", "a"), ("request", "b"), ("response", "b"), ("response", "c"), ("request", "d")):
+        minutes.intake.take("cloudevents", "cloudevents", half(side, call), {}, "").wait()
+        minutes.clock.set(minutes.clock.now() + timedelta(seconds=10))
+    minutes.telemetry.tell_halves(minutes.intake.pairing.waiting())
+    minutes.vitals.take()
+    told = minutes.telemetry.exposition().decode()
+    row = minutes.store.read("select requests_waiting, responses_waiting, halves_oldest_s from service_sample").row(0)
+
+    assert row == (2, 1, 50.0)
+    assert 'observe_halves_waiting{side="request"} 2.0' in told
+    assert 'observe_halves_oldest_seconds{side="response"} 20.0' in told
+
+
+def test_halves_that_wait_beyond_their_minute_are_a_doubt_of_the_pipeline(minutes: Minutes) -> None:
+    minutes.intake.take("cloudevents", "cloudevents", half("request", "a"), {}, "").wait()
+    minutes.clock.set(NOON + timedelta(seconds=100))
+    minutes.vitals.take()
+
+    part = "select state, age_s, value, unit from pipeline_health where part = 'halves'"
+    assert minutes.store.read(part).row(0) == ("doubt", 100.0, 1.0, "calls")

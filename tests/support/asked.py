@@ -170,9 +170,28 @@ def straggler() -> Evidence:
     return Evidence((monitor,), _span(0, 72), _none(), {}, {}, {"device_5m": rows})
 
 
+def canary() -> Evidence:
+    rng, n = np.random.default_rng(26), 120
+    begins = np.arange(n) >= 60
+    requests, old = np.where(begins, rng.poisson(40, n), 0), rng.poisson(360, n)
+    shares = {"error": (0.01, 0.04), "latency:ttft_s:p90": (0.1, 0.1), "prediction:3": (0.1, 0.1)}
+    rows = [
+        {"model": model, "ts": START + timedelta(minutes=i), "canary": "v2", "question": question,
+         "canary_x": int(rng.binomial(requests[i], worse if model == "chat" else share)), "canary_n": int(requests[i]),
+         "baseline_x": int(rng.binomial(old[i], share)), "baseline_n": int(old[i])}
+        for model in ("chat", "fraud") for i in range(n) for question, (share, worse) in shares.items()
+    ]  # fmt: skip
+    monitors = tuple(
+        Monitor(f"{model}/canary/deployment", model, "canary", "", "deployment", "canary", 60, "ticket", 4.6, 0.0, None, "ratio",
+                {"by": "deployment", "rollback_at": 2.0})
+        for model in ("chat", "fraud")
+    )  # fmt: skip
+    return Evidence(monitors, _span(1, 2), _none(), {}, {}, {"canary_1m": pl.DataFrame(rows)})
+
+
 EVIDENCE: Mapping[str, Callable[[], Evidence]] = {
     "level": level, "rate": rate, "burn": burn, "gauge": gauge, "imbalance": imbalance, "silence": silence,
-    "straggler": straggler,
+    "straggler": straggler, "canary": canary,
 }  # fmt: skip
 
 

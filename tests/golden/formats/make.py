@@ -17,7 +17,7 @@ from typing import Any
 
 import polars as pl
 
-from observe.access import chained
+from observe.chain import chained
 from observe.clock import EventClock
 from observe.schema import TABLES, Batch, Command, Table
 from observe.store import Store

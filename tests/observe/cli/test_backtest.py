@@ -1,14 +1,18 @@
 """`observe backtest` of files and of what is stored: what it prints, what it exits with."""
 
 import json
+import os
+import pty
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from running import Service, started
 
 from observe import summaries
 from observe.cli.backtest import Asked, run
@@ -91,22 +95,28 @@ def test_a_usage_error_exits_with_2_and_no_traceback(tmp_path: Path) -> None:
     assert done.stderr.startswith("error: none.csv cannot be read")
 
 
+FRAUD = "apiVersion: observe/v1\nkind: Monitoring\nmetadata: {name: fraud}\ndrift: {source: predictions, features: [amount]}\n"
+
+
 def stored(folder: Path, days: int = 16) -> Path:
-    """A data directory with `days` of predictions that shift by a fifth for the last day."""
+    """A data directory with `days` of predictions that shift by a third for the last day, and its site."""
     (folder / "models").mkdir()
     (folder / "observe.yaml").write_text("apiVersion: observe/v1\nkind: Site\nstore: {path: ./data}\n")
-    (folder / "models" / "m.yaml").write_text(
-        "apiVersion: observe/v1\nkind: Monitoring\nmetadata: {name: fraud}\ndrift: {source: predictions, features: [amount]}\n"
-    )
+    (folder / "models" / "fraud.yaml").write_text(FRAUD)
+    return filled(folder, days, T0)
+
+
+def filled(folder: Path, days: int, begin: datetime) -> Path:
+    """The data directory of a site that has been written."""
     rng, n = np.random.default_rng(3), days * 24 * 120
     seconds = np.sort(rng.uniform(0, days * 86_400, n))
     amount = rng.lognormal(3, 0.5, n) * np.where(seconds > (days - 1) * 86_400, 1.3, 1.0)
-    ts = pl.Series((seconds * 1e6).astype(np.int64) + int(T0.timestamp()) * 10**6).cast(pl.Datetime("us", "UTC"))
+    ts = pl.Series((seconds * 1e6).astype(np.int64) + int(begin.timestamp()) * 10**6).cast(pl.Datetime("us", "UTC"))
     rows = pl.DataFrame({"ts": ts, "prediction_id": [f"p{i}" for i in range(n)], "amount": amount})
-    store = Store.open(folder / "data", EventClock(T0 + timedelta(days=days, hours=2)))
+    store = Store.open(folder / "data", EventClock(begin + timedelta(days=days, hours=2)))
     for i, part in enumerate(rows.iter_slices(10_000)):
         store.append(Batch("test", f"b{i}", {"prediction:fraud": part}))
-    summaries.close(store, load(folder / "observe.yaml"), T0 + timedelta(days=days, hours=2))
+    summaries.close(store, load(folder / "observe.yaml"), begin + timedelta(days=days, hours=2))
     store.close()
     return folder / "data"
 
@@ -128,3 +138,48 @@ def test_what_is_stored_is_judged_without_writing_by_directory_or_by_site(
         run("fraud", Asked(), None, data, as_json=True, quiet=True)
     with pytest.raises(UsageError, match="did you mean 'fraud'"):
         run("frau", Asked(fit="14d"), None, data, as_json=True, quiet=True)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_running_service_is_asked_and_answers_as_its_stopped_directory_does(tmp_path: Path) -> None:
+    service = Service(tmp_path, models={"fraud": FRAUD})
+    begin = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=16, hours=6)
+    data = filled(tmp_path, 16, begin)
+    command = [sys.executable, "-m", "observe", "backtest", "fraud", "--fit", "14d", "--json"]
+
+    with started(service):
+        by_site, bar = on_a_terminal([*command, "-c", str(service.site)])
+        by_directory = subprocess.run([*command, "-d", str(data)], capture_output=True, text=True, check=False)
+        stranger = subprocess.run(
+            [*command, "-d", str(data)], capture_output=True, text=True, check=False,
+            env={**os.environ, "OBSERVE_TOKEN": "nobody"},
+        )  # fmt: skip
+        verbs = service.sql("select verb from command")["verb"].to_list()
+    stopped = subprocess.run([*command, "-c", str(service.site)], capture_output=True, text=True, check=False)
+
+    told = json.loads(by_site)
+    assert told == json.loads(stopped.stdout)
+    onsets = [datetime.fromisoformat(a["onset"]) for a in told["alarms"]]
+    assert any(abs(onset - (begin + timedelta(days=15))) <= timedelta(hours=2) for onset in onsets)
+    assert [a["onset"] for a in json.loads(by_directory.stdout)["alarms"]] != []
+    assert "judging the past" in bar
+    assert verbs == []  # nothing was written
+    assert stranger.returncode != 0
+    assert "refuses to be read (HTTP 401)" in stranger.stderr
+    assert "Traceback" not in stranger.stderr
+
+
+def on_a_terminal(command: list[str]) -> tuple[str, str]:
+    """What a command prints on stdout, and on a stderr that is a terminal."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, text=True) as process:
+        os.close(theirs)
+        assert process.stdout is not None
+        shown = ""
+        with suppress(OSError):  # the other end is closed
+            while part := os.read(ours, 4096):
+                shown += part.decode(errors="replace")
+        printed = process.stdout.read()
+    os.close(ours)
+    return printed, shown

@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import drifted
+import numpy as np
+import polars as pl
 import pytest
 from inprocess import in_process
 from running import running
@@ -107,14 +109,77 @@ def test_the_api_refuses_what_is_no_request(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_running_service_makes_keeps_and_gives_out_a_report(tmp_path: Path) -> None:
+def test_a_running_service_makes_keeps_gives_out_and_backs_up_a_report(tmp_path: Path) -> None:
     with drifted.drifted(tmp_path / "data"):
         pass
     with running(tmp_path) as service:
         done = observe("fraud", "-c", str(service.site), *SPAN, "-o", str(tmp_path / "r.json"))
         [kept] = service.sql("select verdict, model from report").rows()
         [command] = service.sql("select verb, object from command where verb = 'report'").rows()
+        backup = said("backup", str(tmp_path / "b"), "-c", str(service.site))
+    said("restore", str(tmp_path / "b"), "-d", str(tmp_path / "again"))
+    [restored] = (tmp_path / "again" / "reports").glob("*/report.json")
 
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "r.json").read_text())["verdict"] == "drift"
     assert (kept, command) == (("drift", "fraud"), ("report", "fraud"))
+    assert backup.startswith(f"{tmp_path / 'b'}: ")
+    assert restored.read_bytes() == (tmp_path / "r.json").read_bytes()
+    assert said("verify", "-d", str(tmp_path / "again")).startswith("clean: looked at ")
+
+
+def said(*arguments: str, folder: Path | None = None) -> str:
+    """What a command prints that must not fail."""
+    done = subprocess.run(
+        [sys.executable, "-m", "observe", *arguments], capture_output=True, text=True, check=False, cwd=folder
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+HISTORY_D, MOVED_D = 11, 9
+BEGIN = datetime(2026, 2, 2, tzinfo=UTC)
+WATCHED = """apiVersion: observe/v1
+kind: Site
+store: {path: ./data}
+---
+apiVersion: observe/v1
+kind: Monitoring
+metadata: {name: fraud}
+drift: {source: predictions}
+"""
+
+
+def history() -> pl.DataFrame:
+    """Predictions in the first five minutes of every hour; from the tenth day on `amount` lies half a sigma higher."""
+    rng, an_hour = np.random.default_rng(11), 450
+    hour = np.repeat(np.arange(24 * HISTORY_D), an_hour)
+    at = BEGIN.timestamp() + 3600 * hour + np.tile(np.linspace(1, 290, an_hour), 24 * HISTORY_D)
+    amount = 50 + 10 * (rng.normal(size=at.size) + 0.5 * (hour >= 24 * MOVED_D))
+    return pl.DataFrame(
+        {
+            "ts": pl.Series((at * 1e6).astype(np.int64)).cast(pl.Datetime("us", "UTC")),
+            "prediction_id": [f"p{i}" for i in range(at.size)],
+            "amount": amount,
+            "age": rng.normal(40, 9, at.size),
+        }
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_drift_in_imported_predictions_is_found_by_the_detectors_and_named_by_the_report(tmp_path: Path) -> None:
+    (tmp_path / "observe.yaml").write_text(WATCHED)
+    history().write_parquet(tmp_path / "history.parquet")
+    span = ("--from", f"{BEGIN:%Y-%m-%d}", "--to", f"{BEGIN + timedelta(days=HISTORY_D):%Y-%m-%d}")
+
+    said("import", "history.parquet", "--as", "predictions", "--model", "fraud", folder=tmp_path)
+    said("replay", *span, "--into", "lived", folder=tmp_path)
+    told = json.loads(said("report", "fraud", "-d", "lived", *span, "--no-evidently", "--json", folder=tmp_path))
+
+    [moved] = told["drifting"]
+    assert (told["verdict"], moved["feature"], moved["watched"]) == ("drift", "amount", "location")
+    assert told["headline"].startswith("1 of 3 features drifts: amount +0.")  # the third is their correlation
+    assert abs(datetime.fromisoformat(moved["onset"]) - (BEGIN + timedelta(days=MOVED_D))) <= timedelta(hours=2)
+    assert moved["ci_low"] - 0.05 < 0.5 < moved["ci_high"] + 0.05
+    assert {s["state"] for s in told["streams"] if s["feature"] == "age"} == {"ok"}

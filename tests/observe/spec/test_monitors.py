@@ -61,6 +61,17 @@ def test_the_expected_false_tickets_of_all_streams_stay_inside_the_promise(monit
     assert expected == pytest.approx(0.4 * 0.8 + 0.1)  # drift without its reserve, and the fleet
 
 
+def test_thresholds_are_those_that_a_person_computes_from_the_sites_one_number(tmp_path: Path) -> None:
+    """168 hours a week, 40 % for drift, a fifth of it in reserve, weights 4 of 15 (newborn: of 9), two sides."""
+    grown = {"fraud": {**SEEN["fraud"], "age": "numeric"}}
+    config = configured(tmp_path, SITE + CHAT + FRAUD)
+    found = {m.monitor_id: m for m in derive(config, grown, settled={"fraud": {"amount", "country"}})}
+
+    settled, newborn = found["fraud/level/amount/location"], found["fraud/level/age/location"]
+    assert settled.threshold_nats == pytest.approx(8.278, abs=1e-3)  # ln(168 / (0.4 * 0.8 * 4 / 15 / 2))
+    assert newborn.threshold_nats == pytest.approx(9.154, abs=1e-3)  # ln(168 / (0.4 * 0.2 * 4 / 9 / 2))
+
+
 def test_level_streams_are_judged_hourly_and_a_fast_one_only_for_large_effects(monitors: dict[str, Monitor]) -> None:
     slow, fast = monitors["fraud/level/amount/location"], monitors["fraud/level/amount/location_fast"]
 
@@ -170,6 +181,26 @@ def test_every_collector_that_has_a_rhythm_is_asked_whether_it_is_silent(tmp_pat
         "p": {"every_s": 15.0}, "o": {"every_s": 300.0, "push": True}, "l": {"every_s": 60.0, "push": True},
         "r": {"every_s": 300.0, "push": True}, "f": {"every_s": 60.0, "push": True, "rhythm": True},
     }  # fmt: skip
+
+
+def test_agents_that_push_are_watched_whether_they_are_declared_or_not(tmp_path: Path) -> None:
+    bare = "apiVersion: observe/v1\nkind: Site\ncollectors: {gateway: {type: otlp}}\n"
+    named = bare.replace("gateway: {type: otlp}", "nodes: {type: exposition, every: 30s}")
+    fleet = {"site/imbalance/gpu", "site/straggler/gpu", "site/gauge/gpu"}
+
+    def asked(site: str, pushed: tuple[str, ...]) -> set[str]:
+        return {m.monitor_id for m in derive(configured(tmp_path, site), {}, pushed=pushed)}
+
+    assert asked(bare, ()) == {"site/silence/gateway", "site/gauge/gpu"}
+    assert asked(bare, ("exposition",)) == {"site/silence/gateway", "site/silence/exposition", *fleet}
+    assert asked(named, ()) == asked(named, ("exposition",)) == {"site/silence/nodes", *fleet}
+
+
+def test_prices_weigh_what_idles(tmp_path: Path) -> None:
+    site = SITE.replace("\n---", "\nprices: {h100-80gb: 2.90 USD/h}\n---")
+    asked = {m.monitor_id: m.params for m in derive(configured(tmp_path, site + FRAUD), {})}
+
+    assert asked["site/imbalance/gpu"] == {"prices": {"h100-80gb": 2.9}}
 
 
 def test_named_features_win_over_those_that_arrived(tmp_path: Path) -> None:

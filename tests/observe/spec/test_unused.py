@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from observe.errors import ConfigError
 from observe.spec import Config, load
 from observe.spec.explain import render
 from observe.spec.unused import NOTE
@@ -27,7 +28,6 @@ def written(folder: Path, text: str) -> Config:
         ("drift: {reference: {last: 28d}}", "drift.reference.last", 27),
         ("drift: {labels: {delay: 1d}}", "drift.labels.delay", 25),
         ("drift: {skew: {file: train.parquet}}", "drift.skew.file", 22),
-        ("canary: {by: variant, rollbackAt: 3x}", "canary", 9),
     ],
 )
 def test_a_field_nothing_reads_is_a_warning_with_its_place(tmp_path: Path, text: str, field: str, column: int) -> None:
@@ -57,11 +57,12 @@ def test_a_field_of_a_modelspec_nothing_reads_is_a_warning_too(
     assert f"{told}  # kept, not used yet ({tmp_path}/observe.yaml:7:" in render(config)
 
 
-def test_an_action_nobody_proposes_is_a_warning(tmp_path: Path) -> None:
+def test_an_action_that_waits_for_a_canary_needs_one(tmp_path: Path) -> None:
     rule = "actions: [{when: canary.failed, do: rollback, target: 'argo:m'}]\n"
-    config = written(tmp_path, MONITORING + rule)
 
-    assert config.warnings == (f"{tmp_path}/observe.yaml:7:11: actions.0 (canary.failed) is kept, not used yet",)
+    with pytest.raises(ConfigError, match=r"waits for a canary, which is not watched"):
+        written(tmp_path, MONITORING + rule)
+    assert written(tmp_path, MONITORING + "canary: {by: variant}\n" + rule).warnings == ()
 
 
 def test_fields_that_are_used_are_not_called_unused(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from observe.errors import StoreError, UsageError
+from observe.schema import KeptReport
 from observe.store import Store
+from observe.store.checksums import checksum
 from observe.store.restoring import restore
 
 
@@ -162,3 +164,64 @@ def test_a_second_backup_at_once_is_told_so_and_the_first_is_whole(sealed, tmp_p
     first.join()
 
     restore(tmp_path / "b", tmp_path / "r")
+
+
+@pytest.fixture
+def told(store, noon) -> Store:
+    """A store with a report in two files, one that could not be made, and a rest that no row names."""
+    folder = store.path / "reports" / "hand-1"
+    (store.path / "reports" / "hand-2.making").mkdir(parents=True)
+    folder.mkdir()
+    (folder / "report.html").write_text("<p>quiet</p>")
+    (folder / "report.md").write_text("quiet")
+    files = ("report.html", "report.md")
+    sums = tuple(checksum(folder / name) for name in files)
+    made = KeptReport("hand-1", None, "m", noon - timedelta(days=7), noon, noon, "quiet", "Quiet", files, None, sums)
+    failed = KeptReport("hand-0", None, "m", noon - timedelta(days=7), noon, noon, "unknown", "", (), "disk full")
+    with store.change() as change:
+        change.insert([made, failed])
+    return store
+
+
+def test_the_files_of_reports_are_in_a_backup_and_come_back_with_their_rows(told, tmp_path, clock) -> None:
+    made = told.backup(tmp_path / "b")
+    restore(tmp_path / "b", tmp_path / "r")
+    again = Store.open(tmp_path / "r", clock)
+
+    assert {n for n in made.files if n.startswith("reports")} == {
+        "reports/hand-1/report.html",
+        "reports/hand-1/report.md",
+    }
+    assert (tmp_path / "r" / "reports" / "hand-1" / "report.html").read_text() == "<p>quiet</p>"
+    assert again.read("SELECT count(*) FROM report").item() == 2
+    assert (again.verify().damages, again.verify().checked["reports"]) == ([], 1)
+    again.close()
+
+
+def test_a_report_whose_file_changed_or_is_gone_is_told_by_verify_and_stops_no_backup(told, tmp_path) -> None:
+    page, text = (told.path / "reports" / "hand-1" / name for name in ("report.html", "report.md"))
+    page.write_text("<p>drift</p>")
+    text.unlink()
+
+    damages = told.verify().damages
+    told.backup(tmp_path / "b")
+
+    assert [(d.kind, d.subject) for d in damages] == [
+        ("report", "reports/hand-1/report.html"),
+        ("report", "reports/hand-1/report.md"),
+    ]
+    assert damages[0].said == "its bytes changed since it was made (sha256)"
+    assert damages[1].said == "it cannot be read: No such file or directory"
+    assert "observe report MODEL" in damages[0].todo
+    assert [p.name for p in (tmp_path / "b" / "reports" / "hand-1").iterdir()] == ["report.html"]
+
+
+def test_a_report_of_before_there_were_checksums_is_looked_for(told) -> None:
+    with told.change() as change:
+        change.execute("UPDATE core.report SET sha256 = NULL")
+    (told.path / "reports" / "hand-1" / "report.html").write_text("who knows")
+
+    report = told.verify()
+
+    assert report.damages == []
+    assert "1 reports were made before checksums were kept" in report.notes[0]

@@ -75,7 +75,11 @@ def test_the_higher_attempt_number_is_last_when_two_end_together(store, noon) ->
 
 
 def test_a_fleet_is_counted_by_cluster_and_product(store, noon) -> None:
-    send(store, "gpu_device", [{"device_id": d, "model": "H100", "last_seen": noon} for d in "abc"])
+    send(
+        store,
+        "gpu_device",
+        [{"device_id": d, "model": "H100", "mem_total_mib": 81_559.0, "last_seen": noon} for d in "abc"],
+    )
     uses = {"a": 0.01, "b": 0.95, "c": 0.5}
     send(store, "gpu_sample", [
         {"ts": noon + i * MINUTE, "device_id": d, "cluster": "eu", "util_ratio": u, "power_w": 100.0, "temp_c": 50.0 + i,
@@ -85,7 +89,7 @@ def test_a_fleet_is_counted_by_cluster_and_product(store, noon) -> None:
 
     [row] = store.read("SELECT * EXCLUDE (util_mean, sm_clock_mean) FROM gpu_5m").rows()
 
-    assert row == (noon, "eu", "H100", 3, 1, 1, 1, 51.0, 300.0)
+    assert row == (noon, "eu", "H100", 3, 1, 1, 1, 51.0, 300.0, 81_559.0)
 
 
 def test_a_device_is_shown_beside_what_tells_its_peers(store, noon) -> None:
@@ -165,3 +169,41 @@ def test_the_alarm_budget_counts_what_was_notified_lately_and_what_was_marked_fa
 
     assert found == [("page", 2.0, 7776000.0, 1, 1, 0.5), ("ticket", 1.0, 604800.0, 0, 0, 0.0)]
     assert json.loads(store.read("SELECT value FROM core.setting").item())["page"]["count"] == 2
+
+
+def test_an_incident_is_spent_once_in_its_period_however_many_alarms_it_holds_and_however_often_it_was_written(
+    store,
+) -> None:
+    now = store.read("SELECT now()").item()
+
+    def opened(name: str, severity: str, ago: timedelta, alerts: tuple[str, ...] = ("a",)) -> Incident:
+        at = now - ago
+        return Incident(
+            name, "drift", "m", severity, "open", at, at, None, "moved", None, None, None, None, None, None, alerts, None, at
+        )  # fmt: skip
+
+    three = opened("three alarms within 6 h", "ticket", timedelta(hours=9), ("a", "b", "c"))
+    risen = opened("a ticket that became a page", "ticket", timedelta(days=2))
+    rows = [
+        three,
+        replace(three, state="resolved", resolved_at=now, changed_at=now),
+        risen,
+        replace(risen, severity="page", changed_at=now),
+        opened("just within", "ticket", timedelta(days=7) - MINUTE),
+        opened("just before", "ticket", timedelta(days=7) + MINUTE),
+        opened("a page of the period", "page", timedelta(days=89)),
+        opened("shown only", "inform", timedelta(hours=1)),
+    ]
+    marks = [
+        Command(now, f"c{i}", who, "operator", "false_alarm", risen.incident_id, None, {}, "")
+        for i, who in enumerate("ab")
+    ]
+    store.set_setting(
+        "false_alarms", {"page": {"count": 1, "period_s": 90 * 86_400}, "ticket": {"count": 4, "period_s": 7 * 86_400}}
+    )
+    with store.change() as change:
+        change.insert([*rows, *marks])
+
+    found = store.read("SELECT severity, declared, notified, false_marked, spent FROM alarm_budget ORDER BY 1").rows()
+
+    assert found == [("page", 1.0, 2, 1, 2.0), ("ticket", 4.0, 2, 0, 0.5)]

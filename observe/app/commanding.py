@@ -1,0 +1,100 @@
+"""What people may say, and whether it can be meant: checked before it is written down, for it acts from then on.
+
+A mute has an end and a reason, and names something there is; an acknowledgement and a false alarm name an
+incident. What is written is complete: `for` has become `until`.
+
+Source: our own; docs/delivery.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from observe.errors import UsageError
+from observe.spec.nearest import did_you_mean
+from observe.spec.quantity import Malformed, parse_duration, parse_instant
+
+if TYPE_CHECKING:
+    from observe.store import Store
+
+VERBS: Final = ("acknowledge", "mute", "unmute", "approve", "deny", "accept_normal", "false_alarm", "note")
+LONGEST: Final = timedelta(days=30)  # of a mute
+SHOWN: Final = """
+select incident.*,
+  (select arg_max(actor, ts) from command where verb = 'acknowledge' and object = incident_id and ts >= opened_at) as taken_by,
+  (select max(m.until) from mute as m where m.until > now()
+    and (m.object in (incident_id, model, '*') or list_contains(incident.alerts, m.object))) as muted_until
+from incident order by opened_at desc limit 1000"""
+_INCIDENTS: Final = "select incident_id, state from incident order by state <> 'open', opened_at desc limit 1000"
+_THINGS: Final = """
+select incident_id as name from incident union select alert_id from alert union select key from alert union select model from alert
+union select 'site' union select '*'
+union select unnest(json_keys(value)) from (select value::JSON as value from core.setting where key = 'models')"""
+_MONITOR: Final = "select 1 from finding where monitor_id = $object limit 1"
+_MUTED: Final = "select object from mute where until > $now order by object"
+
+
+def checked(store: Store, verb: str, said: Mapping[str, Any], now: datetime) -> Mapping[str, Any]:
+    """The parameters of a command that can be meant.
+
+    Args:
+        store: what there is.
+        verb: one of `VERBS`.
+        said: `object`, `reason` and `parameters` as they came.
+        now: the present.
+
+    Raises:
+        UsageError: something is missing or not there, with what to do.
+    """
+    target, reason = str(said["object"]), said.get("reason")
+    parameters: Mapping[str, Any] = said["parameters"]
+    if verb in ("mute", "false_alarm") and not reason:
+        raise UsageError(f"{verb} needs a reason: people will ask why they were not told")
+    if verb in ("acknowledge", "false_alarm"):
+        _incident(store, target, open_only=verb == "acknowledge")
+    if verb == "unmute":
+        _is_muted(store, target, now)
+    if verb != "mute":
+        return parameters
+    _thing(store, target)
+    rest = {k: v for k, v in parameters.items() if k not in ("for", "until")}
+    return {**rest, "until": _until(parameters, now).isoformat()}
+
+
+def _incident(store: Store, target: str, *, open_only: bool) -> None:
+    states = dict(store.read(_INCIDENTS).iter_rows())
+    if target not in states:
+        hint = did_you_mean(target, states) or "observe incidents lists them"
+        raise UsageError(f"there is no incident {target!r}; {hint}")
+    if open_only and states[target] != "open":
+        raise UsageError(f"{target} is over; there is nothing to take. A note can still be left")
+
+
+def _thing(store: Store, target: str) -> None:
+    names = set(store.read(_THINGS).to_series().to_list())
+    if target in names or not store.read(_MONITOR, {"object": target}).is_empty():
+        return
+    hint = did_you_mean(target, names) or "name an incident, alert, monitor or model, or * for everything"
+    raise UsageError(f"there is nothing called {target!r} to mute; {hint}")
+
+
+def _is_muted(store: Store, target: str, now: datetime) -> None:
+    muted = store.read(_MUTED, {"now": now}).to_series().to_list()
+    if target not in muted:
+        raise UsageError(f"{target!r} is not muted; muted are: {', '.join(muted) or 'none'}")
+
+
+def _until(parameters: Mapping[str, Any], now: datetime) -> datetime:
+    wanted = 'a mute needs an end: {"for": "2h"} or {"until": "2026-11-20T09:00:00Z"}'
+    span, end = parameters.get("for"), parameters.get("until")
+    if (span is None) == (end is None):
+        raise UsageError(wanted)
+    try:
+        until = now + timedelta(seconds=parse_duration(str(span))) if end is None else parse_instant(str(end))
+    except (Malformed, OverflowError) as error:
+        raise UsageError(f"{wanted}: {error}") from None
+    if not now < until <= now + LONGEST:
+        raise UsageError(f"a mute ends in the future, and within {LONGEST.days} days")
+    return until.astimezone(UTC)

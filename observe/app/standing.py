@@ -1,0 +1,74 @@
+"""What there is to tell at this moment, read from the store: alerts, what became of incidents, what is muted.
+
+Source: our own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from alerts import alertmanager, muting, notices, outbox
+from observe.schema import Alert, Command, Incident
+from observe.schema.exchange import nouns
+
+if TYPE_CHECKING:
+    from alerts.muting import Mute, Quiet
+    from alerts.notices import Notice
+    from observe.spec import Config
+    from observe.store import Store
+
+_SIZES: Final = "select (select count(*) from core.alert), (select count(*) from core.incident), (select count(*) from core.command)"
+_FIRING: Final = "select * from alert where state = 'firing' or changed_at > $since"
+_ROWS: Final = """
+select * from core.incident where incident_id in (select incident_id from incident where state = 'open' or changed_at > $since)
+order by changed_at"""
+_THEIRS: Final = "select * from alert where incident_id in (select incident_id from incident where state = 'open' or changed_at > $since)"
+_COMMANDS: Final = "select * from command where verb in ('mute', 'unmute', 'acknowledge') order by ts, command_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Everything that is known when it is decided whom to tell what."""
+
+    alerts: Sequence[Alert]  # that fire, or have ended within the last day
+    told: Mapping[str, Sequence[Notice]]  # by incident, when somebody is told of incidents
+    of_incidents: Mapping[str, Alert]  # alerts of these incidents, by id
+    quiet: Quiet
+    is_quieted: bool  # whether anybody has ever muted anything
+
+
+class Reading:
+    """Reads the store again only when something was appended; a look at a quiet store costs one count."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._seen: tuple[object, ...] = ()
+        self._alerts: Sequence[Alert] = ()
+        self._told: Mapping[str, Sequence[Notice]] = {}
+        self._theirs: Mapping[str, Alert] = {}
+        self._mutes: Sequence[Mute] = ()
+
+    def standing(self, config: Config, now: datetime) -> Standing:
+        """What the store and the files say now; only one thread may ask."""
+        has_receivers = bool(config.site.alerts.receivers)
+        seen = (*self._store.read(_SIZES).row(0), has_receivers)
+        if seen != self._seen:
+            self._read(now, has_receivers)
+            self._seen = seen
+        calendar = muting.calendar(config)
+        quiet = muting.Quiet(self._mutes, calendar)
+        return Standing(self._alerts, self._told, self._theirs, quiet, bool(self._mutes or calendar))
+
+    def _read(self, now: datetime, has_receivers: bool) -> None:
+        commands: list[Command] = nouns(Command, self._store.read(_COMMANDS))
+        self._mutes = muting.mutes([c for c in commands if c.verb != "acknowledge"])
+        self._alerts = nouns(Alert, self._store.read(_FIRING, {"since": now - alertmanager.KEPT}))
+        self._told, self._theirs = {}, {}
+        if has_receivers:
+            since = {"since": now - outbox.LOOK_BACK}
+            rows = nouns(Incident, self._store.read(_ROWS, since))
+            self._told = notices.notices(rows, [c for c in commands if c.verb == "acknowledge"])
+            self._theirs = {a.alert_id: a for a in nouns(Alert, self._store.read(_THEIRS, since))}

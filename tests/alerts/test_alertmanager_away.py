@@ -1,0 +1,70 @@
+"""Alertmanager is away for half an hour, scaled: what fired, what ended and what began meanwhile is told once."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from queue import Empty
+
+import pytest
+from delivered import alert, incident, site
+from running import free_port
+
+from alerts import alertmanager
+from observe.app.delivering import Delivering
+from observe.clock import WallClock
+from observe.store import Store
+from observe.telemetry import Telemetry
+
+pytestmark = [pytest.mark.servers, pytest.mark.slow]
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def test_an_alertmanager_that_was_away_for_long_is_told_everything_once(  # type: ignore[no-untyped-def]
+    tmp_path: Path, hook, start: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alertmanager, "REPEAT_RESOLVED", timedelta(seconds=2))  # for 15 minutes: one to 450
+    port = free_port()
+    config = site(tmp_path, f'  alertmanager: ["http://127.0.0.1:{port}"]\n  interval: 30s\n')
+    store = Store.open(tmp_path / "data", WallClock())
+    delivering = Delivering(config, store, WallClock(), Telemetry())
+    delivering.start()
+    try:
+        with start(port):
+            with store.change() as tx:
+                tx.insert([alert("a", starts_at=now(), changed_at=now())])
+                tx.insert([incident("a", changed_at=now())])
+            assert hook.next("firing")["labels"]["slo_id"] == "chat.ttfta"
+        began = now() - timedelta(seconds=2)
+        with store.change() as tx:
+            tx.insert([alert("a", state="resolved", starts_at=began, ends_at=now(), changed_at=now())])
+            tx.insert(
+                [
+                    alert(
+                        "b",
+                        model="other",
+                        starts_at=now(),
+                        changed_at=now(),
+                        labels={"alertname": "b", "model": "other"},
+                    )
+                ]
+            )
+        time.sleep(4)  # half an hour
+        with start(port):
+            heard = sorted(_next(hook) for _ in range(2))
+            time.sleep(1)
+            with pytest.raises(Empty):
+                hook.bodies.get_nowait()
+    finally:
+        delivering.stop()
+        store.close()
+
+    assert heard == [("b", "firing"), ("chat.ttfta", "resolved")]
+
+
+def _next(hook) -> tuple[str, str]:  # type: ignore[no-untyped-def]
+    (told,) = hook.bodies.get(timeout=90)["alerts"]
+    return told["labels"].get("slo_id", told["labels"]["alertname"]), told["status"]

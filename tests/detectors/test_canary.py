@@ -1,0 +1,159 @@
+"""A canary: unchanged ones are left alone however long one looks, worse ones are found in minutes, good ones are told so."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from detectors import canary, sequential
+from detectors.sequential import GRID, RATIOS, Clumps, Counts
+from observe.schema import Detected, Evidence, Monitor, Window
+
+T0 = datetime(2026, 3, 2, tzinfo=UTC)
+BEFORE = 120  # minutes of the old version alone
+
+
+def monitor(rollback_at: float = 2.0) -> Monitor:
+    params = {"by": "deployment", "rollback_at": rollback_at}
+    return Monitor(
+        "chat/canary/deployment",
+        "chat",
+        "canary",
+        "",
+        "deployment",
+        "canary",
+        60,
+        "ticket",
+        4.6,
+        0.0,
+        None,
+        "ratio",
+        params,
+    )
+
+
+def rows(
+    minutes: int, shares: dict[str, tuple[float, float]], seed: int = 1, requests: float = 60.0, version: str = "v2"
+) -> pl.DataFrame:
+    """A tenth of the traffic goes to the canary after two hours; shares of events by question: old version, canary."""
+    rng, found = np.random.default_rng(seed), []
+    for i in range(BEFORE + minutes):
+        n = int(rng.poisson(requests)) if i >= BEFORE else 0
+        m = int(rng.poisson(9 * requests))
+        for question, (old, new) in shares.items():
+            found.append(
+                (
+                    "chat",
+                    T0 + timedelta(minutes=i),
+                    version,
+                    question,
+                    int(rng.binomial(n, new)),
+                    n,
+                    int(rng.binomial(m, old)),
+                    m,
+                )
+            )
+    return pl.DataFrame(
+        found, ["model", "ts", "canary", "question", "canary_x", "canary_n", "baseline_x", "baseline_n"], orient="row"
+    )
+
+
+def judged(frame: pl.DataFrame, asked: Monitor | None = None, **more: Any) -> Detected:
+    last = frame["ts"].max()
+    assert isinstance(last, datetime)
+    window = Window(T0 + timedelta(minutes=BEFORE), last + timedelta(minutes=1))
+    return canary.detect(
+        replace(Evidence((asked or monitor(),), window, pl.DataFrame(), {}, {}, {"canary_1m": frame}), **more)
+    )
+
+
+def test_a_canary_with_three_times_the_errors_is_worse_within_half_an_hour_and_says_by_how_much() -> None:
+    alarms = [
+        f
+        for f in judged(rows(60, {"error": (0.01, 0.03), "latency:ttft_s:p99": (0.01, 0.01)})).findings
+        if f.state == "alarm"
+    ]
+
+    first, last = alarms[0], alarms[-1]
+    assert first.window_end <= T0 + timedelta(minutes=BEFORE + 30)
+    assert first.onset == T0 + timedelta(minutes=BEFORE)
+    assert last.ci_low is not None
+    assert last.ci_high is not None
+    assert last.ci_low <= 3.0 <= last.ci_high
+    assert "v2 is worse: errors" in first.note
+    assert first.details["e_value"] >= 100
+
+
+def test_one_that_is_worse_by_less_than_asks_for_a_rollback_is_told_and_alarms_nobody() -> None:
+    found = judged(rows(600, {"error": (0.05, 0.075)}), monitor(rollback_at=3.0)).findings
+
+    assert {f.state for f in found if f.window_end > T0 + timedelta(hours=6)} == {"ok"}
+    assert found[-1].details["decision"] == "worse"
+    assert "less than the 3x that asks for a rollback" in found[-1].note
+
+
+def test_one_that_is_as_good_is_told_so_and_until_then_how_many_requests_it_needs() -> None:
+    found = judged(rows(600, {"error": (0.02, 0.02), "latency:ttft_s:p90": (0.1, 0.1)})).findings
+    waiting = [f.details["needed"] for f in found if f.details["decision"] == "waiting"]
+
+    assert found[-1].details["decision"] == "good"
+    assert waiting[0] > waiting[-1] > 0
+    assert "needs about" in found[0].note
+
+
+def test_predictions_that_moved_count_in_both_directions() -> None:
+    fewer = judged(rows(120, {"error": (0.01, 0.01), "prediction:10": (0.1, 0.03)})).findings
+
+    assert fewer[-1].details["decision"] == "worse"
+    assert fewer[-1].details["question"] == "prediction:10"
+
+
+def test_another_version_starts_afresh() -> None:
+    first = rows(60, {"error": (0.01, 0.05)})
+    second = rows(60, {"error": (0.01, 0.01)}, seed=2, version="v3").with_columns(
+        pl.col("ts") + timedelta(minutes=BEFORE + 60)
+    )
+    found = judged(pl.concat([first, second])).findings
+
+    assert {f.subject for f in found} == {"v2", "v3"}
+    assert {f.state for f in found if f.subject == "v3"} == {"learning"}
+
+
+def test_without_traffic_on_both_sides_nothing_is_said() -> None:
+    assert judged(rows(30, {"error": (0.01, 0.01)}, requests=0.0)).findings == ()
+
+
+def test_events_that_come_in_threes_count_a_third_at_most() -> None:
+    rng, clumps = np.random.default_rng(3), Clumps()
+    for _ in range(600):
+        clumps.add(3.0 * rng.poisson(1.5), 450.0)
+
+    assert 3.0 < clumps.phi() < 5.0
+
+
+def test_the_interval_holds_at_all_times_at_once_and_narrows() -> None:
+    rng = np.random.default_rng(4)
+    n, m = np.full(2000, 50.0), np.full(2000, 450.0)
+    counts = Counts(rng.poisson(n * 0.02).astype(float), n, rng.poisson(m * 0.01).astype(float), m)
+    sums = np.cumsum(sequential.gained(counts, np.ones(2000)), axis=0)
+    intervals = [sequential.interval(sums[t]) for t in (0, 60, 600, 1999)]
+
+    assert all(low <= 2.0 <= high for _, low, high in intervals)
+    assert np.all(np.diff([high - low for _, low, high in intervals[1:]]) < 0)
+
+
+@pytest.mark.slow
+def test_unchanged_canaries_looked_at_every_minute_are_called_worse_in_one_of_a_hundred_at_most() -> None:
+    rng, worse, weeks = np.random.default_rng(5), 0, 300
+    at = [int(np.abs(GRID - r).argmin()) for r in RATIOS]
+    for _ in range(weeks):
+        n, m = rng.poisson(50, 2880).astype(float), rng.poisson(450, 2880).astype(float)
+        share = 0.01 * (1 + 0.9 * np.sin(2 * np.pi * np.arange(2880) / 1440))
+        counts = Counts(rng.poisson(n * share).astype(float), n, rng.poisson(m * share).astype(float), m)
+        ll = np.cumsum(sequential.gained(counts, np.ones(2880)), axis=0)[:, at]
+        worse += bool((np.exp(ll).mean(axis=1) >= 100).any())
+
+    assert worse <= 8  # a system of exactly 1 % shows more in one run of 250

@@ -1,0 +1,58 @@
+"""What `/metrics` says of SLOs, as generated rules ask it."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from observe.app.publishing import published
+from observe.clock import EventClock
+from observe.schema import Finding
+from observe.store import Store
+
+NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
+FIRING = {"lanes": {"page": {"restart": 0, "firing": {"tier": "page-slow"}}, "ticket": {"restart": 0, "firing": None}}}
+
+
+def finding(minutes: int, effect: float | None) -> Finding:
+    end = NOW - timedelta(minutes=minutes)
+    return Finding(
+        finding_id=f"fnd-{minutes}", monitor_id="chat/burn/ok", detector="burn", model="chat", kind="slo", subject="ok",
+        window_start=end - timedelta(minutes=1), window_end=end, state="alarm", severity="page", evidence_nats=20.0,
+        threshold_nats=9.0, effect=effect, unit="x budget", ci_low=None if effect is None else 6.0,
+        ci_high=None if effect is None else 9.0, onset=None, onset_low=None, onset_high=None, n=10, note="",
+        details={"objective": 0.999, "window_s": 2_592_000, "burn": {}}, made_at=end,
+    )  # fmt: skip
+
+
+def told(folder: Path, *findings: Finding) -> list[str]:
+    store = Store.open(folder / "data", EventClock(NOW))
+    try:
+        with store.change() as change:
+            change.insert(list(findings))
+            change.set_state("chat/burn/ok", FIRING, NOW)
+        return [line for line in published(store).decode().splitlines() if line.startswith("observe_slo_")]
+    finally:
+        store.close()
+
+
+def test_the_tier_that_fires_is_told_beside_those_that_do_not(tmp_path: Path) -> None:
+    lines = told(tmp_path, finding(0, 7.5))
+
+    assert sorted(line for line in lines if line.startswith("observe_slo_firing")) == [
+        'observe_slo_firing{burn_tier="page-fast",severity="page",slo_id="chat.ok"} 0.0',
+        'observe_slo_firing{burn_tier="page-slow",severity="page",slo_id="chat.ok"} 1.0',
+        'observe_slo_firing{burn_tier="ticket-chronic",severity="ticket",slo_id="chat.ok"} 0.0',
+        'observe_slo_firing{burn_tier="ticket-sustained",severity="ticket",slo_id="chat.ok"} 0.0',
+    ]
+    assert 'observe_slo_burn_ratio{slo_id="chat.ok"} 7.5' in lines
+
+
+def test_when_it_was_judged_is_told_also_where_no_finding_was_made(tmp_path: Path) -> None:
+    [line] = [x for x in told(tmp_path, finding(4, 7.5)) if x.startswith("observe_slo_evaluated")]
+
+    assert float(line.rpartition(" ")[2]) == pytest.approx(NOW.timestamp())
+
+
+def test_a_burn_that_is_not_known_any_more_is_not_told(tmp_path: Path) -> None:
+    assert not [x for x in told(tmp_path, finding(9, 7.5), finding(1, None)) if x.startswith("observe_slo_burn_ratio")]
