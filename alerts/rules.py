@@ -145,25 +145,25 @@ def escaped(text: str) -> str:
 
 
 def _dead_man(promise: Promise) -> list[Rule]:
-    worst = "page" if any(t.severity == "page" for t in promise.usable) else "ticket"
     if promise.sli is None:
         said = "No judgement for three minutes, and Prometheus cannot count its events: nobody watches it."
-        return [_told(promise, UNJUDGED, promql.unjudged(promise), worst, said)]
+        return [_told(promise, UNJUDGED, promql.unjudged(promise), said)]
     if not promise.no_data or not promise.usable:
         return []
     said = "Its counters are gone: the alarms of this SLO cannot fire."
-    return [_told(promise, NO_DATA, promql.without_data(promise), "ticket", said)]
+    return [_told(promise, NO_DATA, promql.without_data(promise), said)]
 
 
-def _told(promise: Promise, name: str, expression: str, severity: str, said: str) -> Rule:
+def _told(promise: Promise, name: str, expression: str, said: str) -> Rule:
+    """A ticket: that nothing is known is not yet that something is wrong."""
     return {
         "alert": name,
         "expr": expression,
         "for": SILENT_FOR,
-        "labels": labels(promise, severity),
+        "labels": labels(promise, "ticket"),
         "annotations": {
             "summary": f"{escaped(promise.slo_id)}: nobody can say how it is",
             "description": said,
-            **promise.given("annotations", severity),
+            **promise.given("annotations", "ticket"),
         },
     }

@@ -129,8 +129,7 @@ def _without_stand_in(promise: Promise) -> Iterator[Test]:
     yield _test(f"the service says {first.name}", promise, says, [first])
     yield _test("the service says nothing fires", promise, _told(promise, None, f"0+60x{LASTS}"), ())
     gone = _test("the service is gone: told, not fine", promise, _told(promise, None, f"0+60x{ENDS} stale"), ())
-    worst = "page" if any(t.severity == "page" for t in promise.usable) else "ticket"
-    gone["promql_expr_test"].append(_firing(promise, rules.UNJUDGED, [rules.labels(promise, worst)], TOLD))
+    gone["promql_expr_test"].append(_firing(promise, rules.UNJUDGED, [rules.labels(promise, "ticket")], TOLD))
     yield gone
 
 

@@ -37,6 +37,7 @@ WATCHES = {
     "others": Watch({"spread": 2.0, "third": 0.5, "fourth": 0.5}, 60),
     "quick": Watch({"location": 1.0}, 30, 300, 1.0),
 }
+COVERED = ("covered at first", "covered at last", "onset covered")
 SHIFTS = ("0.25", "0.5", "ramp0.5")
 GATES = {"season": (6, 6), "traffic": (8, 6), "t3": (16, 6), "ar.5": (18, 6), "sink": (15, 6), "ar.9": (87, 18.5)}
 
@@ -138,19 +139,15 @@ def table(lines: list[str]) -> None:
     )
     for (name, question, what), values in sorted(found.items()):
         if what == "delay":
-            part = {
-                k: found.get((name, question, k), [])
-                for k in ("oracle", "covered at first", "covered at last", "onset covered")
-            }
+            told = ("oracle",) if question.startswith("ramp") else ("oracle", *COVERED)  # a ramp has no one size
+            part = {k: found.get((name, question, k), []) for k in told}
             print(f"| {name} | {question} σ | {_row(name, question, np.array(values), part)} |")
 
 
 def _row(name: str, question: str, delay: "np.ndarray[tuple[int], np.dtype[np.float64]]", part: Found) -> str:
     best, own = float(np.median(part["oracle"])), float(np.median(delay))
     gate = GATES.get(name, ("", ""))[("0.25", "0.5").index(question)] if question in ("0.25", "0.5") else "1.5 x oracle"
-    shares = [
-        f"{np.mean(part[k]):.2f}" if part[k] else "–" for k in ("covered at first", "covered at last", "onset covered")
-    ]
+    shares = [f"{np.mean(part[k]):.2f}" if part.get(k) else "–" for k in COVERED]
     return f"{delay.size} | {own:g} ({np.mean(delay <= 24):.2f}) | {gate} | {best:g} | {own / best:.2f} | {shares[0]} / {shares[1]} | {shares[2]}"
 
 

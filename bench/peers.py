@@ -178,13 +178,14 @@ class Bench:
         self.versions: dict[str, str] = {}
 
     def run(self) -> None:
-        """Ask ours as replicates are made, then one peer after the other."""
+        """Ask ours as replicates are made, then one peer after the other; lines come as they are known."""
         for i, (name, number) in enumerate(self.replicates):
             history, parts = made(self.given, name, number)
             written(self.folder, i, history, parts)
             if OURS in self.given.tools:
                 with self.costing(OURS):
                     self.take(name, OURS, {p: ours(history, x) for p, x in parts.items()})
+        self.say(OURS)
         for tool in (t for t in self.given.tools if t != OURS):
             peer = PEERS[tool]
             asked = [i for i, (_, number) in enumerate(self.replicates) if number < peer.most]
@@ -193,12 +194,20 @@ class Bench:
                 self.versions[tool], told = ask(peer, interpreter, self.folder, asked)
             for i, said in zip(asked, told, strict=True):
                 self.take(self.replicates[i][0], tool, said)
+            self.say(tool)
+        self.say(DATASET)
 
     def take(self, stream: str, tool: str, told: Told) -> None:
         """Keep what a tool said; Evidently's verdict on the table follows from what it says of columns."""
         self.found.setdefault((stream, tool), []).append(told)
         if tool == "Evidently, column":
             self.take(stream, DATASET, {p: f.mean(axis=1, keepdims=True) >= 0.5 for p, f in told.items()})
+
+    def say(self, tool: str) -> None:
+        """Print a tool's lines."""
+        for stream in self.given.streams:
+            if (stream, tool) in self.found:
+                print(row(stream, tool, self.found[stream, tool], self.given.shifts), flush=True)
 
     @contextmanager
     def costing(self, tool: str) -> Iterator[None]:
@@ -226,15 +235,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=20_261_121)
     parser.add_argument("--environments", type=Path, help="where environments are kept; a temporary folder by default")
     given = parser.parse_args()
+    shifts = " | ".join(f"{s} σ found in {SHIFT_H} h (median)" for s in given.shifts)
+    print(f"| stream | tool | quiet windows with an alert | latched alarms in 30 d | upper 95 % | {shifts} |")
+    print("|---" * (5 + len(given.shifts)) + "|", flush=True)
     with tempfile.TemporaryDirectory() as kept, tempfile.TemporaryDirectory() as folder:
         bench = Bench(given, given.environments or Path(kept), folder)
         bench.run()
-    shifts = " | ".join(f"{s} σ found in {SHIFT_H} h (median)" for s in given.shifts)
-    print(f"| stream | tool | quiet windows with an alert | latched alarms in 30 d | upper 95 % | {shifts} |")
-    print("|---" * (5 + len(given.shifts)) + "|")
-    for stream in given.streams:
-        for tool in [t for s, t in bench.found if s == stream]:
-            print(row(stream, tool, bench.found[stream, tool], given.shifts))
     print(json.dumps({"name": "peers", "seed": given.seed, "replicates": given.replicates, "days": given.days,
                       "features": given.features, "rows": given.rows, "cpu_s": bench.cost, "versions": bench.versions}))  # fmt: skip
 

@@ -93,7 +93,7 @@ ALIBI_ONLINE = """
 from alibi_detect.cd import CVMDriftOnline
 def judge(history, sample, parts, names):
     past = history.groupby("w")[names].mean().to_numpy()
-    test = CVMDriftOnline(past, ert=720, window_sizes=[6, 24], n_bootstraps=7200, verbose=False)
+    test = CVMDriftOnline(past, ert=720, window_sizes=[6, 24], verbose=False)
     def ask(mean):
         data = test.predict(mean)["data"]
         return (data["test_stat"] > data["threshold"]).any(axis=0)

@@ -125,15 +125,14 @@ def parsed(records: Records, table: str, at: datetime, labels: Mapping[str, str]
 
 
 def _examples(frame: pl.DataFrame, refused: pl.Series) -> dict[str, str]:
-    """By reason the first row that is refused for it, what it says and nothing that is absent."""
+    """By reason the first row that is refused for it: what it says, times in us, without what is absent or nested."""
+    import polars.selectors as cs
+
     firsts = {str(reason): (refused == reason).arg_max() or 0 for reason in refused.drop_nulls().unique().to_list()}
-    rows = {reason: frame.row(i, named=True) for reason, i in firsts.items()} if frame.width else {}
-    said = {reason: {k: _plain(v) for k, v in row.items() if v is not None} for reason, row in rows.items()}
+    plain = frame.select(~cs.nested()).with_columns(cs.temporal().to_physical())  # no time is too large for a number
+    rows = {reason: plain.row(i, named=True) for reason, i in firsts.items()} if plain.width else {}
+    said = {reason: {k: v for k, v in row.items() if v is not None} for reason, row in rows.items()}
     return {reason: repr(row)[:EXAMPLE] for reason, row in said.items()}
-
-
-def _plain(value: object) -> object:
-    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def _refused(frame: pl.DataFrame, refused: pl.Series, low: int, high: int) -> pl.Series:

@@ -174,7 +174,7 @@ def _head(row: Mapping[str, Any], view: Scope) -> Any:
         else words.effect(row["effect"], row["unit"])
     )
     lines = cards.facts([
-        ("model", row["model"]), ("since", f"{words.clock(row['since'], view.now)} UTC"), ("lasted", words.span(until - row["since"])), ("notified", f"{words.clock(row['opened_at'], view.now)} UTC"),
+        ("model", row["model"]), ("since", f"{words.clock(row['since'], view.now)} UTC"), ("lasted", words.span(until - row["since"])), ("opened", f"{words.clock(row['opened_at'], view.now)} UTC"),
         ("effect", strength), ("evidence", f"{words.number(row['evidence_nats'])} nats" if words.known(row["evidence_nats"]) else None),
         ("nearest signal", cause["note"] if cause else "none within 30 min of the onset"), ("suggested", row["suggestion"]),
     ])  # fmt: skip

@@ -23,6 +23,7 @@ NO_ROWS: Final = 1e3  # sigma; deviation that a window without rows is given
 KEPT: Final = 200  # windows a start is looked for in
 _PLAUSIBLE: Final = 3.0  # nats
 _Z: Final = 1.96  # 95 %
+_KNOWN: Final = 12  # windows since the shift from which on their own noise counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,9 @@ def shift(trail: Trail, rho: float, se: float, scale: float, sign: int) -> Shift
     ratio = np.where((power > 0) & (effect * sign >= 0), cross**2 / np.maximum(power, 1e-12) / (2 * scale**2), -1.0)
     best = int(ratio.argmax())
     plausible = np.flatnonzero(ratio >= max(ratio[best] - _PLAUSIBLE, 0.0))
-    half = _Z * np.hypot(scale / np.sqrt(np.maximum(power, 1e-12)), se)
+    half = _Z * np.hypot(
+        max(scale, _after(trail, best, float(ratio[best]) * 2 * scale**2)) / np.sqrt(np.maximum(power, 1e-12)), se
+    )
     if not plausible.size:
         plausible = np.array([best])
     return Shift(
@@ -70,6 +73,12 @@ def shift(trail: Trail, rho: float, se: float, scale: float, sign: int) -> Shift
         float((effect - half)[plausible].min()), float((effect + half)[plausible].max()),
         float(ratio[best]),
     )  # fmt: skip
+
+
+def _after(trail: Trail, start: int, explained: float) -> float:
+    """Standard deviation of innovations since the shift, less what it explains: a wider feature is also a noisier one."""
+    e = trail.e[start:][trail.s[start:] < NO_ROWS]
+    return float(np.sqrt(max(float(e @ e) - explained, 0.0) / (e.size - 1))) if e.size >= _KNOWN else 0.0
 
 
 def _sums(trail: Trail, rho: float) -> tuple[Floats, Floats]:

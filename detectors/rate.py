@@ -1,11 +1,11 @@
 """Are more events bad than normally? Counts of bad events per window against the history's share, upper side.
 
 Idea: values that are missing, NaN or infinite, errors and unseen categories are rare; a likelihood ratio for 1.5 to 16 times the
-normal share is summed (CUSUM) until it is worth the site's false-alarm budget. One window never adds
-more than the history can vouch for.
+normal share of that hour is summed (CUSUM), read as what sums like it were worth in the stream's own history, until it
+is worth the site's false-alarm budget. One window never adds more than the history can vouch for.
 
 Source: METHODS section 5.
-Assumes: the share has no strong season; dependence between windows is positive and short.
+Assumes: one profile of the day for all weekdays and a weekend factor; dependence between windows is positive and short.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,13 @@ PACKAGES = ("observe", "collectors", "detectors", "alerts", "dashboards")
 MODULES = sorted(p for package in PACKAGES for p in (ROOT / package).rglob("*.py"))
 
 
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
 
@@ -45,7 +51,7 @@ def test_every_module_says_what_it_is_for_and_where_it_comes_from() -> None:
         str(p.relative_to(ROOT))
         for p in MODULES
         if p.name not in {"__init__.py", "__main__.py"}
-        and "Source:" not in (ast.get_docstring(ast.parse(p.read_text(encoding="utf-8"))) or "")
+        and "Source:" not in (ast.get_docstring(tree(p)) or "")
         and p != ROOT / "observe" / "errors.py"
     ]
 

@@ -21,8 +21,8 @@ from observe.schema import Binning, Evidence, Finding, Json, Monitor, Window
 
 _SLICE: Final = timedelta(days=182)  # a long slice lets streams learn weeks ahead
 _ACCEPTED: Final = timedelta(days=28)  # at most, where a person accepts levels
-_ROWS: Final = 40_000  # rows of summaries judged at once, about; 80 MB
-_FINDINGS: Final = 80_000  # of one slice, about; 100 MB
+_ROWS: Final = 30_000  # rows of summaries judged at once, about; 60 MB
+_FINDINGS: Final = 60_000  # of one slice, about; 75 MB
 _TOGETHER: Final = 60  # features whose streams are judged at once: more make no fit cheaper
 _HISTORY: Final = 150_000  # rows of summaries that features judged at once learn from, about; 300 MB
 _LEARNT: Final = 30 * 86_400  # s of history that they learn from

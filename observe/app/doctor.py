@@ -168,7 +168,9 @@ def _of_deliveries(rows: pl.DataFrame) -> Iterator[Seen]:
     for row in rows.iter_rows(named=True):
         said = f"{row['state']} after {row['tries']} {'try' if row['tries'] == 1 else 'tries'}: {row['error'] or 'no answer'}"
         state: State = "doubt" if row["state"] == "waiting" else "wrong"
-        yield Seen("delivery", row["url"], state, said, "observe check --live tries it; `alerts:` of the site file names it")
+        yield Seen(
+            "delivery", row["url"], state, said, "observe check --live tries it; `alerts:` of the site file names it"
+        )
 
 
 def _of_doubts(rows: pl.DataFrame) -> Iterator[Seen]:

@@ -230,7 +230,11 @@ def _receivers(config: Config) -> Iterator[tuple[str, str, Try]]:
         yield "alerts.alertmanager", address, partial(_answers, f"{address.rstrip('/')}/-/ready", "ready")
     for name, spec in alerts.receivers.items():
         receiver, channel = Receiver(name, spec), plugin("observe.receivers", spec.type)
-        yield f"alerts.receivers.{name}", str(spec.url or spec.smtp or spec.type), partial(channel.probe, receiver, _EACH_S)
+        yield (
+            f"alerts.receivers.{name}",
+            str(spec.url or spec.smtp or spec.type),
+            partial(channel.probe, receiver, _EACH_S),
+        )
 
 
 def _probes(config: Config) -> Iterator[tuple[str, str, Try]]:

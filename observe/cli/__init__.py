@@ -62,7 +62,8 @@ def check(
         bool, typer.Option("--live", help="Try every target, receiver, file and address it names.")
     ] = False,
     test: Annotated[
-        str | None, typer.Option("--test", metavar="NAME", help="Send a message that says it is a test to this receiver, or all.")
+        str | None,
+        typer.Option("--test", metavar="NAME", help="Send a message that says it is a test to this receiver, or all."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The effective configuration as JSON.")] = False,
     quiet: Quiet = False,

@@ -236,7 +236,9 @@ class KeptReport(Noun):
     summary: Annotated[str, "its headline"]
     files: Annotated[tuple[str, ...], "names of its files; none when it could not be made"]
     error: Annotated[str | None, "why it, or a part of it, could not be made"]
-    sha256: Annotated[tuple[str, ...] | None, "of each of its files, 64 hex digits; NULL where it was made before they were kept"] = None
+    sha256: Annotated[
+        tuple[str, ...] | None, "of each of its files, 64 hex digits; NULL where it was made before they were kept"
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +248,9 @@ class CollectorRun(Noun):
     table_name = "collector_run"
     ts: Annotated[datetime, "when"]
     collector: Annotated[str, "name in the site config, or the intake path"]
-    target: Annotated[str, "address or path; push for what is sent to us, push/<cluster>/<node> for one agent's part of it"]
+    target: Annotated[
+        str, "address or path; push for what is sent to us, push/<cluster>/<node> for one agent's part of it"
+    ]
     ok: Annotated[bool, "whether it was read"]
     offered: Annotated[int, "items in the body"]
     stored: Annotated[int, "rows stored"]
@@ -279,4 +283,6 @@ class ServiceSample(Noun):
     deliveries_waiting: Annotated[int, "messages that no receiver has taken yet"]
     requests_waiting: Annotated[int | None, "requests to model servers whose response has not come"] = None
     responses_waiting: Annotated[int | None, "responses of model servers whose request has not come"] = None
-    halves_oldest_s: Annotated[float | None, "how long the oldest of both has waited, s; at 60 s it is stored as it is"] = None
+    halves_oldest_s: Annotated[
+        float | None, "how long the oldest of both has waited, s; at 60 s it is stored as it is"
+    ] = None

@@ -31,6 +31,14 @@ def second_looks(found: Documents, site: Site, models: Mapping[str, Model]) -> l
         for name, r in site.reports.items()
         if r.model not in models
     ]
+    heard = [(f"receiver {name!r} hears", r.models) for name, r in site.alerts.receivers.items()]
+    heard += [("a maintenance is", m.models) for m in site.alerts.maintenance]
+    looks += [
+        f"{who} of model {name!r}, which no ModelSpec, Monitoring or bare model declares"
+        for who, names in heard
+        for name in names
+        if name not in models and name != "site"
+    ]
     for model in models.values():
         looks += _of_model(model)
     return looks

@@ -8,10 +8,12 @@ from queue import Empty
 
 import pytest
 from delivered import alert, incident, site
-from running import free_port
+from running import free_port, until
 
 from alerts import alertmanager
+from observe.access import Principal
 from observe.app.delivering import Delivering
+from observe.app.people import written
 from observe.clock import WallClock
 from observe.store import Store
 from observe.telemetry import Telemetry
@@ -63,6 +65,36 @@ def test_an_alertmanager_that_was_away_for_long_is_told_everything_once(  # type
         store.close()
 
     assert heard == [("b", "firing"), ("chat.ttfta", "resolved")]
+
+
+def test_what_a_person_mutes_is_heard_there_and_told_to_nobody_until_it_is_unmuted(  # type: ignore[no-untyped-def]
+    tmp_path: Path, hook, start: Callable
+) -> None:
+    with start(free_port()) as server:
+        config = site(tmp_path, f'  alertmanager: ["{server.url}"]\n  interval: 30s\n')
+        store = Store.open(tmp_path / "data", WallClock())
+        delivering = Delivering(config, store, WallClock(), Telemetry())
+
+        def say(verb: str, **parameters: str) -> None:
+            with store.change() as tx:
+                said = {"verb": verb, "object": "chat", "reason": "because", "parameters": parameters}
+                written(tx, now(), Principal("ada", "operator"), said)
+
+        try:
+            say("mute", until=(now() + timedelta(hours=1)).isoformat())
+            with store.change() as tx:
+                tx.insert([alert("a", starts_at=now(), changed_at=now())])
+            delivering.once()
+            (there,) = until(server.alerts)
+            assert there["status"]["state"] == "suppressed"
+            assert hook.bodies.empty()
+
+            say("unmute")
+            delivering.once()
+            assert hook.next("firing")["labels"]["slo_id"] == "chat.ttfta"
+        finally:
+            delivering.stop()
+            store.close()
 
 
 def _next(hook) -> tuple[str, str]:  # type: ignore[no-untyped-def]

@@ -55,6 +55,7 @@ def test_faults_are_tried_again_under_the_same_key_and_the_end_waits_for_the_beg
     assert len({h.headers["webhook-signature"] for h in receiver.heard}) == 7
 
 
+@pytest.mark.slow
 def test_half_an_hour_of_nobody_there_loses_nothing_and_doubles_nothing(world: World, receiver: Http) -> None:
     receiver.fail(10**9)
     for i in range(20):
@@ -87,6 +88,21 @@ def test_a_restart_after_the_answer_says_nothing_again_and_one_before_it_says_it
     assert len({h.headers["webhook-id"] for h in receiver.heard}) == 2
 
 
+def test_who_looks_at_the_key_hears_once_also_when_we_die_before_writing_the_answer_down(
+    world: World, receiver: Http
+) -> None:
+    world.write(alert(), incident())
+    world.until(2)
+    with world.store.change() as tx:
+        tx.execute("delete from core.delivery")  # as if kill -9 had come between the answer and this row
+    world.again()
+    world.until(10)
+
+    assert len(receiver.taken) == 2
+    assert len({(h.headers["Idempotency-Key"], h.body) for h in receiver.taken}) == 1
+
+
+@pytest.mark.slow
 def test_what_nobody_takes_for_a_day_is_a_dead_letter_that_is_seen(world: World, receiver: Http) -> None:
     receiver.fail(10**9)
     world.write(alert(), incident())
@@ -127,6 +143,7 @@ def test_a_ticket_that_becomes_a_page_is_told_to_those_who_hear_only_of_pages(tm
     assert heard == {"/all": ["opened", "raised", "resolved"], "/pages": ["raised", "resolved"]}
 
 
+@pytest.mark.slow
 def test_a_receiver_that_hangs_holds_up_no_other(
     tmp_path: Path, receiver: Http, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,7 @@ def grown(names: tuple[str, ...]) -> dict[str, tuple[int, object]]:
     return {name: (t["grown_mib"], t["answer"]) for name, t in zip(names, told, strict=True)}
 
 
+@pytest.mark.slow
 def test_a_bomb_of_each_kind_is_refused_in_little_memory() -> None:
     assert {name: t for name, t in grown(QUICK).items() if t[0] > REFUSED_MIB} == {}
 

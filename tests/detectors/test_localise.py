@@ -58,3 +58,15 @@ def test_a_stream_without_memory_is_localised_too() -> None:
 
     assert found.start == 90
     assert found.ci_low <= 0.3 <= found.ci_high
+
+
+def test_a_feature_that_is_noisier_since_the_shift_gets_a_wider_interval() -> None:
+    rng = np.random.default_rng(9)
+    before, noise = rng.standard_normal(40), rng.standard_normal(60)
+    ones, gain = np.full(100, 1.0), np.zeros(100)
+    calm, noisy = (
+        localise.shift(localise.Trail(np.concatenate([before, 3.0 + k * noise]), ones, gain), 0.0, 0.0, 1.0, 1)
+        for k in (1.0, 2.0)
+    )
+
+    assert 1.6 < (noisy.ci_high - noisy.ci_low) / (calm.ci_high - calm.ci_low) < 2.6

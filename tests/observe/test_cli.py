@@ -62,6 +62,7 @@ def test_json_is_an_array_of_objects(data: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_csv_and_parquet_hold_the_same_rows(data: Path) -> None:
     assert pl.read_csv(io.BytesIO(ask(data, "csv"))).equals(pl.read_parquet(io.BytesIO(ask(data, "parquet"))))
 

@@ -242,6 +242,7 @@ def test_an_address_open_to_the_network_without_authentication_is_refused(tmp_pa
     assert "0.0.0.0" in done.stderr
 
 
+@pytest.mark.slow
 def test_without_tokens_a_foreign_page_is_still_turned_away(tmp_path: Path) -> None:
     service = Service(tmp_path)
     service.site.write_text(service.site.read_text().replace("server: {", "server: {auth: none, "))
@@ -288,6 +289,7 @@ def test_a_model_name_outside_the_grammar_is_refused_with_a_hint(service: Servic
     assert "lower-case" in answer.json()["error"]
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken_is_told_without_a_traceback(tmp_path: Path, service: Service) -> None:
     site = tmp_path / "observe.yaml"
     site.write_text(service.site.read_text().replace("./data", str(tmp_path / "other")))

@@ -361,7 +361,9 @@ def fine_totals(store: Store) -> dict[datetime, tuple[int, int]]:
     return {ts: (n, e) for ts, n, e in rows.iter_rows()}
 
 
-@pytest.mark.parametrize("second", range(30, 630, 60))
+@pytest.mark.parametrize(
+    "second", [pytest.param(at, marks=() if at in (30, 330) else pytest.mark.slow) for at in range(30, 630, 60)]
+)
 def test_a_request_retried_after_its_window_closed_counts_once_wherever_it_falls(tmp_path: Path, second: int) -> None:
     failed = T0 + timedelta(seconds=second)
     again = failed + timedelta(minutes=3)

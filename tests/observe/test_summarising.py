@@ -52,6 +52,7 @@ def written(store: Store) -> pl.DataFrame:
     return store.read("select * exclude (ingested_at) from summary order by all")
 
 
+@pytest.mark.slow
 def test_a_child_makes_the_same_summaries_as_this_process(tmp_path: Path) -> None:
     here, there = filled(tmp_path / "here"), filled(tmp_path / "there")
     summaries.close(here, CONFIG, NOW)
@@ -66,6 +67,7 @@ def test_a_child_makes_the_same_summaries_as_this_process(tmp_path: Path) -> Non
         store.close()
 
 
+@pytest.mark.slow
 def test_a_past_written_in_small_steps_over_many_calls_is_the_same(tmp_path: Path) -> None:
     whole, stepwise = filled(tmp_path / "whole"), filled(tmp_path / "stepwise")
     summaries.close(whole, CONFIG, NOW)

@@ -54,7 +54,9 @@ def test_what_cannot_be_meant_is_refused_with_what_to_do(
 def test_a_mute_is_written_with_its_end_and_an_unmute_ends_it(both: tuple[Client, Core]) -> None:
     client, core = both
     assert say(client, "mute", "chat/burn/ttft1", "load test", **{"for": "2h"}).status_code == 201
-    object_, left, reason, actor = core.store.read("select object, epoch(until) - epoch(since), reason, actor from mute").row(0)
+    object_, left, reason, actor = core.store.read(
+        "select object, epoch(until) - epoch(since), reason, actor from mute"
+    ).row(0)
     assert (object_, reason, actor) == ("chat/burn/ttft1", "load test", "local")
     assert abs(left - 7200) < 5
 

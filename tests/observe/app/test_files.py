@@ -20,6 +20,7 @@ def read(path: Path) -> tuple[int, int]:
     return sum(body.rows for body in found), sum(body.lost for body in found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stray", [b'x"y', b'"xy'], ids=["within a field", "at the start of one"])
 def test_one_stray_quote_costs_at_most_its_row(tmp_path: Path, stray: bytes) -> None:
     lines = [b"%07d,%s" % (i, b"z" * 40) for i in range(400_000)]  # more than a body may hold

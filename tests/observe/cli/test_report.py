@@ -45,6 +45,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_stdout_is_the_report_and_stderr_says_where_it_is_kept(data: Path) -> None:
     done = observe("fraud", "-d", str(data), *SPAN)
 
@@ -53,6 +54,7 @@ def test_stdout_is_the_report_and_stderr_says_where_it_is_kept(data: Path) -> No
     assert "kept as hand-" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_file_is_written_by_its_name_and_the_report_is_listed(data: Path, tmp_path: Path) -> None:
     done = observe("fraud", "-d", str(data), *SPAN, "-o", str(tmp_path / "r.html"))
     listed = json.loads(observe("--list", "-d", str(data), "--json").stdout)

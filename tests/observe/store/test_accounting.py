@@ -5,6 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,6 +33,7 @@ def frame(noon, items, key: str) -> pl.DataFrame:  # type: ignore[no-untyped-def
     return pl.DataFrame(columns, schema_overrides=types)
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(batches)
 def test_offered_is_stored_plus_rejected(sent) -> None:  # type: ignore[no-untyped-def]

@@ -148,6 +148,7 @@ def test_rows_that_are_not_counted_yet_do_not_leave_by_age(predicted, noon) -> N
     assert left(noon, noon) == 0
 
 
+@pytest.mark.slow
 def test_a_size_and_a_period_hold_after_merges_and_views_go_on(store, attempts, noon, clock) -> None:
     for hours in range(96, 0, -4):
         store.append(attempts(f"h{hours}", 300, ago=hours * HOUR, trace_id=f"trace{hours}"))
