@@ -72,6 +72,7 @@ class Fit:
     p: float
     rows: float = 0.0  # of a typical window
     net: tuple[float, float, float, float] = UNKNOWN  # what location does, and where that is known
+    common: float = 0.0  # variance of the location's window means, sigma squared: what rows of a window have in common
 
     @property
     def effective(self) -> float:
@@ -85,7 +86,7 @@ class Fit:
             "at": self.at, "beta": _plain(self.beta), "cov": _plain(upper), "phi": self.phi, "rho": self.rho, "tau2": self.tau2,
             "hourly_rho": self.hourly_rho, "knots": _plain(self.knots), "limit": self.limit, "vif": self.vif, "penalty": list(self.penalty),
             "suspect": self.suspect, "scale": self.scale, "used": self.used, "known": self.known, "unit": self.unit, "se": self.se,
-            "rows": self.rows, "net": list(self.net),
+            "rows": self.rows, "net": list(self.net), "common": self.common,
         }  # fmt: skip
 
     @classmethod
@@ -133,8 +134,9 @@ def fit(hours: History, own: History, asked: Asked) -> list[Fit | None]:
         net_hours = some.net(net)
         net_own = net_hours if same else _some(own, enough).net(net)
         learnt = _Learnt(net_hours, net_own, asked.delta[enough], until, net)
+        common = _common(some, until)
         for i, stream in enumerate(enough):
-            result[stream] = learnt.fit(i, asked.at)
+            result[stream] = replace(learnt.fit(i, asked.at), common=_short(common[i]))
     return result
 
 
@@ -154,6 +156,17 @@ def held_from(hours: History, at: int, since: Ints) -> Ints:
 def _learnt_from(hours: History, until: Ints) -> Floats:
     """Rows of the windows that may be learnt from."""
     return np.where(hours.epoch[:, None] < until, hours.n, 0.0)
+
+
+def _common(hours: History, until: Ints) -> Floats:
+    """Variance of the location's hourly means, (S,); 0 where the location is not known."""
+    if hours.a is None:
+        return np.zeros(hours.n.shape[1])
+    seen = _learnt_from(hours, until) > 0
+    count = np.maximum(seen.sum(axis=0), 1)
+    mean = np.where(seen, hours.a, 0.0).sum(axis=0) / count
+    found: Floats = np.where(seen, (hours.a - mean) ** 2, 0.0).sum(axis=0) / count
+    return found
 
 
 def _some(history: History, streams: NDArray[np.intp]) -> History:

@@ -59,7 +59,11 @@ class Known:
         cls, monitor: Monitor, binning: Binning | None, fit: Fit | None, alarm: Alarm | None, judged: Judged
     ) -> Known:
         """With what its class is known to be worth."""
-        missed = gates.missed(monitor.score, monitor.window_s, fit.hourly_rho, fit.rows) if fit is not None else None
+        missed = (
+            gates.missed(monitor.score, monitor.window_s, gates.Kind(fit.hourly_rho, fit.rows, fit.common))
+            if fit is not None
+            else None
+        )
         return cls(monitor, binning, fit, alarm, judged, missed)
 
     @property

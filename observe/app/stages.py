@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -46,7 +46,10 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("observe.stages")
 QUICK: Final = ("burn", "silence", "imbalance", "gauge", "canary")  # seconds matter
-_TOGETHER: Final = 60  # monitors judged in one call: bounds what is read at once
+_TOGETHER: Final = 60  # monitors judged in one call
+_HISTORY: Final = timedelta(
+    days=450
+)  # of all their measures together: bounds what is read at once, 285 MB of 5-minute summaries
 
 
 class Judging(Protocol):
@@ -145,8 +148,9 @@ class Stages:
             if start is not None and end > start:
                 due[monitor.monitor_id] = Window(start, end)
         for (window, since), group in self._grouped(detector, [m for m in monitors if m.monitor_id in due], due):
-            for i in range(0, len(group), _TOGETHER):  # what is wrong with some must not keep others from being judged
-                part = group[i : i + _TOGETHER]
+            for part in _parts(
+                group, window.end - since
+            ):  # what is wrong with some must not keep others from being judged
                 self._attempt(f"detect.{detector}", partial(self._judge, detecting, part, window, since, now))
 
     def _known(self, monitor: Monitor) -> bool:
@@ -237,3 +241,16 @@ class Stages:
             {"from": min(onsets) - timedelta(hours=6), "to": max(onsets) + timedelta(hours=1)},
         )
         return nouns(ChangeEvent, rows)
+
+
+def _parts(monitors: Sequence[Monitor], span: timedelta) -> Iterator[list[Monitor]]:
+    """Monitors in their order, so many that one call reads `_HISTORY` at most, and one measure in any case."""
+    part: list[Monitor] = []
+    for m in monitors:
+        measures = {other.measure for other in (*part, m)}
+        if part and (len(part) == _TOGETHER or (len(measures) > 1 and len(measures) * span > _HISTORY)):
+            yield part
+            part = []
+        part.append(m)
+    if part:
+        yield part

@@ -151,9 +151,17 @@ def test_an_announced_change_is_neither_judged_nor_learnt_from() -> None:
 def test_a_class_that_missed_its_gate_is_shown_and_disturbs_nobody() -> None:
     missed = tuple(replace(row, met=False) for row in gates.TABLE)
 
-    assert gates.missed("location", 3600, 0.5, 1000.0) is None
-    assert "missed their gate" in str(gates.missed("location", 3600, 0.5, 1000.0, missed))
-    assert "not been measured" in str(gates.missed("location", 3600, 0.99, 1000.0))
+    assert gates.missed("location", 3600, gates.Kind(0.5, 1000.0, 1.0)) is None
+    assert "missed their gate" in str(gates.missed("location", 3600, gates.Kind(0.5, 1000.0, 1.0), missed))
+    assert "not been measured" in str(gates.missed("location", 3600, gates.Kind(0.99, 1000.0, 1.0)))
+
+
+def test_the_shape_of_windows_whose_rows_are_alike_is_only_shown() -> None:
+    weather, requests = gates.Kind(0.8, 60.0, 0.9), gates.Kind(0.8, 60.0, 0.02)
+
+    assert "where the rows of a window are alike missed their gate" in str(gates.missed("third", 3600, weather))
+    assert gates.missed("third", 3600, requests) is None
+    assert gates.missed("location", 3600, weather) is None
 
 
 def test_an_alarm_that_is_only_shown_says_why() -> None:
