@@ -27,12 +27,13 @@ from observe.errors import ConfigError
 from observe.schema import Alert, Message, Reply
 
 CHANNEL: Final = "email"
+_POLICY: Final = SMTP.clone(cte_type="7bit")  # a relay need not know 8BITMIME
 _CONVERSATION: Final = 6  # answers in one: greeting, EHLO, STARTTLS, AUTH, recipients, data
 
 
 def compose(notice: Notice, receiver: Receiver, alerts: Sequence[Alert], home: str | None) -> Message:
     """The message that tells a receiver of a notice; the same each time it is made."""
-    spec, made = receiver.spec, EmailMessage(policy=SMTP)
+    spec, made = receiver.spec, EmailMessage(policy=_POLICY)
     message_id, domain = receiver.message_id(notice), str(spec.sender).rpartition("@")[2]
     thread = f"<{notice.incident.incident_id}@{domain}>"
     made["From"], made["To"] = str(spec.sender), ", ".join(spec.to)

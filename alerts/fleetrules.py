@@ -20,12 +20,14 @@ _KINDS: Final[Mapping[str, str]] = {
     "silence": "a source of {{ $labels.model }} is silent",
     "imbalance": "one region is full while another idles",
     "gpu": "{{ $value }} GPUs lag behind their peers",
+    "canary": "a new version of {{ $labels.model }} is worse than the old one",
 }  # kind of alert -> its summary
 _PAGES: Final[Mapping[str, str]] = {
     "drift": "/model/{{ $labels.model }}",
     "silence": "/",
     "imbalance": "/gpu",
     "gpu": "/gpu",
+    "canary": "/model/{{ $labels.model }}",
 }
 _APPLICATION_XIDS: Final = "13|31|32|43|45|69|109"
 _GPU: Final = "Hostname, gpu, UUID, modelName, cluster"
@@ -82,7 +84,8 @@ def _xid(home: str) -> dict[str, Any]:
 
 def _idle(home: str) -> dict[str, Any]:
     """Memory is taken and nothing is computed: neither engine nor utilisation moved for six hours."""
-    taken = "min_over_time(DCGM_FI_DEV_FB_USED[6h]) > 1024"
+    # there now and six hours ago: a new pod is a new series, and ranges also hold series that have ended
+    taken = "min_over_time(DCGM_FI_DEV_FB_USED[6h]) > 1024 and DCGM_FI_DEV_FB_USED and DCGM_FI_DEV_FB_USED offset 6h"
     engine = "max_over_time(DCGM_FI_PROF_GR_ENGINE_ACTIVE[6h]) < 0.05"
     used = 'max_over_time(DCGM_FI_DEV_GPU_UTIL{GPU_I_ID=""}[6h])'  # 0 by design under MIG
     said = {
@@ -112,7 +115,7 @@ def _of_itself(home: str) -> list[dict[str, Any]]:
         ),
         told(
             "ObserveBehind",
-            'time() - max by (stage) (observe_watermark_timestamp_seconds{stage=~"detect.burn|summarise.attempts"}) > 900',
+            'time() - max by (stage) (observe_watermark_timestamp_seconds{stage=~"detect[.]burn|summarise[.].+/attempts"}) > 900',
             "10m", "Observe is behind: {{ $labels.stage }}", "This stage is {{ $value | humanizeDuration }} behind the present.",
         ),
         told(

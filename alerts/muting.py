@@ -47,11 +47,19 @@ def mutes(commands: Iterable[Command]) -> list[Mute]:
         if (i := newest.pop(command.object, None)) is not None:
             made[i] = replace(made[i], end=max(made[i].start, min(made[i].end, command.ts)))
         until = command.parameters.get("until")
-        if command.verb == "mute" and isinstance(until, str):
+        if command.verb == "mute" and (end := _instant(until)) is not None:
             newest[command.object] = len(made)
-            end = datetime.fromisoformat(until).astimezone(UTC)
             made.append(Mute(command.object, command.ts, end, f"{command.actor}: {command.reason or ''}".rstrip(": ")))
     return made
+
+
+def _instant(text: object) -> datetime | None:
+    """An end as it was written down; None for words of before mutes acted, which say none."""
+    try:
+        found = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
 def named(alert: Alert) -> Names:

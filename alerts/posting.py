@@ -92,7 +92,7 @@ async def _sent(request: Request, timeout_s: float) -> Answer:
             ) as answer,
         ):
             text = await _text(answer, request.cap)
-            return Answer(_reply(answer, text), text)
+            return Answer(_reply(answer, hidden(text, request.secrets), request.secrets), text)
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, OSError) as error:
         return Answer(Reply(False, None, True, f"{type(error).__name__}: {error}"[:SHOWN]))
 
@@ -107,12 +107,12 @@ async def _text(answer: httpx.Response, cap: int) -> str:
     return bytes(taken[:cap]).decode("utf-8", "replace")
 
 
-def _reply(answer: httpx.Response, text: str) -> Reply:
+def _reply(answer: httpx.Response, text: str, secrets: Sequence[str]) -> Reply:
     status = answer.status_code
     if 200 <= status < 300:
         return Reply(True, status)
     if 300 <= status < 400:
-        where = answer.headers.get("location", "?")[:200]
+        where = hidden(answer.headers.get("location", "?"), secrets)[:200]
         return Reply(False, status, False, f"redirected to {where}; write that address")
     said = " ".join(text.split())[:SHOWN] or answer.reason_phrase
     return Reply(False, status, status >= 500 or status in _AGAIN, said)

@@ -99,7 +99,8 @@ def evidence(promise: Promise, seconds: float) -> str:
 def over_period(promise: Promise, name: str) -> str:
     """Events of the SLO's window: each is in as many five-minute counts as there are evaluations in five minutes."""
     times = SHORTEST_S // EVERY_S
-    return f"sum_over_time({series(promise, name, SHORTEST_S)}[{write_duration(promise.window_s)}]) / {times}"
+    told = f"sum_over_time({series(promise, name, SHORTEST_S)}[{write_duration(promise.window_s)}])"
+    return f"sum by (slo_id) ({told}) / {times}"  # by id: other labels may have changed within the window
 
 
 def budget_left(promise: Promise) -> str:
@@ -107,7 +108,7 @@ def budget_left(promise: Promise) -> str:
     assert promise.sli is not None
     budget, window = number(promise.budget), write_duration(promise.window_s)
     if not promise.sli.counts:
-        return f"1 - avg_over_time({series(promise, RATIO, SHORTEST_S)}[{window}]) / {budget}"
+        return f"1 - max by (slo_id) (avg_over_time({series(promise, RATIO, SHORTEST_S)}[{window}])) / {budget}"
     bad, all_ = series(promise, ERRORS, promise.window_s), series(promise, TOTAL, promise.window_s)
     return f"1 - {bad} / ({all_} > 0) / {budget}"
 

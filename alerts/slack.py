@@ -80,5 +80,6 @@ def _address(receiver: Receiver) -> str:
 
 
 def _secrets(address: str) -> tuple[str, ...]:
-    """What must not be told of an address: all of it, and its path."""
-    return address, urlsplit(address).path.lstrip("/")
+    """What must not be told of an address: all of it, its path, its query, who calls."""
+    parts = urlsplit(address)
+    return address, parts.path.lstrip("/"), parts.query, parts.password or "", parts.username or ""

@@ -16,6 +16,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from math import isfinite
 from typing import Any, Final
 
 from alerts import telling
@@ -50,14 +51,14 @@ def compose(notice: Notice, receiver: Receiver, alerts: Sequence[Alert], home: s
 
 
 def _plain(value: Any) -> Any:
-    """As JSON has it: instants as text, what is not a number as nothing."""
+    """As JSON has it: instants as text, what is no finite number as nothing."""
     if isinstance(value, datetime):
         return instant(value)
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
-    return None if isinstance(value, float) and value != value else value  # noqa: PLR0124 - NaN
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def send(message: Message, timeout_s: float, receiver: Receiver, now: datetime) -> Reply:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from http.cookies import SimpleCookie
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
@@ -95,6 +95,8 @@ class Door:
         if scope["path"] in login.PATHS:
             return await login.answer(scope, receive, self._core)
         if scope["path"] == doing.PATH:
+            if not cookie(Headers(scope=scope)) and not _is_here(Headers(scope=scope).get("host", "")):
+                return PlainTextResponse("without sign-in, changes are taken under this machine's own name only", 403)
             return await doing.answer(scope, receive, self._core, cookie(Headers(scope=scope)))
         if scope["method"] != "GET":
             return None
@@ -120,6 +122,16 @@ class Door:
         return True
 
 
+def _is_here(host: str) -> bool:
+    """Whether a Host header names the loopback: a foreign name that resolves to it is a page that rebinds.
+
+    >>> _is_here("127.0.0.1:8501"), _is_here("[::1]:8501"), _is_here("evil.example:8501")
+    (True, True, False)
+    """
+    name = host.rpartition(":")[0] if ":" in host and not host.endswith("]") else host
+    return name in ("localhost", "127.0.0.1", "[::1]")
+
+
 def cookie(headers: Headers) -> str:
     """The session that a request carries, or ""."""
     held = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
@@ -133,7 +145,7 @@ def refused(method: str, headers: Headers) -> Response | None:
     if method != "POST":
         return PlainTextResponse("method not allowed", 405)
     origin = headers.get("origin", "")
-    if not origin or urlsplit(origin).netloc != headers.get("host", ""):
+    if not origin or origin.partition("://")[2] != headers.get("host", ""):
         return PlainTextResponse("a request that changes something must come from this origin", 403)
     length = headers.get("content-length", "")
     if not length.isdigit() or int(length) > MAX_BODY:

@@ -13,7 +13,7 @@ Assumes: both sides get like traffic at the same time. Events that come in clump
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from math import exp, inf, log
 from typing import Any, Final
@@ -31,6 +31,7 @@ FALSE: Final = 0.01  # share of unchanged canaries that may be called worse, eve
 MISSED: Final = 0.05  # share of canaries 1.25 times worse that may be called as good
 WEIGHTS: Final[Mapping[str, float]] = {"error": 0.4, "latency": 0.3, "prediction": 0.3}  # of the families of questions
 _EVERY: Final = 5  # minutes between findings of an unchanged state
+_GONE: Final = 15  # minutes without both sides after which the comparison has ended
 
 
 @dataclass(slots=True)
@@ -113,12 +114,15 @@ class Watch:
         self.until: int = known.get("until", 0)  # the minute after the last one taken in
         self.decision: str = known.get("decision", "waiting")
         self.decided: int | None = known.get("decided")
+        self.proven: str | None = known.get("proven")  # the question that said "worse"
+        self.spoke: int = known.get("spoke", 0)  # the last minute in which both answered
         self.questions = {name: Question.loaded(q) for name, q in known.get("questions", {}).items()}
 
     def dumped(self) -> Json:
         """As plain JSON."""
         return {
             "v": VERSION, "canary": self.canary, "began": self.began, "until": self.until, "decision": self.decision, "decided": self.decided,
+            "proven": self.proven, "spoke": self.spoke,
             "questions": {name: q.dumped() for name, q in sorted(self.questions.items())},
         }  # fmt: skip
 
@@ -133,6 +137,8 @@ class Watch:
                 changed = self._decide(at)
                 if changed or at % _EVERY == 0:
                     told.append(self._finding(at, changed))
+            elif at >= first and self.spoke and at - self.spoke == _GONE:
+                told.append(self._over(at))
         return told
 
     def _take(self, minute: int, part: pl.DataFrame) -> bool:
@@ -140,7 +146,7 @@ class Watch:
         canary = str(part["canary"].max())
         if canary != self.canary:
             self.canary, self.began, self.until = canary, None, 0
-            self.decision, self.decided, self.questions = "waiting", None, {}
+            self.decision, self.decided, self.questions, self.proven, self.spoke = "waiting", None, {}, None, 0
         if minute < self.until:
             return False
         self.until, both = minute + 1, False
@@ -151,6 +157,7 @@ class Watch:
             both = both or (row[1] > 0 and row[3] > 0)
         if both and self.began is None:
             self.began = minute
+        self.spoke = minute if both else self.spoke
         return both
 
     def verdict(self) -> Verdict:
@@ -170,18 +177,22 @@ class Watch:
         return Verdict("waiting", slowest, _e(total), max((_needed(q, wanted) for q in guards.values()), default=inf))
 
     def _decide(self, minute: int) -> bool:
-        found = self.verdict().decision
-        if found in (self.decision, "waiting") or self.decision == "worse":  # what is proven stays so for this version
+        found = self.verdict()
+        if (
+            found.decision in (self.decision, "waiting") or self.decision == "worse"
+        ):  # what is proven stays so for this version
             return False
-        self.decision, self.decided = found, minute
+        self.decision, self.decided = found.decision, minute
+        self.proven = found.question if found.decision == "worse" else None
         return True
 
     def _finding(self, minute: int, changed: bool) -> Finding:
         monitor, verdict, end = self._monitor, self.verdict(), _at(minute + 1)
+        verdict = replace(verdict, question=self.proven or verdict.question)
         shown = self.questions[verdict.question]
         ratio, low, high = sequential.interval(shown.ll)
         limit = float(monitor.params["rollback_at"])
-        alarm = self.decision == "worse" and ratio >= limit
+        alarm = self.decision == "worse" and _times(verdict.question, ratio) >= limit
         began = _at(self.began) if self.began is not None else None
         n = int(shown.sums[1] + shown.sums[3])
         return Finding(
@@ -194,12 +205,23 @@ class Watch:
             note=self._note(verdict, ratio, limit, shown), details=self._details(verdict, changed), made_at=end,
         )  # fmt: skip
 
+    def _over(self, minute: int) -> Finding:
+        """That one side has fallen silent: what was raised ends."""
+        made = self._finding(minute, True)
+        note = f"{self.canary} and the old version no longer answer side by side: the comparison has ended"
+        return replace(made, state="ok", onset=None, onset_low=None, onset_high=None, note=note)
+
     def _note(self, verdict: Verdict, ratio: float, limit: float, shown: Question) -> str:
         x, n, y, m = shown.sums.tolist()
         shares = f"{_percent(x, n)} of its requests, {_percent(y, m)} of the old version's"
         if self.decision == "worse":
-            little = "" if ratio >= limit else f"; less than the {limit:g}x that asks for a rollback"
-            return f"{self.canary} is worse: {words(verdict.question)} {ratio:.3g} times as often ({shares}){little}"
+            little = (
+                ""
+                if _times(verdict.question, ratio) >= limit
+                else f"; less than the {limit:g}x that asks for a rollback"
+            )
+            said = "differs" if family(verdict.question) == "prediction" else "is worse"
+            return f"{self.canary} {said}: {words(verdict.question)} {ratio:.3g} times as often ({shares}){little}"
         if self.decision == "good":
             return f"{self.canary} is as good as the old version: less than {sequential.HARMLESS:g} times as many errors and slow requests"
         more = "traffic of both versions" if verdict.needed == inf else f"about {verdict.needed:,.0f} more requests"
@@ -255,6 +277,11 @@ def words(question: str) -> str:
     if kind == "prediction":
         return f"predictions in the {'highest' if rest == '10' else 'lowest' if rest == '1' else rest + 'th'} tenth"
     return "errors"
+
+
+def _times(question: str, ratio: float) -> float:
+    """By how much a question stands out: rarer predictions count as much as more frequent ones."""
+    return max(ratio, 1.0 / ratio) if family(question) == "prediction" else ratio
 
 
 def _needed(q: Question, wanted: float) -> float:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
     from observe.spec import Config
 
 BEFORE: Final = timedelta(hours=6)  # of the old version alone, from which its clumps are learnt
+_APART: Final = timedelta(hours=1)  # versions first seen nearer to each other are old ones side by side
 SPAN: Final = timedelta(days=7)  # a version first seen longer ago is no canary any more
 _DAY: Final = timedelta(days=1)
+_TABLE: Final = "select name from core.model_table where model = $model"
 _FEWEST: Final = 200  # rows of the old version before a quantile of it is believed
 _QUANTILES: Final = (0.5, 0.9, 0.99)
 _TENTHS: Final = 10
@@ -73,6 +76,7 @@ class Canaries:
         self._config, self._store = config, store
         self._seen: dict[str, dict[str, datetime]] = {}
         self._until: dict[str, datetime] = {}
+        self._sides_of: dict[tuple[str, str, datetime], Sides | None] = {}
         self._asked: dict[tuple[str, Sides], tuple[Asked, ...]] = {}
 
     def frame(self, monitors: Sequence[Monitor], window: Window) -> pl.DataFrame:
@@ -101,13 +105,10 @@ class Canaries:
         if by in _OF_ATTEMPTS:
             relation = "attempt where model_id = $model and status <> 'cancelled'"
             return Rows(relation, _OF_ATTEMPTS[by], "status = 'error'", ("ttft_s", "duration_s"), None)
-        known = self._store.read(
-            "select table_name from information_schema.tables where table_schema = 'predictions' and table_name = $model",
-            {"model": model},
-        )
+        known = self._store.read(_TABLE, {"model": model})
         if known.is_empty():
             return None
-        name = '"' + model.replace('"', '""') + '"'
+        name = '"' + str(known["name"][0]).replace('"', '""') + '"'
         return Rows(f"predictions.{name} where $model <> ''", by, "orphan = 'request_only'", ("latency_s",), "score")
 
     def _sides(self, model: str, by: str, rows: Rows, end: datetime) -> Sides | None:
@@ -118,8 +119,14 @@ class Canaries:
         if len(seen) < 2:
             return None
         canary, began = max(seen.items(), key=lambda item: (item[1], item[0]))
-        if began == min(seen.values()):
+        if began - min(seen.values()) < _APART or began < end - SPAN + BEFORE:
             return None
+        if (model, canary, began) not in self._sides_of:
+            self._sides_of[model, canary, began] = self._against(model, rows, canary, began)
+        return self._sides_of[model, canary, began]
+
+    def _against(self, model: str, rows: Rows, canary: str, began: datetime) -> Sides | None:
+        """The canary beside the version that answered most before it."""
         others = self._read(
             f"select {rows.version} as version, count(*) as n from {rows.relation} and ts >= $from and ts < $to"
             f" and {rows.version} <> $canary group by all order by n desc, version limit 1",
@@ -158,8 +165,8 @@ class Canaries:
                 f" and ts >= $from and ts < $to and {rows.version} = $baseline",
                 Window(sides.began - _DAY, sides.began), asked,
             )  # fmt: skip
-            if found["n"][0] >= _FEWEST:
-                bounds = [float(v) for v in found["q"][0]]
+            bounds = [float(v) for v in found["q"][0]] if found["n"][0] >= _FEWEST else []
+            if bounds and all(map(isfinite, bounds)):
                 yield from _past(column, bounds) if column != rows.score else _tenths(column, bounds)
 
     def _read(self, sql: str, span: Window, params: Mapping[str, Any]) -> pl.DataFrame:

@@ -159,7 +159,11 @@ class Delivering:
             messages: list[Message] = []
             for step in sorted((f for f in found if f), key=lambda f: f.notice.at):
                 alerts = [known.of_incidents[i] for i in step.notice.incident.alerts if i in known.of_incidents]
-                message = channel.compose(step.notice, receiver, alerts, config.site.alerts.dashboard_url)
+                try:
+                    message = channel.compose(step.notice, receiver, alerts, config.site.alerts.dashboard_url)
+                except (ValueError, UnicodeError):  # one that cannot be put into words must not silence the others
+                    self._failed()
+                    continue
                 if step.muted:
                     self._hold(message, step.muted, now)
                 else:
@@ -226,9 +230,9 @@ class Delivering:
                 self._note(delivery)
 
     def _write(self, delivery: Delivery) -> None:
+        self._note(delivery)  # first: what was taken must not be sent again because it could not be written
         with self._store.change() as tx:
             tx.insert([delivery])
-        self._note(delivery)
         self._told[delivery.url] = delivery
         said = "event=delivery channel=%s url=%s message=%s state=%s tries=%s"
         _LOG.info(said, delivery.channel, delivery.url, delivery.message_id, delivery.state, delivery.tries)

@@ -49,15 +49,21 @@ class Gathering:
         self._config, self._store = config, store
         self._canaries = Canaries(config, store)
         self._wait = timedelta(seconds=config.site.lateness_s["gpu"])
+        late = config.site.lateness_s
+        self._rows_wait = timedelta(seconds=max(late["attempts"], late["predictions"]))
         self._since: datetime | None = None  # from when on silence is asked about
 
     def closed(self, monitors: Iterable[Monitor], now: datetime) -> dict[str, datetime]:
         """Up to when what each monitor reads is complete, by monitor id."""
         until = summaries.closed_until(self._store)
         return {
-            m.monitor_id: until.get(m.measure.rpartition("/")[0], EPOCH) if m.measure else now - self._wait
+            m.monitor_id: until.get(m.measure.rpartition("/")[0], EPOCH) if m.measure else now - self._waits(m.detector)
             for m in monitors
         }
+
+    def _waits(self, detector: str) -> timedelta:
+        """How long rows of what a detector without summaries reads may still come."""
+        return self._rows_wait if detector == "canary" else self._wait
 
     def first(self, monitors: Sequence[Monitor], now: datetime) -> dict[str, datetime]:
         """Where monitors that have never judged begin.

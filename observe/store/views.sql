@@ -22,7 +22,7 @@ SELECT * FROM core.action QUALIFY row_number() OVER (PARTITION BY action_id ORDE
 -- * reason: why, in their words
 -- * actor: who did it
 -- * command_id: the row of command that says so
-SELECT object, ts AS since, (parameters ->> '$.until')::TIMESTAMPTZ AS until, reason, actor, command_id
+SELECT object, ts AS since, TRY_CAST(parameters ->> '$.until' AS TIMESTAMPTZ) AS until, reason, actor, command_id
 FROM (
   SELECT * FROM core.command WHERE verb IN ('mute', 'unmute')
   QUALIFY row_number() OVER (PARTITION BY object ORDER BY ts DESC, command_id) = 1)

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from alerts import fleetrules
+from alerts.wording import NAMES
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
 GPU = 'Hostname="n1",gpu="0",UUID="GPU-1",modelName="H100"'
@@ -70,6 +71,17 @@ def test_an_idle_gpu_with_its_memory_taken_is_told_after_six_hours(
     fed |= {f"DCGM_FI_DEV_FB_USED{{{GPU}}}": "40000x500", f"DCGM_FI_DEV_FB_USED{{{OTHER}}}": "10x500"}
 
     assert firing(tmp_path, fed, "400m", {"GpuIdle": [TOLD]} if fires else {}) == ""
+
+
+@pytest.mark.parametrize("values", ["_x380 40000x120", "40000x330 stale"])
+def test_a_pod_that_is_new_or_has_gone_is_not_idle(tmp_path: Path, values: str) -> None:
+    fed = {f"DCGM_FI_DEV_FB_USED{{{GPU}}}": values, f"DCGM_FI_DEV_GPU_UTIL{{{GPU}}}": values.replace("40000", "0")}
+
+    assert firing(tmp_path, fed, "400m", {}) == ""
+
+
+def test_every_kind_of_alert_that_the_service_sends_has_a_rule() -> None:
+    assert set(fleetrules._KINDS) == set(NAMES) - {"slo"}
 
 
 def test_what_the_service_found_is_told_with_its_severity(tmp_path: Path) -> None:

@@ -128,7 +128,8 @@ def test_an_objective_of_days_counts_each_event_of_them_once() -> None:
         if r.get("record") == "slo:sli_total:increase28d"
     ]
 
-    assert rule["expr"] == 'sum_over_time(slo:sli_total:increase5m{slo_id="chat.ttft"}[28d]) / 5'
+    told = 'sum_over_time(slo:sli_total:increase5m{slo_id="chat.ttft"}[28d])'
+    assert rule["expr"] == f"sum by (slo_id) ({told}) / 5"
 
 
 def test_dashboards_of_sloth_find_their_labels_and_recordings() -> None:

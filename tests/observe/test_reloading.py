@@ -77,7 +77,7 @@ def test_a_changed_model_is_taken_and_told_a_broken_one_is_refused_and_told(serv
     event = service.sql("select kind, model_id, source, message from change_event").row(0)
     assert event[:3] == ("config", "chat", "observe")
     assert "gpt-chat → gpt-next (+" in event[3]
-    until(lambda: is_judged(service, "chat/burn/speed"), 60, every=2.0)
+    until(lambda: is_judged(service, "chat/burn/speed"), 150, every=2.0)  # a minute must end, and be judged
 
     rewrite(service, chat(objective="101%"))
     wrong = until(lambda: (told := in_force(service))["errors"] and told, 10)
