@@ -111,6 +111,24 @@ def test_predictions_that_moved_count_in_both_directions() -> None:
     assert fewer[-1].details["question"] == "prediction:10"
 
 
+def test_an_alarm_ends_when_the_canary_answers_nobody_any_more() -> None:
+    worse = rows(40, {"error": (0.01, 0.1)})
+    alone = rows(30, {"error": (0.01, 0.01)}, requests=60.0).filter(pl.col("canary_n") == 0)
+    after = alone.with_columns(pl.col("ts") + timedelta(minutes=BEFORE + 40))
+    found = judged(pl.concat([worse, after])).findings
+
+    assert "alarm" in {f.state for f in found}
+    assert (found[-1].state, found[-1].window_end) == ("ok", T0 + timedelta(minutes=BEFORE + 40 + 15))
+    assert "no longer answer side by side" in found[-1].note
+
+
+def test_predictions_that_became_rare_are_worth_a_rollback_like_frequent_ones() -> None:
+    rare = judged(rows(240, {"error": (0.01, 0.01), "prediction:1": (0.3, 0.01)})).findings
+
+    assert rare[-1].state == "alarm"
+    assert "v2 differs: predictions in the lowest tenth" in rare[-1].note
+
+
 def test_another_version_starts_afresh() -> None:
     first = rows(60, {"error": (0.01, 0.05)})
     second = rows(60, {"error": (0.01, 0.01)}, seed=2, version="v3").with_columns(
