@@ -29,10 +29,18 @@ server: {{listen: "127.0.0.1:{api}", otlp: "127.0.0.1:{otlp}", ui: "127.0.0.1:{u
 """
 
 
+_GIVEN: set[int] = set()
+
+
 def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
+    """A port that nobody listens on and that was not given before: the system may offer one twice in a row."""
+    while True:
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            port = int(s.getsockname()[1])
+        if port not in _GIVEN:
+            _GIVEN.add(port)
+            return port
 
 
 def aside(call, *arguments):  # type: ignore[no-untyped-def]
