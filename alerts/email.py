@@ -82,34 +82,61 @@ def probe(receiver: Receiver, timeout_s: float) -> tuple[bool | None, str]:
 def _server(receiver: Receiver, password: str, timeout_s: float) -> Iterator[smtplib.SMTP]:
     """A mail server that was greeted, secured and logged in to; cut off when the conversation takes too long."""
     spec = receiver.spec
-    host, _, port = str(spec.smtp).rpartition(":")
-    host = host.strip("[]")
     context = None if spec.tls == "none" else ssl.create_default_context(cafile=spec.ca)
-    if spec.tls == "implicit":
-        server: smtplib.SMTP = smtplib.SMTP_SSL(host, int(port), timeout=timeout_s, context=context)
-    else:
-        server = smtplib.SMTP(host, int(port), timeout=timeout_s)
-    guard = threading.Timer(_CONVERSATION * timeout_s, _cut, [server])
-    guard.daemon = True
-    guard.start()
-    try:
-        if spec.tls in (None, "starttls"):
-            server.starttls(context=context)
-        if spec.username is not None:
-            server.login(spec.username, password)
-        yield server
-        with suppress(smtplib.SMTPException, OSError):  # taken is taken, however the goodbye goes
-            server.quit()
-    finally:
-        guard.cancel()
-        server.close()
+    with _Guard(_CONVERSATION * timeout_s) as guard:
+        server = _Client(str(spec.smtp), timeout_s, context if spec.tls == "implicit" else None, guard)
+        try:
+            if spec.tls in (None, "starttls"):
+                server.starttls(context=context)
+            if spec.username is not None:
+                server.login(spec.username, password)
+            yield server
+            with suppress(smtplib.SMTPException, OSError):  # taken is taken, however the goodbye goes
+                server.quit()
+        finally:
+            server.close()
 
 
-def _cut(server: smtplib.SMTP) -> None:
-    """End a conversation that an answer in drips would hold for hours."""
-    with suppress(OSError):
-        if server.sock is not None:
-            server.sock.shutdown(socket.SHUT_RDWR)
+class _Guard:
+    """Ends a conversation that an answer in drips would hold for hours: greeting, handshakes and all."""
+
+    def __init__(self, seconds: float) -> None:
+        self._timer = threading.Timer(seconds, self._cut)
+        self._timer.daemon = True
+        self._held: socket.socket | None = None
+
+    def __enter__(self) -> _Guard:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        if self._held is not None:
+            self._held.close()
+
+    def watch(self, raw: socket.socket) -> None:
+        """Know the connection; a copy of it, for TLS takes the socket itself away."""
+        self._held = raw.dup()
+
+    def _cut(self) -> None:
+        with suppress(OSError):
+            if self._held is not None:
+                self._held.shutdown(socket.SHUT_RDWR)
+
+
+class _Client(smtplib.SMTP):
+    """An SMTP client that is guarded before the server has said a word; under TLS from the first byte when told to."""
+
+    def __init__(self, address: str, timeout_s: float, context: ssl.SSLContext | None, guard: _Guard) -> None:
+        self._context, self._watched_by = context, guard
+        host, _, port = address.rpartition(":")
+        super().__init__(host.strip("[]"), int(port), timeout=timeout_s)
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        """Smtplib's own place for it: its SMTP_SSL does the same."""
+        raw = socket.create_connection((host, port), timeout)
+        self._watched_by.watch(raw)
+        return self._context.wrap_socket(raw, server_hostname=host) if self._context else raw
 
 
 def _failed(error: Exception) -> Reply:

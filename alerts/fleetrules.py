@@ -17,6 +17,7 @@ from alerts.wording import NAMES
 Group = dict[str, Any]
 _KINDS: Final[Mapping[str, str]] = {
     "drift": "{{ $labels.model }}: {{ $value }} monitored streams have moved",
+    "performance": "{{ $labels.model }} does worse by its labels",
     "silence": "a source of {{ $labels.model }} is silent",
     "imbalance": "one region is full while another idles",
     "gpu": "{{ $value }} GPUs lag behind their peers",
@@ -24,6 +25,7 @@ _KINDS: Final[Mapping[str, str]] = {
 }  # kind of alert -> its summary
 _PAGES: Final[Mapping[str, str]] = {
     "drift": "/model/{{ $labels.model }}",
+    "performance": "/model/{{ $labels.model }}",
     "silence": "/",
     "imbalance": "/gpu",
     "gpu": "/gpu",

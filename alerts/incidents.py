@@ -38,6 +38,7 @@ class Surroundings:
     signals: Sequence[Finding]
     config: Config
     now: datetime
+    explained: frozenset[str] = frozenset()  # incidents whose cause `explaining` says; of others the nearest is named
 
 
 def identity(prefix: str, *parts: str) -> str:
@@ -152,7 +153,7 @@ def _written(
         if before is None or left or made.severity != before.severity or _stronger(alert, best, made, changed):
             made = _with_estimate(made, best)
     made = replace(made, summary=_counted(made.summary, firing or changed))
-    if made.state == "open" and made.kind != "imbalance":
+    if made.state == "open" and made.kind != "imbalance" and made.incident_id not in around.explained:
         made = _with_cause(made, around)
     if made != before or (made.state == "open" and "could take it" not in (made.suggestion or "")):
         made = replace(made, suggestion=suggest(made, around.signals, around.config, around.now))

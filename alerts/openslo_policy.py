@@ -9,14 +9,14 @@ Source: OpenSLO specification v1, AlertPolicy and AlertCondition; Google SRE Wor
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, Protocol
 
 from alerts.reading import Field
 from observe.spec.burn import TIERS, Tier
 
 _PAGES: Final = frozenset({"page", "critical", "sev1", "p1", "high"})
-_SHORTEST_S: Final = 60
+_SHORTEST_S: Final = 300  # a shorter window sees too few scrapes
 _FIELDS: Final = (
     "alertWhenBreaching",
     "alertWhenResolved",
@@ -107,6 +107,9 @@ def _conditions(policy: Field, known: Known) -> Iterator[Condition]:
         if severity not in {"page", "ticket"}:
             spec("severity").note(f"severity {severity!r} is taken for {ours!r}")
         after = asked("alertAfter").seconds() if asked("alertAfter").given else 0.0
+        if asked("lookbackWindow").seconds() < _SHORTEST_S:
+            said = f"a look-back of {asked('lookbackWindow').text()} sees too few scrapes"
+            raise asked("lookbackWindow").refused(said, "at least 5m")
         yield Condition(
             whole("metadata", "name").text(f"{ours}-{asked('lookbackWindow').text()}"), ours,
             asked("threshold").number(), int(asked("lookbackWindow").seconds()), after,
@@ -117,8 +120,25 @@ def tiers_of(alarm: Alarm, window_s: float) -> tuple[tuple[Tier, ...], Mapping[s
     """Tiers over a period, and how long each must hold before it alerts, s."""
     if alarm.usual:
         return TIERS, {}
+    conditions = _distinct(alarm.conditions)
     made = tuple(
         Tier(c.name, c.severity, c.long_s, max(_SHORTEST_S, c.long_s // 12 // 60 * 60), c.factor * c.long_s / window_s)
-        for c in alarm.conditions
+        for c in conditions
     )
-    return made, {c.name: c.after_s for c in alarm.conditions if c.after_s}
+    return made, {c.name: c.after_s for c in conditions if c.after_s}
+
+
+def _distinct(conditions: tuple[Condition, ...]) -> tuple[Condition, ...]:
+    """Conditions without those that ask the same, under names that differ: the name is the label of the alert."""
+    found: list[Condition] = []
+    for condition in conditions:
+        if any(replace(condition, name=other.name) == other for other in found):
+            continue
+        names = {other.name for other in found}
+        spare = (f"{condition.name}-{i}" for i in range(2, len(conditions) + 2))
+        found.append(
+            condition
+            if condition.name not in names
+            else replace(condition, name=next(n for n in spare if n not in names))
+        )
+    return tuple(found)

@@ -6,8 +6,9 @@ Source: OpenSLO specification v1 (github.com/OpenSLO/OpenSLO).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from alerts.openslo import VERSION
 from alerts.promise import Promise, Sli
@@ -18,21 +19,45 @@ from observe.spec.quantity import write_duration
 _COUNTER = re.compile(r"sum\(increase\((.*)\[\$window\]\)\)", re.DOTALL)
 
 
+_CALENDAR: Final[Mapping[str, tuple[str, str]]] = {  # duration and a first instant, by unit; 2026-01-05 is a Monday
+    "day": ("1d", "2026-01-01 00:00:00"), "week": ("1w", "2026-01-05 00:00:00"),
+    "month": ("1M", "2026-01-01 00:00:00"), "quarter": ("1Q", "2026-01-01 00:00:00"),
+}  # fmt: skip
+
+
 def documents(found: Sequence[Promise], notes: list[str]) -> list[dict[str, Any]]:
     """SLOs as documents of kind SLO; those that Prometheus cannot count are noted and left out."""
-    made = []
+    made, names = [], object_names(found)
     for promise in found:
         if promise.sli is None:
             notes.append(f"{promise.slo_id} is left out: Prometheus cannot count it")
             continue
         if promise.sli.by_time:
             notes.append(f"{promise.slo_id}: its minutes are written as counts; budgetingMethod stays Occurrences")
-        made.append(_document(promise, promise.sli))
+        made.append(_document(promise, promise.sli, names[promise.slo_id]))
     return made
 
 
-def _document(promise: Promise, sli: Sli) -> dict[str, Any]:
-    metadata: dict[str, Any] = {"name": _named(promise.name)}
+def object_names(found: Sequence[Promise]) -> dict[str, str]:
+    """What the object of each SLO is called, by slo_id: its name, with its service before it where another has it, too."""
+    services: dict[str, set[str]] = defaultdict(set)
+    for promise in found:
+        services[_named(promise.name)].add(promise.service)
+    return {
+        p.slo_id: name if len(services[name := _named(p.name)]) == 1 else _named(f"{p.service}-{p.name}") for p in found
+    }
+
+
+def _window(promise: Promise) -> dict[str, Any]:
+    if not promise.calendar:
+        return {"duration": write_duration(promise.window_s), "isRolling": True}
+    duration, start = _CALENDAR[promise.calendar["unit"]]
+    zone = promise.calendar["time_zone"]
+    return {"duration": duration, "isRolling": False, "calendar": {"startTime": start, "timeZone": zone}}
+
+
+def _document(promise: Promise, sli: Sli, name: str) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"name": name}
     labels = {**promise.given("labels", ""), **({"owner": promise.owner} if promise.owner else {})}
     if labels:
         metadata["labels"] = labels
@@ -46,8 +71,8 @@ def _document(promise: Promise, sli: Sli) -> dict[str, Any]:
     spec: dict[str, Any] = {"description": promise.description} if promise.description else {}
     spec |= {
         "service": promise.service,
-        "indicator": {"metadata": {"name": _named(promise.name)}, "spec": {"ratioMetric": _ratio(sli)}},
-        "timeWindow": [{"duration": write_duration(promise.window_s), "isRolling": True}],
+        "indicator": {"metadata": {"name": name}, "spec": {"ratioMetric": _ratio(sli)}},
+        "timeWindow": [_window(promise)],
         "budgetingMethod": "Occurrences",
         "objectives": [{"displayName": promise.name, "target": promise.objective}],
         "alertPolicies": [_policy(promise, tier) for tier in promise.usable],

@@ -38,7 +38,8 @@ def compose(notice: Notice, receiver: Receiver, alerts: Sequence[Alert], home: s
 
 def _triggered(notice: Notice, alerts: Sequence[Alert], link: str) -> dict[str, Any]:
     incident = notice.incident
-    runbooks = sorted({str(a.annotations["runbook_url"]) for a in alerts if a.annotations.get("runbook_url")})
+    told = {str(a.annotations.get("runbook_url") or "") for a in alerts}
+    runbooks = sorted(r for r in told if r.startswith(("https://", "http://")))  # no other scheme may be clicked
     links = [*([(link, "Observe")] if link else []), *((r, "Runbook") for r in runbooks)]
     severity = "info" if notice.kind == "test" else _SEVERITIES.get(incident.severity, "warning")
     return {

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from alerts import incidents, proposals, wording
 from alerts.incidents import Surroundings, identity
 from observe.schema import Action, Alert, ChangeEvent, Decision, Finding, Incident
-from observe.spec.monitors import PAGES, undeclared
+from observe.spec.monitors import PAGES, no_data, undeclared
 
 if TYPE_CHECKING:
     from observe.spec import Config
@@ -35,6 +35,7 @@ def decide(  # noqa: PLR0913, PLR0917 - everything a decision may look at, as th
     config: Config,
     now: datetime,
     actions: Sequence[Action] = (),
+    explained: frozenset[str] = frozenset(),
 ) -> Decision:
     """What to append for these findings; only rows that changed.
 
@@ -47,6 +48,7 @@ def decide(  # noqa: PLR0913, PLR0917 - everything a decision may look at, as th
         config: what is declared.
         now: the present, written as `at`.
         actions: the newest row of recent actions; without it an action would be proposed again.
+        explained: incidents that have an explanation, which names their cause.
     """
     desk = _Desk(open_alerts, open_incidents, config, now)
     for finding in sorted({f.finding_id: f for f in findings}.values(), key=lambda f: (f.window_end, f.finding_id)):
@@ -54,10 +56,11 @@ def decide(  # noqa: PLR0913, PLR0917 - everything a decision may look at, as th
     desk.end_orphans()
     changed, firing = desk.rows(open_incidents)
     informed = [f for f in findings if f.state == "alarm" and f.kind in ("gpu", "queue", "imbalance")]
-    around = Surroundings(changes, (*signals, *informed), config, now)
+    around = Surroundings(changes, (*signals, *informed), config, now, explained)
     written = incidents.update(open_incidents, changed, firing, desk.speaking, around)
     current = {i.incident_id: i for i in (*open_incidents, *written)}
-    present = proposals.Present(tuple(current.values()), firing, changes, actions)
+    performed = [f for f in (*signals, *findings) if f.kind == "performance"]
+    present = proposals.Present(tuple(current.values()), firing, changes, actions, performed)
     return Decision(changed, written, proposals.propose(present, config, now))
 
 
@@ -163,4 +166,8 @@ def _asked(alert: Alert, config: Config) -> bool:
     model = config.models.get(alert.model)
     if model is None or model.monitoring is None:
         return False
+    if alert.kind == "silence":
+        return any(slo.no_data_s and no_data(model.name, slo) == alert.subject for slo in model.monitoring.slos)
+    if alert.kind == "performance":
+        return model.monitoring.performance is not None
     return alert.kind != "slo" or any(slo.name == alert.subject for slo in model.monitoring.slos)

@@ -9,11 +9,14 @@ Source: RFC 9110; TRUST section 2, "webhooks out".
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote, quote_plus
 
 from observe.schema import Reply
 from observe.spec.secret import HIDDEN
@@ -38,6 +41,8 @@ class Request:
     secrets: Sequence[str] = ()
     ca: Path | None = None  # whom we trust there, instead of the system's authorities
     cap: int = REPLY_CAP  # bytes of the answer that are read
+    cert: Path | None = None  # what we show there, with its key
+    key: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,24 +74,34 @@ def ask(request: Request, timeout_s: float) -> Answer:
 
 
 def hidden(text: str, secrets: Sequence[str]) -> str:
-    """A text without any of the secrets.
+    r"""A text without any of the secrets, as they are, as JSON or an address writes them.
 
-    >>> hidden("no such key: abc", ["abc"])
-    'no such key: (hidden)'
+    >>> hidden("no such key: abc", ["abc"]), hidden(r'{"key": "a\"b"}', ['a"b']), hidden("?key=a%22b", ['a"b'])
+    ('no such key: (hidden)', '{"key": "(hidden)"}', '?key=(hidden)')
     """
-    for secret in secrets:
-        text = text.replace(secret, HIDDEN) if secret else text
-    return text
+    forms = sorted({form for secret in secrets if secret for form in _written(secret)}, key=len, reverse=True)
+    return re.sub("|".join(map(re.escape, forms)), HIDDEN, text) if forms else text
+
+
+def _written(secret: str) -> Iterator[str]:
+    """The ways in which an answer may repeat it."""
+    yield secret
+    for ascii_only in (True, False):
+        yield json.dumps(secret, ensure_ascii=ascii_only)[1:-1]
+    for safe in ("", "/"):
+        yield quote(secret, safe, errors="replace")
+        yield quote_plus(secret, safe, errors="replace")
 
 
 async def _sent(request: Request, timeout_s: float) -> Answer:
     import httpx
 
     try:
-        trusted = ssl.create_default_context(cafile=request.ca) if request.ca else True
         async with (
             asyncio.timeout(timeout_s),
-            httpx.AsyncClient(timeout=timeout_s, follow_redirects=False, trust_env=False, verify=trusted) as client,
+            httpx.AsyncClient(
+                timeout=timeout_s, follow_redirects=False, trust_env=False, verify=_trust(request)
+            ) as client,
             client.stream(
                 request.method, request.url, content=request.body, headers={**_PLAIN, **request.headers}
             ) as answer,
@@ -94,7 +109,24 @@ async def _sent(request: Request, timeout_s: float) -> Answer:
             text = await _text(answer, request.cap)
             return Answer(_reply(answer, hidden(text, request.secrets), request.secrets), text)
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, OSError) as error:
-        return Answer(Reply(False, None, True, f"{type(error).__name__}: {error}"[:SHOWN]))
+        said = hidden(f"{type(error).__name__}: {error}", request.secrets)  # before it is cut
+        return Answer(Reply(False, None, True, said[:SHOWN]))
+
+
+def _trust(request: Request) -> ssl.SSLContext | bool:
+    """Whom we believe there, and the certificate we show."""
+    import httpx
+
+    if request.ca is None and request.cert is None:
+        return True
+    context = ssl.create_default_context(cafile=request.ca) if request.ca else httpx.create_ssl_context(trust_env=False)
+    if request.cert is not None:
+        context.load_cert_chain(request.cert, request.key, _refuse_to_ask)
+    return context
+
+
+def _refuse_to_ask() -> str:
+    raise ssl.SSLError("the key is encrypted; give one without a pass phrase, readable by the service alone")
 
 
 async def _text(answer: httpx.Response, cap: int) -> str:

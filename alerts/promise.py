@@ -58,6 +58,7 @@ class Promise:
         labels: further labels of its alerts, by severity; `""` for all.
         annotations: likewise annotations.
         no_data: whether vanished counters are told.
+        calendar: unit and time_zone of a period that begins at local midnight; empty for a rolling one.
         dialect: whose dashboards are to read the recordings, too: sloth or pyrra.
         origin: `file:line:col` it was declared at.
     """
@@ -79,6 +80,7 @@ class Promise:
     annotations: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     no_data: bool = True
     dialect: str = ""
+    calendar: Mapping[str, str] = field(default_factory=dict)  # unit and time_zone, of a calendar period
     origin: str = ""
 
     @property
@@ -91,9 +93,17 @@ class Promise:
         """The tiers that a total outage can reach."""
         return tuple(t for t in self.tiers if t.can_fire(self.objective, self.window_s))
 
+    @property
+    def over(self) -> str:
+        """The period, for people."""
+        if self.calendar:
+            return f"calendar {self.calendar['unit']} ({self.calendar['time_zone']})"
+        return write_duration(self.window_s)
+
     def factor(self, tier: Tier) -> float:
-        """Burn rate at which a tier fires."""
-        return tier.factor(self.window_s)
+        """Burn rate at which a tier fires; where nothing is counted no evidence keeps it from firing at the allowed one."""
+        factor = tier.factor(self.window_s)
+        return factor if self.sli is None or self.sli.counts else max(1.0, factor)
 
     def gate_nats(self, tier: Tier) -> float:
         """Evidence that a tier asks for; a severity's false alarms are split over its tiers."""
@@ -112,7 +122,7 @@ def left_out(promise: Promise) -> list[str]:
     for tier in promise.tiers:
         if tier in promise.usable:
             continue
-        factor, window = promise.factor(tier), write_duration(promise.window_s)
+        factor, window = promise.factor(tier), promise.over
         why = (
             f"even a total outage burns only {1 / promise.budget:.4g} times the budget, {factor:.4g} would be needed"
             if tier.long_s < promise.window_s

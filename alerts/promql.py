@@ -18,6 +18,7 @@ from observe.spec.quantity import write_duration
 
 FRESH_S: Final = 180  # s; younger judgements of the service count, older ones do not
 SHORTEST_S: Final = 300  # s; what the budget is added up from
+QUIET_S: Final = 86_400  # s; how long a ratio may be gone: without traffic there is none
 EVERY_S: Final = 60  # s; how often rules are evaluated
 TOTAL: Final = "slo:sli_total:increase"
 ERRORS: Final = "slo:sli_error:increase"
@@ -161,9 +162,10 @@ def _counted_burn(promise: Promise, tier: Tier, side: str) -> str:
     if not side:
         return f"max by (slo_id) ({share} / {budget})"
     bad = series(promise, ERRORS, tier.long_s)
-    spread = f"{number(NORMAL)} * sqrt({number(promise.phi)} * clamp_min(1 - {share}, 0) / ({bad} > 0))"
+    # by id alone: in a dialect the ratio carries a label more than the counts
+    spread = f"{number(NORMAL)} * sqrt({number(promise.phi)} * clamp_min(1 - {share}, 0) / on (slo_id) ({bad} > 0))"
     sign = "-" if side == "low" else ""
-    return f"max by (slo_id) (clamp_max({share} / {budget} * exp({sign}{spread}), {number(1 / promise.budget)}))"
+    return f"max by (slo_id) (clamp_max({share} / {budget} * on (slo_id) exp({sign}{spread}), {number(1 / promise.budget)}))"
 
 
 def unjudged(promise: Promise) -> str:
@@ -173,6 +175,8 @@ def unjudged(promise: Promise) -> str:
 
 def without_data(promise: Promise) -> str:
     """What is counted has vanished, and the service does not judge either."""
-    name = TOTAL if promise.sli is not None and promise.sli.counts else RATIO
-    gone = f"absent({series(promise, name, SHORTEST_S)})"
+    if promise.sli is not None and promise.sli.counts:
+        gone = f"absent({series(promise, TOTAL, SHORTEST_S)})"
+    else:  # a ratio of no events is no number: that it is gone at night says nothing
+        gone = f"absent_over_time({series(promise, RATIO, SHORTEST_S)}[{write_duration(QUIET_S)}])"
     return f"{gone} unless on (slo_id) {fresh(promise)}" if promise.judged else gone

@@ -117,12 +117,25 @@ def documents(found: Sequence[Promise], notes: list[str]) -> list[dict[str, Any]
             spec["description"] = each.description
         if not each.usable:
             spec["alerting"] = {"burnrates": False}
-        named = re.sub(r"[^a-z0-9.-]+", "-", each.name.lower())
-        metadata = {"name": named, "labels": labels}
+        if each.calendar:
+            notes.append(
+                f"{each.slo_id}: Pyrra has no calendar windows; {each.over} is written as {write_duration(each.window_s)}"
+            )
+        metadata = {"name": object_name(each), "labels": labels}
         made.append(
             {"apiVersion": VERSION, "kind": KIND, "metadata": metadata, "spec": {**spec, "indicator": indicator}}
         )
     return made
+
+
+def object_name(promise: Promise) -> str:
+    """What the object of an SLO is called."""
+    return re.sub(r"[^a-z0-9.-]+", "-", promise.name.lower())
+
+
+def can_say(sli: Sli) -> bool:
+    """Whether it is two plain counters, which is all that Pyrra counts."""
+    return _indicator(sli) is not None
 
 
 def _indicator(sli: Sli) -> dict[str, Any] | None:

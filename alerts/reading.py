@@ -86,9 +86,19 @@ class Field:
             raise self.refused(f"expected a number, got {self.text()!r}") from None
 
     def flag(self, default: bool) -> bool:
-        """True or false."""
+        """True or false, also in quotes, as templates write them.
+
+        Raises:
+            ConfigError: something else.
+        """
         node = self.node
-        return node.scalar if node is not None and isinstance(node.scalar, bool) else default
+        if node is None or not self.given:
+            return default
+        if isinstance(node.scalar, bool):
+            return node.scalar
+        if self.text().lower() not in ("true", "false"):
+            raise self.refused(f"expected true or false, got {self.text()!r}", "true or false")
+        return self.text().lower() == "true"
 
     def texts(self) -> dict[str, str]:
         """A mapping of texts."""

@@ -80,15 +80,24 @@ def operator_files(promises: Sequence[Promise], digest: str, site: str | None) -
     head, files = header(digest), dict[str, str]()
     for name, group in by_service(promises).items():
         files[f"rules/{name}.slo.prometheusrule.yml"] = written(
-            _object(f"{name}-slo", [rules.group_of(p) for p in group]), head
+            _object(object_name(name), [rules.group_of(p) for p in group]), head
         )
     if site is not None:
         files["rules/observe-self.prometheusrule.yml"] = written(_object("observe-self", fleetrules.groups(site)), head)
     return dict(sorted(files.items()))
 
 
-def _object(name: str, groups: list[dict[str, Any]]) -> dict[str, Any]:
-    named = re.sub(r"[^a-z0-9-]+", "-", name).strip("-")
+def object_name(service: str) -> str:
+    """What the operator's object with a service's rules is called."""
+    return f"{re.sub(r'[^a-z0-9-]+', '-', file_name(service)).strip('-')}-slo"
+
+
+def file_name(service: str) -> str:
+    """What a service's files begin with."""
+    return _SAFE.sub("-", service.lower()).strip("-.") or "service"
+
+
+def _object(named: str, groups: list[dict[str, Any]]) -> dict[str, Any]:
     metadata = {"name": named, "labels": {"app.kubernetes.io/managed-by": "observe"}}
     return {
         "apiVersion": "monitoring.coreos.com/v1",
@@ -106,7 +115,7 @@ def by_service(promises: Sequence[Promise]) -> Mapping[str, list[Promise]]:
     """
     found: dict[str, list[Promise]] = defaultdict(list)
     for promise in sorted(promises, key=lambda p: (p.service, p.slo_id)):
-        name = _SAFE.sub("-", promise.service.lower()).strip("-.") or "service"
+        name = file_name(promise.service)
         others = found[name]
         if others and others[0].service != promise.service:
             raise ConfigError(

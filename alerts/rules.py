@@ -64,10 +64,18 @@ def _recordings(promise: Promise) -> list[Rule]:
     if promise.sli.counts:
         for seconds in sorted({tier.long_s for tier in promise.usable}):
             record(promql.NATS, seconds, promql.evidence(promise, seconds))
-        for name in (promql.TOTAL, promql.ERRORS):
-            record(name, promise.window_s, promql.over_period(promise, name))
-    record(promql.LEFT, promise.window_s, promql.budget_left(promise))
+    for name, expression in _of_period(promise):
+        record(name, promise.window_s, expression)
     return rules + dialects.recordings(promise)
+
+
+def _of_period(promise: Promise) -> list[tuple[str, str]]:
+    """Events and budget of the SLO's period; PromQL knows no local midnight, so those of a calendar are the service's."""
+    assert promise.sli is not None
+    if promise.calendar:
+        return []
+    names = (promql.TOTAL, promql.ERRORS) if promise.sli.counts else ()
+    return [*((name, promql.over_period(promise, name)) for name in names), (promql.LEFT, promql.budget_left(promise))]
 
 
 def _burn(promise: Promise, tier: Tier) -> Rule:
@@ -75,15 +83,20 @@ def _burn(promise: Promise, tier: Tier) -> Rule:
     if promise.after_s.get(tier.name):
         rule["for"] = write_duration(promise.after_s[tier.name])
     rule["keep_firing_for"] = KEEPS[tier.severity]
-    rule["labels"] = labels(promise, tier.severity, tier.name)
+    rule["labels"] = _plain(labels(promise, tier.severity, tier.name))
     rule["annotations"] = _annotations(promise, tier)
     return rule
 
 
 def labels(promise: Promise, severity: str, tier: str = "") -> dict[str, str]:
     """Labels of an alert; ours win over those that a file adds."""
-    ours = {**own_labels(promise), "owner": escaped(promise.owner), "severity": severity, "burn_tier": tier}
+    ours = {**own_labels(promise), "owner": promise.owner, "severity": severity, "burn_tier": tier}
     return {**promise.given("labels", severity), **{name: value for name, value in ours.items() if value}}
+
+
+def _plain(labels_: dict[str, str]) -> dict[str, str]:
+    """The same as a rule writes them: a label is a template, and what people wrote is none."""
+    return {name: escaped(value) for name, value in labels_.items()}
 
 
 def _annotations(promise: Promise, tier: Tier) -> dict[str, str]:
@@ -93,7 +106,7 @@ def _annotations(promise: Promise, tier: Tier) -> dict[str, str]:
         "summary": f"{escaped(promise.slo_id)} burns its error budget too fast: {tier.name}",
         "description": (
             f"{escaped(promise.description or promise.name)}: promised {write_percent(promise.objective)} over "
-            f"{write_duration(promise.window_s)}. At the rate of this tier {budget} of the budget is gone within {long_}."
+            f"{promise.over}. At the rate of this tier {budget} of the budget is gone within {long_}."
         ),
         "value": value,
         **_interval(promise, tier),
@@ -160,7 +173,7 @@ def _told(promise: Promise, name: str, expression: str, said: str) -> Rule:
         "alert": name,
         "expr": expression,
         "for": SILENT_FOR,
-        "labels": labels(promise, "ticket"),
+        "labels": _plain(labels(promise, "ticket")),
         "annotations": {
             "summary": f"{escaped(promise.slo_id)}: nobody can say how it is",
             "description": said,

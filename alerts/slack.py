@@ -1,14 +1,16 @@
 """A notice as a message of a Slack incoming webhook; Mattermost and Rocket.Chat take the same.
 
 The webhook's address is the secret. Slack knows no idempotency key: a message that was taken before we died
-comes twice.
+comes twice. Text from the outside mentions nobody, links nowhere and formats nothing, in any of the three.
 
-Source: Slack, "Sending messages using incoming webhooks" and "Formatting text" (escapes & < >).
+Source: Slack, "Sending messages using incoming webhooks" and "Formatting text" (escapes & < >); Mattermost, "Format
+messages" and "Mention teammates" (@name, Markdown, bare addresses).
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
@@ -22,7 +24,10 @@ from observe.schema import Alert, Message, Reply
 
 CHANNEL: Final = "slack"
 _ESCAPES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-_FORMATS: Final = str.maketrans({"*": "∗", "_": "ˍ", "`": "ˋ", "~": "˷"})  # signs that would format a text
+_FORMATS: Final = str.maketrans(  # signs that would format a text, mention somebody, or make a link
+    {"*": "∗", "_": "ˍ", "`": "ˋ", "~": "˷", "@": "＠", "[": "［", "]": "］", "#": "＃", "|": "｜", "\\": "＼"}
+)
+_LINKS: Final = re.compile(r"://|(?i:\bwww\.)|(?i:\bmailto:)")
 
 
 def compose(notice: Notice, receiver: Receiver, alerts: Sequence[Alert], home: str | None) -> Message:
@@ -37,12 +42,17 @@ def compose(notice: Notice, receiver: Receiver, alerts: Sequence[Alert], home: s
 
 
 def escaped(text: str) -> str:
-    """Text that Slack shows as it is: no mention, no link, no formatting.
+    """Text that is shown as it is: no mention, no link, no formatting.
 
-    >>> escaped("<!channel> a*b")
-    '&lt;!channel&gt; a∗b'
+    >>> escaped("<!channel> a*b @all")
+    '&lt;!channel&gt; a∗b ＠all'
+    >>> escaped("see https://evil.example")
+    'see https:／／evil.example'
     """
-    return "".join(_ESCAPES.get(c, c) for c in text.translate(_FORMATS))
+    inert = _LINKS.sub(
+        lambda m: m[0].replace("/", "／").replace(".", "．").replace("o:", "o："), text.translate(_FORMATS)
+    )
+    return "".join(_ESCAPES.get(c, c) for c in inert)
 
 
 def send(message: Message, timeout_s: float, receiver: Receiver, now: datetime) -> Reply:

@@ -104,6 +104,8 @@ def documents(found: Sequence[Promise], notes: list[str]) -> list[dict[str, Any]
         if promise.sli is None:
             notes.append(f"{promise.slo_id} is left out: Prometheus cannot count it")
             continue
+        if promise.calendar:
+            notes.append(f"{promise.slo_id}: Sloth has no calendar windows; {promise.over} becomes a rolling one")
         if promise.window_s != PERIOD_S:
             window = write_duration(promise.window_s)
             notes.append(f"{promise.slo_id}: Sloth's window is a flag; run it with --default-slo-period {window}")

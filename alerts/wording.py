@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SITE: Final = "site"
 NAMES: Final[Mapping[str, str]] = {
     "slo": "SloBurn", "drift": "Drift", "silence": "SourceSilent", "imbalance": "CapacityImbalance", "gpu": "GpuStraggler",
-    "canary": "CanaryWorse",
+    "canary": "CanaryWorse", "performance": "PerformanceLoss",
 }  # fmt: skip
 _PAGES: Final[Mapping[str, str]] = {"imbalance": "/gpu", "gpu": "/gpu", "silence": "/"}
 _BEFORE: Final = timedelta(hours=1)  # shown before the onset, so that the change can be seen
@@ -112,6 +112,7 @@ def description(finding: Finding) -> str:
         "slo": f"SLO {finding.subject} of {finding.model}",
         "drift": f"Feature {finding.subject} of {finding.model}",
         "canary": f"Version {finding.subject} of {finding.model}",
+        "performance": f"{finding.subject.replace('_', ' ').capitalize()} of {finding.model} by its labels",
     }
     head = f"{what.get(finding.kind, finding.subject)}: {finding.note}."
     since = f"Most likely since {said(onset(finding))}"

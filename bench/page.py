@@ -32,7 +32,16 @@ from observe.demo.world import Plan
 LOADS = 30  # of each page, cached and uncached
 WARM_S = 45.0  # until both planted incidents are open
 LARGE = ("/", "/model/chat-0", "/gpu")
-PAGES = ("/", "/model/llama-70b-chat", "/model/mistral-7b", "/model/fraud", "/gpu", "/incidents")
+PAGES = (
+    "/",
+    "/model/llama-70b-chat",
+    "/model/mistral-7b",
+    "/model/fraud",
+    "/gpu",
+    "/incidents",
+    "/slos",
+    "/slos?id=llama-70b-chat.ttft",
+)
 
 
 @contextmanager
@@ -103,7 +112,8 @@ def callback(client: httpx.Client, path: str, days: float) -> Iterator[Mapping[s
     for seconds in range(10_000):
         end = now - timedelta(seconds=seconds)
         search = f"?from={(end - timedelta(days=days)).isoformat()[:19]}&to={end.isoformat()[:19]}"
-        given = {"pathname": path, "search": search}
+        bare, _, asked = path.partition("?")
+        given = {"pathname": bare, "search": search + (f"&{asked}" if asked else "")}
         inputs = [{**i, "value": given.get(i["property"], "dark" if i["id"] == "look" else "")} for i in draw["inputs"]]
         yield {
             "output": draw["output"], "outputs": {"id": "page", "property": "children"}, "inputs": inputs, "state": [],

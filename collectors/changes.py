@@ -29,6 +29,9 @@ REASONS: Final[Mapping[str, str]] = {
     "Disrupted": "disruption", "DisruptionTerminating": "disruption", "Evicted": "disruption", "Preempted": "disruption",
     "TaintManagerEviction": "disruption", "Drain": "disruption", "SpotInterrupted": "disruption", "FailedDraining": "disruption",
 }  # fmt: skip
+_REGISTRY: Final[Mapping[tuple[str, str], str]] = {
+    ("model_version", "created"): "trained", ("model_version_alias", "created"): "model_version",
+}  # entity and action of an MLflow webhook -> kind of change  # fmt: skip
 _SCALED: Final = re.compile(r"\bto (\d+)(?: from (\d+))?|New size: (\d+)")
 _WORKLOADS: Final = frozenset({"Deployment", "StatefulSet", "DaemonSet", "InferenceService"})
 _APPLIERS: Final = frozenset(
@@ -117,6 +120,21 @@ def deployment(event: Object) -> Told | None:
         "object_name": metadata.get("name"), "namespace": metadata.get("namespace"), "after": ", ".join(images) or None,
         "revision": annotations.get("deployment.kubernetes.io/revision") or generation,
         "actor": annotations.get("kubernetes.io/change-cause"), "severity": "info",
+    }  # fmt: skip
+
+
+def mlflow(event: Object) -> Told | None:
+    """A webhook of MLflow's model registry: a new version was trained; an alias set on one is a change of version."""
+    entity, action, data = event.get("entity"), event.get("action"), _object(event, "data")
+    if not data or "kind" in event or not isinstance(entity, str) or not isinstance(action, str):
+        return None
+    tags = _object(data, "tags")
+    alias = f"alias {data['alias']}" if data.get("alias") else ""
+    return {
+        "ts": event.get("timestamp"), "kind": _REGISTRY.get((entity, action)), "object_kind": "ModelVersion", "object_name": data.get("name"),
+        "model_id": data.get("name"), "after": data.get("version"), "revision": data.get("source"), "actor": "mlflow",
+        "severity": "info", "message": _line(alias, data.get("description")),
+        "caused_by": tags.get("observe.key") or data.get("run_id"),
     }  # fmt: skip
 
 

@@ -4,7 +4,8 @@ One object, an array, a Kubernetes list (`items`), or one object a line. Our own
 
     {"ts": "2026-11-20T12:00:00Z", "kind": "deploy", "model_id": "fraud", "object_kind": "Deployment",
      "object_name": "fraud-api", "namespace": "ml", "cluster": "eu-west", "before": "v41", "after": "v42",
-     "revision": "9f3c…", "actor": "ci", "severity": "info", "message": "one line", "event_id": "…"}
+     "revision": "9f3c…", "actor": "ci", "severity": "info", "message": "one line", "event_id": "…",
+     "caused_by": "key of our action, or a run's id", "data_from": "…", "data_to": "…"}
 
 Only `kind` is required. Without `ts` the event happened when it arrived (note `ts_assumed`). Without
 `event_id` it is named by the sha256 of its content, so the same event sent twice is stored once: two
@@ -53,11 +54,14 @@ KIND_ALIASES: Final[Mapping[str, str]] = {
 ALIASES: Final[Mapping[str, str]] = {
     "timestamp": "ts", "time": "ts", "type": "kind", "id": "event_id", "model": "model_id", "user": "actor", "author": "actor",
     "description": "message", "sha": "revision", "version": "after", "name": "object_name",
+    "run_id": "caused_by", "dag_run_id": "caused_by", "idempotency_key": "caused_by",
 }  # fmt: skip
 COLUMNS: Final = tuple(c.name for c in TABLES["change_event"].columns if c.name not in {"source", "ingested_at"})
 BODY_LIMIT: Final = 8 * 2**20  # bytes of one body; about ten thousand events
 EVENTS: Final = 100_000  # of one body
 _MESSAGE: Final = 1000  # characters
+_PERIOD: Final = ("data_from", "data_to")
+_FORMS: Final = (changes.flux, changes.argo, changes.kubernetes_event, changes.deployment, changes.mlflow)
 
 
 def parse(payload: bytes, at: datetime, labels: Mapping[str, str]) -> Parsed:
@@ -137,13 +141,7 @@ def kind_of(word: str) -> str | None:
 
 def _row(item: dict[str, Any], at: datetime, labels: Mapping[str, str], notes: Counter[str]) -> dict[str, Any] | str:
     """An event as columns, `ts` in microseconds since the epoch; or why it cannot be one."""
-    known = (
-        changes.flux(item)
-        or changes.argo(item)
-        or changes.kubernetes_event(item)
-        or changes.deployment(item)
-        or _generic(item)
-    )
+    known = next((told for form in _FORMS if (told := form(item))), None) or _generic(item)
     if not known.get("kind") or not isinstance(known["kind"], str):
         return "not_a_change" if item.get("kind") == "Event" else "missing_key"
     moment = known.get("ts")
@@ -153,6 +151,7 @@ def _row(item: dict[str, Any], at: datetime, labels: Mapping[str, str], notes: C
     if moment is None or moment == "":
         notes["ts_assumed"] += 1
     row: dict[str, Any] = {name: _text(known.get(name)) for name in COLUMNS}
+    row |= {name: instant(known[name]) if known.get(name) else None for name in _PERIOD}
     row |= {"ts": ts, "event_id": row["event_id"] or _digest(item)}
     row["cluster"] = row["cluster"] or labels.get("cluster")
     row["model_id"] = row["model_id"] or labels.get("model")

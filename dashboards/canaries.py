@@ -47,7 +47,10 @@ def canary_card(read: Reader, view: Scope, model: str) -> Any:
     return cards.card(
         f"Canary {row['subject']}",
         html.P(row["note"]),
-        tables.grid("canary", [_row(name, q) for name, q in asked], columns, height=320 if len(asked) > 7 else 0),
+        tables.grid(
+            "canary", [_row(q, details.get("disagree")) for _, q in asked], columns, height=320 if len(asked) > 7 else 0
+        ),
+        *_averages(details.get("averages", {})),
         html.P(
             f"Judged until {words.clock(row['window_end'], view.now)} UTC; {_ENDS[0] if over else _ENDS[1]}.",
             className="sub",
@@ -66,23 +69,34 @@ def _mark(row: Mapping[str, Any], decision: str) -> Badge:
     )
 
 
-def _row(name: str, q: Mapping[str, Any]) -> dict[str, Any]:
+def _row(q: Mapping[str, Any], disagree: float | None) -> dict[str, Any]:
     (x, n), (y, m) = q["canary"], q["baseline"]
     low, high = q["ci"]
     known = f"{words.number(q['ratio'])} ({words.number(low)} – {words.number(high) if high is not None else 'any'})"
+    pairs = n and not m and disagree is not None
     return {
-        "question": _question(name), "canary": _share(x, n), "baseline": _share(y, m),
-        "ratio": known if n and m else "–", "e_value": "> 10 k" if q["e_value"] > _MUCH else words.number(q["e_value"]),
+        "question": q["words"], "canary": _share(x, n), "baseline": f"{words.share(disagree)} may be" if pairs else _share(y, m),
+        "ratio": known if n and (m or pairs) else "–", "e_value": "> 10 k" if q["e_value"] > _MUCH else words.number(q["e_value"]),
     }  # fmt: skip
+
+
+def _averages(known: Mapping[str, Mapping[str, Any]]) -> list[Any]:
+    """The averages of both versions and by how much they differ, with an interval that holds at all times at once."""
+    told = []
+    for column, a in sorted(known.items()):
+        low, high = a["ci"]
+        moved = (
+            f"{words.number(a['difference'])} ({words.number(low)} – {words.number(high)})"
+            if low is not None
+            else "too early to say by how much"
+        )
+        told.append(
+            html.Li(
+                f"{column} on average: {words.number(a['canary'])}, before {words.number(a['baseline'])}; difference {moved}"
+            )
+        )
+    return [html.Ul(told, className="facts")] if told else []
 
 
 def _share(events: float, rows: float) -> str:
     return f"{words.share(events / rows)} of {words.count(rows)}" if rows else "none answered"
-
-
-def _question(name: str) -> str:
-    kind, _, rest = name.partition(":")
-    if kind == "latency":
-        column, _, quantile = rest.partition(":")
-        return f"{column} beyond the old {quantile}"
-    return f"predictions, tenth {rest} of 10" if kind == "prediction" else "errors"

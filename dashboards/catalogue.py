@@ -29,13 +29,14 @@ class Catalogue:
         return next((s for s in self.models.get(model, {}).get("slos", ()) if s.get("name") == name), {})
 
     def price(self, product: str | None) -> float | None:
-        """USD per hour of a device: the price whose every word its product name holds.
+        """USD per hour of a device: the price that names it most closely, every word of which its product name holds.
 
         >>> Catalogue({}, {"h100-80gb": 2.9}).price("NVIDIA H100 80GB HBM3")
         2.9
         """
         words = set(re.split(r"[^a-z0-9]+", (product or "").lower()))
-        return next((p for key, p in self.prices.items() if set(key.lower().split("-")) <= words), None)
+        named = [(len(set(k.lower().split("-"))), k) for k in self.prices if set(k.lower().split("-")) <= words]
+        return self.prices[max(named)[1]] if named else None
 
 
 def catalogue(read: Reader) -> Catalogue:
@@ -49,10 +50,11 @@ def bad_request(slo: Mapping[str, Any]) -> str | None:
 
     The text of `good_sql` comes from the validated configuration, never from data.
     """
+    of_total = f" and ({slo['total_sql']})" if slo.get("total_sql") else ""
     if slo.get("kind") == "latency" and slo.get("column") in _COLUMNS and slo.get("threshold_s"):
-        return f"{slo['column']} > {float(slo['threshold_s'])}"
+        return f"{slo['column']} > {float(slo['threshold_s'])}{of_total}"
     if slo.get("kind") == "good" and slo.get("good_sql"):
-        return f"not ({slo['good_sql']})"
+        return f"not ({slo['good_sql']}){of_total}"
     return None
 
 

@@ -66,9 +66,18 @@ def differs_card(read: Reader, view: Scope, slo: Slo, span: int = 7) -> Any:
         none = cards.empty("Nothing stands out", "No value is clearly more common among bad requests: ratio above 1.2 at its lower bound, at least 5 requests.", 180)  # fmt: skip
         return cards.card(title, none, sub=sub, sql=query, span=span)
     bad, good = words.count(frame["all_bad"][0]), words.count(frame["all_good"][0])
-    body = html.Div([_difference(r) for r in frame.iter_rows(named=True)], className="differs")
+    body = html.Div([difference(r) for r in frame.iter_rows(named=True)], className="differs")
     legend: list[Any] = [html.Span(className="key bad"), f"of {bad} bad", html.Span(className="key good"), f"of {good} good requests · lower bounds are 99.7 %"]  # fmt: skip
     return cards.card(title, body, html.P(legend, className="legend"), sub=sub, sql=query, span=span)
+
+
+def p_value(p: float) -> str:
+    """A p-value as people read it.
+
+    >>> p_value(0.0234), p_value(1e-9)
+    ('p 0.023', 'p < 0.001')
+    """
+    return "p < 0.001" if p < 0.001 else f"p {words.number(p, 2)}"
 
 
 def _ratio(row: Mapping[str, Any]) -> str:
@@ -77,7 +86,8 @@ def _ratio(row: Mapping[str, Any]) -> str:
     return "> 100×" if row["lift"] > 100 else f"{words.number(row['lift'], 2)}×"
 
 
-def _difference(row: Mapping[str, Any]) -> Any:
+def difference(row: Mapping[str, Any]) -> Any:
+    """One value with its shares among bad and good, their ratio, its lower bound and, where known, its corrected p."""
     dimension = DIMENSIONS.get(row["dimension"], row["dimension"])
     bars = [
         html.Div(html.Div(className="bar bad", style={"width": f"{row['share_bad'] * 100:.1f}%"}), className="track"),
@@ -87,8 +97,14 @@ def _difference(row: Mapping[str, Any]) -> Any:
         [html.Span(dimension, className="dim"), html.Span(row["level"], className="value", title=row["level"])],
         className="what",
     )
+    bound = f"≥ {words.number(min(row['lift_low'], 99), 2)}×" if words.known(row["lift_low"]) else ""
+    p = row.get("p")
     ratio = html.Div(
-        [html.Strong(_ratio(row)), html.Span(f"≥ {words.number(min(row['lift_low'], 99), 2)}×", className="dim")],
+        [
+            html.Strong(_ratio(row)),
+            html.Span(bound, className="dim"),
+            *([html.Span(p_value(float(p)), className="dim")] if p is not None and words.known(p) else []),
+        ],
         className="ratio",
     )
     shares = html.Div(

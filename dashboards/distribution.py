@@ -22,7 +22,7 @@ from dashboards.scope import Scope
 
 BINS = """
 select binning_id, source_table, kind, edges, levels, reference, quantiles, reference_from, reference_to, version
-from binning where model = $model and feature = $feature order by version desc limit 1
+from binning where model = $model and feature = $feature and source_table in ('attempts', 'predictions') order by version desc limit 1
 """
 COUNTS = """
 with c as (

@@ -25,6 +25,7 @@ from observe.errors import AccessError, ObserveError
 PATH: Final = "/do"
 MAX_FORM: Final = 16_384  # bytes
 REASON: Final = 500  # characters
+COMMENT: Final = 2000  # characters; as much as a command keeps
 
 
 def form(target: str, back: str, acts: Sequence[tuple[str, str, str]]) -> Any:
@@ -50,6 +51,20 @@ def form(target: str, back: str, acts: Sequence[tuple[str, str, str]]) -> Any:
     )
 
 
+def comment(target: str, back: str) -> Any:
+    """A form that leaves a comment about `target` and shows `back` afterwards."""
+    hidden = [dcc.Input(type="hidden", name=n, value=v) for n, v in (("object", target), ("next", back))]
+    text = dcc.Textarea(
+        name="reason", placeholder="what you saw, what you did", maxLength=COMMENT, rows=2, required=True,
+        className="act-comment", id="act-comment",
+    )  # fmt: skip
+    button = html.Button("Comment", type="submit", name="act", value="note", className="act")
+    label = html.Label("Comment", htmlFor="act-comment", className="unseen")
+    return html.Form(
+        [*hidden, label, text, button], action=PATH, method="post", className="acts comment", **cards.aria("Comment")
+    )
+
+
 async def answer(scope: Scope, receive: Receive, core: CoreClient, session: str) -> Response:
     """What `/do` answers: the page again, or why not."""
     request = Request(scope, receive)
@@ -58,7 +73,7 @@ async def answer(scope: Scope, receive: Receive, core: CoreClient, session: str)
     asked = parse_qs((await request.body())[:MAX_FORM].decode("utf-8", "replace"))
     said = {name: asked.get(name, [""])[0].strip() for name in ("act", "object", "reason", "next")}
     verb, _, length = said["act"].partition(" ")
-    body = {"verb": verb, "object": said["object"], "reason": said["reason"][:REASON] or None}
+    body = {"verb": verb, "object": said["object"], "reason": said["reason"][:COMMENT] or None}
     back = login.inside(said["next"])
     try:
         await run_in_threadpool(core.command, {**body, "parameters": {"for": length} if length else {}}, session)

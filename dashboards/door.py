@@ -17,7 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dashboards import doing, login, pages, report_files
+from dashboards import bundle_file, doing, login, pages, report_files
 from dashboards.reader import CoreClient
 from dashboards.shell import COOKIE
 from observe.errors import AccessError, ObserveError
@@ -42,6 +42,7 @@ class Door:
         self, app: ASGIApp, core: CoreClient, entries: Sequence[pages.Entry], hashes: Callable[[], Iterable[str]]
     ) -> None:
         self._app, self._core, self._entries = app, core, entries
+        self._is_open: bool | None = None
         self._headers = {
             "content-security-policy": policy(hashes()), "x-content-type-options": "nosniff", "x-frame-options": "DENY",
             "referrer-policy": "same-origin", "cross-origin-opener-policy": "same-origin",
@@ -77,32 +78,34 @@ class Door:
         return with_headers
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response | None:
-        headers, path, method = Headers(scope=scope), scope["path"], scope["method"]
-        if refusal := refused(method, headers):
+        headers, path = Headers(scope=scope), scope["path"]
+        if refusal := refused(scope["method"], headers):
             return refusal
         if path.startswith(OPEN):
             return None
+        if not _is_here(headers.get("host", "")) and await self._takes_anybody():
+            return PlainTextResponse("without sign-in, only this machine may ask, under its own name", 403)
         if handed := await self._handed(scope, receive):
             return handed
         if path in CALLBACKS:
             return None if cookie(headers) or await self._open_house() else PlainTextResponse("sign in first", 401)
-        if method == "POST" or pages.find(self._entries, path) is None:
-            return HTMLResponse(login.page("Nothing here", f"There is no page at {path}.", back=True), 404)
         return await self._page(headers, scope)
 
     async def _handed(self, scope: Scope, receive: Receive) -> Response | None:
-        """What is no page of the application: signing in and out, and files of reports."""
+        """What is no page of the application: signing in and out, commands, bundles, files of reports."""
         if scope["path"] in login.PATHS:
             return await login.answer(scope, receive, self._core)
         if scope["path"] == doing.PATH:
-            if not cookie(Headers(scope=scope)) and not _is_here(Headers(scope=scope).get("host", "")):
-                return PlainTextResponse("without sign-in, changes are taken under this machine's own name only", 403)
             return await doing.answer(scope, receive, self._core, cookie(Headers(scope=scope)))
         if scope["method"] != "GET":
             return None
-        return await report_files.answer(scope["path"], self._core, cookie(Headers(scope=scope)))
+        session = cookie(Headers(scope=scope))
+        handed = await bundle_file.answer(scope["path"], self._core, session)
+        return handed or await report_files.answer(scope["path"], self._core, session)
 
     async def _page(self, headers: Headers, scope: Scope) -> Response | None:
+        if scope["method"] == "POST" or pages.find(self._entries, scope["path"]) is None:
+            return HTMLResponse(login.page("Nothing here", f"There is no page at {scope['path']}.", back=True), 404)
         try:
             await run_in_threadpool(self._core.pulse, cookie(headers))
         except AccessError as error:
@@ -113,6 +116,18 @@ class Door:
         except ObserveError:
             return None  # the core is away: the page says so in its cards
         return None
+
+    async def _takes_anybody(self) -> bool:
+        """Whether the core asks nobody for a token; known from its first plain answer on, for it starts us with it."""
+        if self._is_open is None:
+            try:
+                await run_in_threadpool(self._core.pulse, "")
+                self._is_open = True
+            except AccessError:
+                self._is_open = False
+            except ObserveError:
+                return False  # the core is away: nothing can be read through us either
+        return self._is_open
 
     async def _open_house(self) -> bool:
         try:

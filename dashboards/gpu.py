@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 from dash import html
 
-from dashboards import cards, catalogue, fleet, tables, words
+from dashboards import cards, catalogue, fleet, matches, tables, words
 from dashboards.cards import Badge, Query
 from dashboards.palette import SIGNS
 from dashboards.reader import Reader
@@ -55,6 +55,7 @@ def page(read: Reader, params: Mapping[str, str]) -> Any:
     parts = cards.gather(
         lambda: banner(read, view),
         *[_bound(g, known, view) for g in groups[:12]],
+        lambda: matches.card(read, view),
         lambda: fleet.busy_card(read, view),
         spans=(12,),
     )

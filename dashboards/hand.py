@@ -5,31 +5,87 @@ Source: our own, after UX.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import polars as pl
+from dash import html
 
 from dashboards import cards, doing, tables, words
 from dashboards.cards import Badge, Query
 from dashboards.reader import Reader, Value
 from dashboards.scope import Scope
+from observe.spec.quiet import EVERYTHING, Mute, Names, Quiet
+from observe.spec.receiving import Maintenance
 
-HANDLED = """
-select i.state, i.model,
+HANDLED: Final = """
+select i.incident_id, i.state, i.model, i.alerts,
   (select arg_max(actor, ts) from command where verb = 'acknowledge' and object = i.incident_id and ts >= i.opened_at) as taken_by,
-  (select count(*) from command where verb = 'false_alarm' and object = i.incident_id) as false_alarms,
-  m.object as muted, m.until, m.actor, m.reason
-from incident i left join mute m on m.until > $now::TIMESTAMPTZ and (m.object in (i.incident_id, i.model, '*') or list_contains(i.alerts, m.object))
-where i.incident_id = $id order by m.until desc
+  (select max(ts) from command where verb = 'acknowledge' and object = i.incident_id and ts >= i.opened_at) as taken_at,
+  (select count(*) from command where verb = 'false_alarm' and object = i.incident_id) as false_alarms
+from incident i where i.incident_id = $id
+"""
+MUTES: Final = """
+select object, since, until, actor, reason from mute where until > $now::TIMESTAMPTZ order by until desc, object
+"""
+CALENDAR: Final = "select value::VARCHAR as value from core.setting where key = 'maintenance'"
+MEMBERS: Final = """
+select incident_id, alert_id, key, model from alert where incident_id in (
+  select incident_id from incident where state = 'open' or opened_at >= $start::TIMESTAMPTZ or incident_id = $id)
 """
 UNDELIVERED = """
 select tried_at, url, coalesce(notice, 'alerts') as notice, incident_id, state, tries, error from undelivered order by state = 'waiting', tried_at desc limit 100
 """
 
 
+def quiet(read: Reader, now: datetime) -> Quiet:
+    """What is muted now, by people and by the calendar: the same that decides who is told."""
+    muted = [
+        Mute(m["object"], m["since"], m["until"], f"{m['actor']}: {m['reason'] or ''}".rstrip(": "))
+        for m in read(MUTES, {"now": now}).iter_rows(named=True)
+    ]
+    told = read(CALENDAR)
+    held = json.loads(told["value"][0] or "[]") if told.height else []
+    return Quiet(
+        muted,
+        [(Maintenance.model_validate({k: v for k, v in m.items() if k != "on"}), frozenset(m["on"])) for m in held],
+    )
+
+
+def muted_until(read: Reader, rows: Sequence[Mapping[str, Any]], view: Scope) -> dict[str, datetime]:
+    """Until when nobody is told of an incident, by id; those that are not muted are not in it.
+
+    Args:
+        read: answers SQL.
+        rows: incidents with `incident_id`, `model` and `alerts`.
+        view: whose `now` it is.
+    """
+    known = quiet(read, view.now)
+    if not known.muted and not known.calendar:
+        return {}
+    alerts: dict[str, dict[str, Names]] = defaultdict(dict)
+    only: dict[str, Value] = {"start": view.start, "id": rows[0]["incident_id"] if len(rows) == 1 else ""}
+    for a in read(MEMBERS, only).iter_rows(named=True):
+        alerts[a["incident_id"]][a["alert_id"]] = frozenset(
+            {EVERYTHING, a["alert_id"], a["incident_id"], a["key"], a["model"]}
+        )
+    ends = {r["incident_id"]: known.free(parts(r, alerts[r["incident_id"]]), view.now) for r in rows}
+    return {name: end for name, end in ends.items() if end > view.now}
+
+
+def parts(row: Mapping[str, Any], alerts: Mapping[str, Names]) -> list[Names]:
+    """What each alert of an incident is muted by: the incident is muted while all of them are."""
+    known = [alerts[i] for i in row["alerts"] if i in alerts]
+    return known or [frozenset({EVERYTHING, row["incident_id"], row["model"]})]
+
+
 def in_words(row: Mapping[str, Any], view: Scope) -> str:
-    """Who has it, and whether anybody is told."""
-    told = [f"{row['taken_by']} has it"] if row["taken_by"] else []
-    muted = [f"muted until {words.clock(row['muted_until'], view.now)}"] if row["muted_until"] else []
+    """Who has it, and whether anybody is told; `row` has `taken_by` and, where it is muted, `muted_until`."""
+    told = [str(row["taken_by"])] if row["taken_by"] else []
+    muted = [f"muted to {words.clock(row['muted_until'], view.now)}"] if row.get("muted_until") else []
     return ", ".join(told + muted)
 
 
@@ -61,19 +117,37 @@ def undelivered(read: Reader) -> list[Any]:
 def of_one(read: Reader, view: Scope, chosen: str) -> Any:
     """Who has it, whether it is muted, and the buttons that say so."""
     params: dict[str, Value] = {"id": chosen, "now": view.now}
-    rows = read(HANDLED, params).to_dicts()
-    first, muted = rows[0], [r for r in rows if r["muted"]]
-    is_open = first["state"] == "open"
-    told = [f"{first['taken_by']} has it"] if first["taken_by"] else ["nobody has taken it"] if is_open else []
-    told += [
-        f"{r['muted']} muted until {words.clock(r['until'], view.now)} UTC by {r['actor']}: {r['reason']}"
-        for r in muted
-    ]
-    told += ["marked as a false alarm"] if first["false_alarms"] else []
-    acts = [("acknowledge", "I have it", "Shows who has it; receivers are told")] if is_open else []
+    (row,) = read(HANDLED, params).to_dicts()
+    known, is_open = quiet(read, view.now), row["state"] == "open"
+    end = muted_until(read, [row], view).get(chosen)
+    told = (
+        [f"{row['taken_by']} has it since {words.clock(row['taken_at'], view.now)} UTC"]
+        if row["taken_by"]
+        else ["nobody has taken it"]
+        if is_open
+        else []
+    )
+    told += [f"nobody is told until {words.clock(end, view.now)} UTC"] if end else []
+    told += ["marked as a false alarm"] if row["false_alarms"] else []
+    acts = (
+        [("acknowledge", "I have it", "Shows who has it; receivers are told")]
+        if is_open and not row["taken_by"]
+        else []
+    )
     acts += [(f"mute {s}", f"Mute {s}", f"Found and counted, but nobody is told for {s}") for s in ("1h", "8h", "3d")]
-    acts += [("unmute", "Unmute", "Tell people again")] if any(r["muted"] == chosen for r in muted) else []
-    acts += [("note", "Note", "Leaves the reason in the timeline")]
+    acts += [("unmute", "Unmute", "Tell people again")] if any(m.object == chosen for m in known.muted) else []
     acts += [("false_alarm", "False alarm", "Counts in the false-alarm budget")]
     form = doing.form(chosen, view.link("/incidents", id=chosen), acts)
-    return cards.card("In hand", form, sub=" · ".join(told) or "it is over", sql=[Query(HANDLED, params)])
+    mine = _touching(read, row, known, view)
+    queries = [Query(HANDLED, params), Query(MUTES, params)]
+    return cards.card("In hand", form, *mine, sub=" · ".join(told) or "it is over", sql=queries)
+
+
+def _touching(read: Reader, row: Mapping[str, Any], known: Quiet, view: Scope) -> list[Any]:
+    """Every mute in force that is about it or a part of it, as one line."""
+    found = read(MEMBERS, {"start": view.end, "id": row["incident_id"]}).filter(
+        pl.col("incident_id") == row["incident_id"]
+    )
+    names = {EVERYTHING, row["incident_id"], row["model"], *found["alert_id"], *found["key"], *found["model"]}
+    said = [f"{m.object} until {words.clock(m.end, view.now)} UTC by {m.why}" for m in known.muted if m.object in names]
+    return [html.P("Muted: " + " · ".join(said), className="sub")] if said else []

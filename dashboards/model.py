@@ -19,6 +19,7 @@ from dashboards import (
     drifting,
     feature,
     latency,
+    performance,
     proposal,
     rates,
     sections,
@@ -74,11 +75,12 @@ def page(read: Reader, params: Mapping[str, str]) -> Any:
     marks = [s.badge(view.now) for s in slos] + [feature.badge(d, view) for d in drifts]
     more = (
         watched.numbers(view, name, drifts, facts.get("drift"))
-        if len(numbers) < 2 and not rates.only_rates(drifts)
+        if drifts and len(numbers) < 2 and not rates.only_rates(drifts)
         else []
     )
     parts = [_hero(name, facts, marks), opened, *numbers, *more]
     parts += [slo_title, *made[: len(slo_cards)]] if slos or len(numbers) > 1 else []
+    parts += performance.section(read, view, name, facts)
     parts += [drift_title, *made[len(slo_cards) :]] if drifts else []
     return cards.grid([*parts, compared, acted])
 

@@ -13,7 +13,22 @@ PENDING = """
 select action_id, incident_id, model, kind, target, mode, state, parameters::VARCHAR as parameters, changed_at from action
 where state in ('proposed', 'approved') and (expires_at is null or expires_at > $now::TIMESTAMPTZ) order by changed_at desc limit 20
 """
-_MODES = {"dry_run": "dry run", "approved": "approved", "auto": "by itself"}
+_MODES = {"dry_run": "dry run", "approval": "by approval", "auto": "by itself"}
+_OURS = (
+    "from",
+    "to",
+    "min",
+    "max",
+    "approve",
+    "usd_per_h",
+    "held",
+    "performance_state",
+    "since",
+    "effect",
+    "unit",
+    "summary",
+)  # said in other words
+HOURS_A_MONTH = 730.0
 
 
 def change(parameters: str | None) -> str:
@@ -24,7 +39,7 @@ def change(parameters: str | None) -> str:
     """
     held = dict(json.loads(parameters or "{}"))
     first = [f"{held.pop('from')} → {held.pop('to')}"] if {"from", "to"} <= held.keys() else []
-    return ", ".join([*first, *(f"{name} {value}" for name, value in held.items())])
+    return ", ".join([*first, *(f"{name} {value}" for name, value in held.items() if not isinstance(value, dict))])
 
 
 def sentence(row: Mapping[str, Any]) -> str:
@@ -41,3 +56,48 @@ def sentence(row: Mapping[str, Any]) -> str:
 def mode(name: str) -> str:
     """How an action is carried out, in words."""
     return _MODES.get(name, name.replace("_", " "))
+
+
+def does(row: Mapping[str, Any]) -> str:
+    """What would be done, as one says it.
+
+    >>> does({"kind": "scale", "target": "keda:vllm-chat", "model": "chat", "parameters": '{"from": 2, "to": 4}'})
+    'scale vllm-chat from 2 to 4 replicas'
+    >>> does({"kind": "retrain", "target": "airflow:retrain_fraud", "model": "fraud", "parameters": '{}'})
+    'retrain fraud (retrain_fraud)'
+    """
+    told, what = json.loads(row["parameters"] or "{}"), row["target"].partition(":")[2]
+    if {"from", "to"} <= told.keys():
+        return f"{row['kind']} {what} from {told['from']} to {told['to']} replicas"
+    version = f" of version {told['version']}" if told.get("version") else ""
+    return f"{row['kind']}{version} {row['model']} ({what})"
+
+
+def cost(parameters: Mapping[str, Any]) -> str | None:
+    """What it costs more or less; None where no price is known.
+
+    >>> cost({"usd_per_h": 20.0}), cost({})
+    ('+$20.00 an hour, +$14,600 a month', None)
+    """
+    hourly = parameters.get("usd_per_h")
+    if not isinstance(hourly, int | float):
+        return None
+    sign = "−" if hourly < 0 else "+"
+    return f"{sign}${abs(hourly):,.2f} an hour, {sign}${abs(hourly) * HOURS_A_MONTH:,.0f} a month"
+
+
+def rest(parameters: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What else the target is told, by name."""
+    found = []
+    for name, value in parameters.items():
+        if name in _OURS or value in (None, "", [], {}) or isinstance(value, dict):
+            continue
+        shown = (
+            ", ".join(map(str, value))
+            if isinstance(value, list)
+            else f"{value:.3g}"
+            if isinstance(value, float)
+            else str(value)
+        )
+        found.append((name.replace("_", " "), shown))
+    return found

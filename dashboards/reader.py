@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
@@ -27,15 +25,14 @@ from typing import Protocol
 import httpx
 import polars as pl
 
+from dashboards.results import CACHE_BYTES, Results
 from observe.certificates import Own
-from observe.errors import AccessError, ObserveError, QueryError, SourceError
+from observe.errors import AccessError, ObserveError, Overloaded, QueryError, SourceError
 
 Value = str | int | float | datetime | None
 _NAME = re.compile(r"\$([a-z_][a-z0-9_]*)")
-CACHE_BYTES = 64 * 1024 * 1024  # bound of the result cache
 SLACK = timedelta(minutes=10)  # tries of one request may lie on both sides of a range's edge
 PULSE_S = 3.0  # a session and the watermark are trusted this long
-FRESH_S = 5.0  # commands, reports and settings change while the watermark stands: no answer is kept for longer
 
 
 class Reader(Protocol):
@@ -108,7 +105,7 @@ class CoreClient:
             trust_env=False,
             verify=own.context if own else True,
         )
-        self._results = _Results(CACHE_BYTES)
+        self._results = Results(CACHE_BYTES)
         self._pulses: dict[str, tuple[float, str]] = {}
         self._asked: dict[tuple[str, str], Future[bytes]] = {}
         self._lock = threading.Lock()
@@ -187,20 +184,24 @@ class CoreClient:
             mine.cancel()  # whoever waits must not wait for ever, whatever happened
         return held
 
-    def fetch(self, path: str, session: str) -> bytes:
-        """What the core answers to a plain GET of one of its files.
+    def fetch(self, path: str, session: str, timeout_s: float | None = None) -> bytes:
+        """What the core answers to a plain GET of one of its files; one that takes long has its own patience.
 
         Raises:
             AccessError: the session is unknown, has ended, or may not read it.
+            Overloaded: the core makes another one just now.
             SourceError: there is no such file, or the core does not answer.
         """
         headers = {"Authorization": f"Bearer {session}"} if session else {}
         try:
-            answer = self._send("GET", path, headers)
+            answer = self._send("GET", path, headers, timeout_s=timeout_s)
         except httpx.HTTPError as error:
             raise SourceError(f"the core at {self._http.base_url} does not answer ({type(error).__name__})") from error
         if answer.status_code in (401, 403):
             raise AccessError(_reason(answer), answer.status_code)
+        if answer.status_code == 429:
+            again = answer.headers.get("Retry-After", "")
+            raise Overloaded(_reason(answer), int(again) if again.isdecimal() else 10)
         if answer.status_code != 200:
             raise SourceError(_reason(answer))
         return answer.content
@@ -222,7 +223,7 @@ class CoreClient:
             raise AccessError(_reason(answer), answer.status_code)
         if answer.status_code != 201:
             raise QueryError(_reason(answer))
-        self._results = _Results(CACHE_BYTES)
+        self._results = Results(CACHE_BYTES)
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -245,13 +246,19 @@ class CoreClient:
         return answer
 
     def _send(
-        self, method: str, path: str, headers: Mapping[str, str], body: Mapping[str, object] | None = None
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: Mapping[str, object] | None = None,
+        timeout_s: float | None = None,
     ) -> httpx.Response:
         """One request; tried again when the core's certificate was renewed in between."""
+        wait = httpx.Timeout(timeout_s) if timeout_s else self._http.timeout
         while True:
             more = self._own.extensions if self._own else {}
             try:
-                return self._http.request(method, path, json=body, headers=headers, extensions=dict(more))
+                return self._http.request(method, path, json=body, headers=headers, timeout=wait, extensions=dict(more))
             except httpx.ConnectError:  # nothing was sent yet
                 if self._own is None or not self._own.refresh():
                     raise
@@ -266,37 +273,6 @@ class SessionReader:
     def __call__(self, sql: str, params: Mapping[str, Value] | None = None) -> pl.DataFrame:
         """The answer to `sql`; parameters the text does not name are left out."""
         return self._core.read(sql, used(sql, params), self._session)
-
-
-class _Results:
-    """Answers of the last `FRESH_S` by key, bounded in bytes; the oldest leaves first."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit, self._size = limit, 0
-        self._held: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, name: str) -> bytes | None:
-        with self._lock:
-            self._leave(time.monotonic() - FRESH_S)
-            found = self._held.get(name)
-            return found[1] if found else None
-
-    def put(self, name: str, answer: bytes) -> None:
-        with self._lock:
-            if name in self._held:
-                self._size -= len(self._held.pop(name)[1])
-            self._size += len(answer)
-            self._held[name] = (time.monotonic(), answer)
-            self._leave(-math.inf)
-
-    def _leave(self, oldest: float) -> None:
-        while self._held:
-            name, (at, answer) = next(iter(self._held.items()))
-            if self._size <= self._limit and at >= oldest:
-                return
-            del self._held[name]
-            self._size -= len(answer)
 
 
 def _reason(answer: httpx.Response) -> str:

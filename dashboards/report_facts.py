@@ -42,7 +42,7 @@ BY_ID: Final = (
 )
 BINS: Final = """
 select binning_id, source_table, feature, kind, edges, levels, reference, quantiles, reference_from, reference_to
-from binning where model = $model and kind <> 'pair' qualify row_number() over (partition by feature order by version desc, made_at desc) = 1
+from binning where model = $model and kind <> 'pair' and source_table in ('attempts', 'predictions') qualify row_number() over (partition by feature order by version desc, made_at desc) = 1
 """
 VALUES: Final = """
 select measure, sum(n)::DOUBLE as n, sum(missing)::DOUBLE as missing, sum(nan)::DOUBLE as nan, sum(inf)::DOUBLE as inf,

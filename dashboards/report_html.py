@@ -44,7 +44,7 @@ def as_html(report: Report, beside: str | None = None) -> str:
         "head", tag("meta", charset="utf-8"), Markup(f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"/>'),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="dark light"), tag("meta", name="referrer", content="no-referrer"),
-        tag("title", f"Drift of {facts.model} · {facts.end:%Y-%m-%d}"), tag("style", Markup(_style())),
+        tag("title", f"Drift of {facts.model} · {facts.end:%Y-%m-%d}"), tag("style", Markup(style())),
     )  # fmt: skip
     body = tag("body", tag("main", _verdict(report), *_sections(report, beside), _foot(report)))
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
@@ -174,7 +174,8 @@ def _foot(report: Report) -> Markup:
     return tag("footer", said, f"Made {report.facts.made_at:%Y-%m-%d %H:%M:%S} UTC by Observe.")
 
 
-def _style() -> str:
+def style() -> str:
+    """The style of pages that stand alone, dark and light; they print light."""
     dark, light = palette.PALETTES["dark"], palette.PALETTES["light"]
     return (
         f":root{{color-scheme:dark light;{_colours(dark, {})}}}@media (prefers-color-scheme:light),print{{:root{{{_colours(light, _LIGHT_INK)}}}}}"

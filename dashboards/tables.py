@@ -14,6 +14,7 @@ from dash import html
 
 Row = Mapping[str, Any]
 ROW_PX = 36
+_WHOLE = frozenset({"state", "clock", "span"})  # drawings that say something else when they are cut
 _THEME = (
     "themeQuartz.withParams({backgroundColor: 'var(--ground)', foregroundColor: 'var(--ink)', headerBackgroundColor: 'transparent',"
     " borderColor: 'var(--line)', accentColor: 'var(--info)', fontFamily: 'inherit', fontSize: 13, headerFontSize: 12, headerTextColor: 'var(--dim)',"
@@ -26,8 +27,8 @@ _THEME = (
 class Column:
     """One column: the row's field, its heading, how it is drawn, and its share of the width.
 
-    `draw` is a function of `assets/grid.js`: share, count, times, usd, clock, seconds, state, budget,
-    model, or "" for text.
+    `draw` is a function of `assets/grid.js`: share, count, times, usd, clock, seconds, span, state, budget,
+    model, incident, or "" for text.
     """
 
     name: str
@@ -62,14 +63,14 @@ def _column(column: Column) -> dict[str, Any]:
         "field": column.name,
         "headerName": column.heading,
         "width": column.width,
-        "minWidth": max(80, round(column.width * 0.8)),
+        "minWidth": max(80, round(column.width * (1.0 if column.draw in _WHOLE else 0.8))),
         "headerTooltip": column.hint or column.heading,
     }
     if not column.draw:
         held["tooltipField"] = column.name  # a long text is cut in its cell
     if column.sort:
         held["sort"] = column.sort
-    if column.draw in ("state", "budget", "model", "incident"):
+    if column.draw in ("state", "budget", "model", "incident", "slo", "left", "burns", "promise"):
         held["cellRenderer"] = f"{column.draw.capitalize()}Cell"
     elif column.draw:
         held["valueFormatter"] = {"function": f"observe_{column.draw}(params.value)"}

@@ -54,7 +54,7 @@ def slos_met(read: Reader, view: Scope, slos: list[slo.Slo]) -> Any:
     marks = [s.badge(view.now) for s in slos]
     judged = [m for m in marks if m.state != "unknown"]
     trend = read(TREND, view.params)
-    counts = {w: sum(m.word == w for m in marks) for w in ("page", "ticket", "too few", "stale")}
+    counts = {w: sum(m.word == w for m in marks) for w in ("page", "ticket", "spent", "too few", "stale")}
     sub = " · ".join(f"{n} {w}" for w, n in counts.items() if n) or (
         "every objective holds" if slos else "none declared"
     )

@@ -3,7 +3,8 @@
 Errors, slow requests (past the p50, p90 and p99 that the old version had before) and the tenths of the
 predictions are counted on both sides. Each is one question with its own e-process (`sequential`); their
 weighted mean is one, too: at 100 the canary is proven worse, with at most 1 % chance of a false answer
-however long it runs. It is as good when every question about errors and latency has an e-value of 20
+however long it runs. Where both answered the same requests, how often they disagree is one more question, against
+the share that was declared. It is as good when every question about errors and latency has an e-value of 20
 against "1.25 times as many". Until then the finding says how many requests are still needed.
 
 Source: METHODS section 8.
@@ -12,58 +13,25 @@ Assumes: both sides get like traffic at the same time. Events that come in clump
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import exp, inf, log
 from typing import Any, Final
 
-import numpy as np
 import polars as pl
 
+from detectors import question as asking
 from detectors import sequential
+from detectors.averages import Average
 from detectors.identity import finding_id
-from detectors.sequential import GRID, Clumps, Counts, Floats
+from detectors.question import AGREEMENT, Question
 from observe.schema import Detected, Evidence, Finding, Json, Monitor, Window
 
-VERSION: Final = 1
-FALSE: Final = 0.01  # share of unchanged canaries that may be called worse, ever
+VERSION: Final = 2
 MISSED: Final = 0.05  # share of canaries 1.25 times worse that may be called as good
-WEIGHTS: Final[Mapping[str, float]] = {"error": 0.4, "latency": 0.3, "prediction": 0.3}  # of the families of questions
 _EVERY: Final = 5  # minutes between findings of an unchanged state
 _GONE: Final = 15  # minutes without both sides after which the comparison has ended
-
-
-@dataclass(slots=True)
-class Question:
-    """What is known of one question: evidence, clumps, and the counts of both sides."""
-
-    ll: Floats = field(default_factory=lambda: np.zeros(GRID.size))
-    clumps: Clumps = field(default_factory=Clumps)
-    sums: Floats = field(default_factory=lambda: np.zeros(4))  # canary's events and all, the baseline's
-
-    def add(self, row: Sequence[float]) -> None:
-        """Take in one minute: events and all of the canary, then of the baseline."""
-        x, n, y, m = row
-        if n > 0 and m > 0:
-            counts = Counts(*(np.array([v]) for v in (x, n, y, m)))
-            self.ll = self.ll + sequential.gained(counts, np.array([self.clumps.phi()]))[0]
-            self.sums += np.asarray(row)
-        self.clumps.add(y, m)
-
-    def dumped(self) -> Json:
-        """As plain JSON."""
-        c = self.clumps
-        return {
-            "ll": self.ll.tolist(),
-            "clumps": [c.events, c.n, c.squares, c.minutes],
-            "sums": self.sums.tolist(),
-        }
-
-    @classmethod
-    def loaded(cls, state: Json) -> Question:
-        """The inverse of `dumped`."""
-        return cls(np.array(state["ll"]), Clumps(*state["clumps"]), np.array(state["sums"]))
+_COUNTS: Final = ("canary_x", "canary_n", "baseline_x", "baseline_n", "canary_sum", "baseline_sum")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +55,9 @@ def detect(evidence: Evidence) -> Detected:
     Args:
         evidence: frame `canary_1m`, one row per `model`, `ts`, `canary` (the new version) and `question`
             (`error`, `latency:<column>:<quantile>`, `prediction:<tenth>`): `canary_x` of `canary_n` and `baseline_x` of
-            `baseline_n`; minutes before a canary began come with it, once. Monitor params hold `rollback_at`.
+            `baseline_n`; `agreement`: `canary_x` of `canary_n` pairs differ; `mean:<column>`: `canary_sum` over `canary_n`
+            values, and the baseline's. Minutes before a canary began come with it, once. Monitor params hold
+            `rollback_at` and, where agreement is asked for, `disagree`, the share of pairs that may differ.
 
     Returns:
         A finding when a decision changes and every five minutes while both versions answer; state by monitor.
@@ -117,6 +87,11 @@ class Watch:
         self.proven: str | None = known.get("proven")  # the question that said "worse"
         self.spoke: int = known.get("spoke", 0)  # the last minute in which both answered
         self.questions = {name: Question.loaded(q) for name, q in known.get("questions", {}).items()}
+        self.averages = {name: Average(*sums) for name, sums in known.get("averages", {}).items()}
+        if "disagree" not in monitor.params and AGREEMENT in self.questions:  # it is asked no more
+            del self.questions[AGREEMENT]
+            if self.proven == AGREEMENT:
+                self.decision, self.decided, self.proven = "waiting", None, None
 
     def dumped(self) -> Json:
         """As plain JSON."""
@@ -124,6 +99,7 @@ class Watch:
             "v": VERSION, "canary": self.canary, "began": self.began, "until": self.until, "decision": self.decision, "decided": self.decided,
             "proven": self.proven, "spoke": self.spoke,
             "questions": {name: q.dumped() for name, q in sorted(self.questions.items())},
+            "averages": {name: a.dumped() for name, a in sorted(self.averages.items())},
         }  # fmt: skip
 
     def run(self, rows: pl.DataFrame, window: Window) -> list[Finding]:
@@ -132,55 +108,72 @@ class Watch:
         first, end = (int(t.timestamp()) // 60 for t in (window.start, window.end))
         for minute, part in sorted(rows.filter(pl.col("minute") < end).partition_by("minute", as_dict=True).items()):
             at = int(minute[0])
-            both = self._take(at, part.sort("question"))
-            if at >= first and both:
+            told += self._ended(at)
+            if self._take(at, part.sort("question")) and at >= first:
                 changed = self._decide(at)
                 if changed or at % _EVERY == 0:
                     told.append(self._finding(at, changed))
-            elif at >= first and self.spoke and at - self.spoke == _GONE:
-                told.append(self._over(at))
-        return told
+        return told + self._ended(end)
+
+    def _ended(self, now: int) -> list[Finding]:
+        """That one side fell silent a while before minute `now`: what was raised ends, said once."""
+        over = self.spoke + _GONE
+        if not self.spoke or over >= now:
+            return []
+        self.spoke = 0
+        note = f"{self.canary} and the old version no longer answer side by side: the comparison has ended"
+        made = self._finding(over, True)
+        return [replace(made, state="ok", onset=None, onset_low=None, onset_high=None, note=note)]
 
     def _take(self, minute: int, part: pl.DataFrame) -> bool:
         """Whether both sides answered in this minute."""
         canary = str(part["canary"].max())
         if canary != self.canary:
             self.canary, self.began, self.until = canary, None, 0
-            self.decision, self.decided, self.questions, self.proven, self.spoke = "waiting", None, {}, None, 0
+            self.decision, self.decided, self.proven, self.spoke = "waiting", None, None, 0
+            self.questions, self.averages = {}, {}
         if minute < self.until:
             return False
         self.until, both = minute + 1, False
-        columns = ("canary_x", "canary_n", "baseline_x", "baseline_n")
-        for name, *counts in part.select("question", *columns).iter_rows():
+        for name, *counts in part.select("question", *_COUNTS).iter_rows():
             row = [float(c or 0) for c in counts]
-            self.questions.setdefault(name, Question()).add(row)
+            self._add(name, row)
             both = both or (row[1] > 0 and row[3] > 0)
         if both and self.began is None:
             self.began = minute
         self.spoke = minute if both else self.spoke
         return both
 
+    def _add(self, name: str, row: list[float]) -> None:
+        x, n, y, m, canary_sum, baseline_sum = row
+        kind, _, column = name.partition(":")
+        if kind == "mean":
+            self.averages.setdefault(column, Average()).add(n, canary_sum, m, baseline_sum)
+        elif kind == AGREEMENT:
+            self.questions.setdefault(name, Question()).add_declared(x, n, float(self._monitor.params["disagree"]))
+        else:
+            self.questions.setdefault(name, Question()).add((x, n, y, m))
+
     def verdict(self) -> Verdict:
         """What the evidence so far says."""
-        weights = weighted(list(self.questions))
-        nats = {name: evidence(name, q) for name, q in self.questions.items()}
+        weights = asking.weighted(list(self.questions))
+        nats = {name: asking.evidence(name, q) for name, q in self.questions.items()}
         top = max(nats.values(), default=0.0)
         total = top + log(sum(weights[n] * exp(v - top) for n, v in nats.items())) if nats else 0.0
         leader = max(nats, key=lambda n: nats[n] + log(weights[n]), default="error")
-        if total >= -log(FALSE):
-            return Verdict("worse", leader, _e(total), 0.0)
-        guards = {n: q for n, q in self.questions.items() if family(n) != "prediction" and q.sums[0] + q.sums[2] > 0}
-        wanted = -log(MISSED)
+        if total >= self._monitor.threshold_nats:
+            return Verdict("worse", leader, asking.e_value(total), 0.0)
+        guards, wanted = asking.guards(self.questions), -log(MISSED)
         slowest = min(guards, key=lambda n: sequential.harmless(guards[n].ll), default=leader)
         if guards and sequential.harmless(guards[slowest].ll) >= wanted:
-            return Verdict("good", slowest, _e(total), 0.0)
-        return Verdict("waiting", slowest, _e(total), max((_needed(q, wanted) for q in guards.values()), default=inf))
+            return Verdict("good", slowest, asking.e_value(total), 0.0)
+        needed = max((q.needed(wanted) for q in guards.values()), default=inf)
+        return Verdict("waiting", slowest, asking.e_value(total), needed)
 
     def _decide(self, minute: int) -> bool:
+        """Whether the decision changed; what is proven worse stays so for this version."""
         found = self.verdict()
-        if (
-            found.decision in (self.decision, "waiting") or self.decision == "worse"
-        ):  # what is proven stays so for this version
+        if self.decision == "worse" or found.decision in (self.decision, "waiting"):
             return False
         self.decision, self.decided = found.decision, minute
         self.proven = found.question if found.decision == "worse" else None
@@ -192,40 +185,38 @@ class Watch:
         shown = self.questions[verdict.question]
         ratio, low, high = sequential.interval(shown.ll)
         limit = float(monitor.params["rollback_at"])
-        alarm = self.decision == "worse" and _times(verdict.question, ratio) >= limit
+        alarm = self.decision == "worse" and asking.times(verdict.question, ratio) >= limit
         began = _at(self.began) if self.began is not None else None
         n = int(shown.sums[1] + shown.sums[3])
         return Finding(
             finding_id=finding_id(monitor.monitor_id, end), monitor_id=monitor.monitor_id, detector="canary", model=monitor.model,
             kind="canary", subject=self.canary or monitor.feature, window_start=_at(minute), window_end=end,
             state="alarm" if alarm else "ok" if self.decision != "waiting" else "learning", severity=monitor.severity,
-            evidence_nats=log(max(verdict.e_value, 1e-9)), threshold_nats=-log(FALSE), effect=ratio, unit="ratio", ci_low=low,
+            evidence_nats=log(max(verdict.e_value, 1e-9)), threshold_nats=monitor.threshold_nats, effect=ratio, unit="ratio", ci_low=low,
             ci_high=None if high == inf else high, onset=began if alarm else None, onset_low=began if alarm else None,
             onset_high=_at(self.decided) if alarm and self.decided is not None else None, n=n,
             note=self._note(verdict, ratio, limit, shown), details=self._details(verdict, changed), made_at=end,
         )  # fmt: skip
 
-    def _over(self, minute: int) -> Finding:
-        """That one side has fallen silent: what was raised ends."""
-        made = self._finding(minute, True)
-        note = f"{self.canary} and the old version no longer answer side by side: the comparison has ended"
-        return replace(made, state="ok", onset=None, onset_low=None, onset_high=None, note=note)
-
     def _note(self, verdict: Verdict, ratio: float, limit: float, shown: Question) -> str:
         x, n, y, m = shown.sums.tolist()
+        asked, about = asking.words(verdict.question), asking.family(verdict.question)
         shares = f"{_percent(x, n)} of its requests, {_percent(y, m)} of the old version's"
+        if about == AGREEMENT:
+            allowed = float(self._monitor.params["disagree"])
+            shares = f"{_percent(x, n)} of {n:,.0f} pairs, {_percent(allowed, 1.0)} may be"
         if self.decision == "worse":
             little = (
                 ""
-                if _times(verdict.question, ratio) >= limit
+                if asking.times(verdict.question, ratio) >= limit
                 else f"; less than the {limit:g}x that asks for a rollback"
             )
-            said = "differs" if family(verdict.question) == "prediction" else "is worse"
-            return f"{self.canary} {said}: {words(verdict.question)} {ratio:.3g} times as often ({shares}){little}"
+            said = "differs" if about in ("prediction", AGREEMENT) else "is worse"
+            return f"{self.canary} {said}: {asked} {ratio:.3g} times as often ({shares}){little}"
         if self.decision == "good":
             return f"{self.canary} is as good as the old version: less than {sequential.HARMLESS:g} times as many errors and slow requests"
         more = "traffic of both versions" if verdict.needed == inf else f"about {verdict.needed:,.0f} more requests"
-        return f"{self.canary}: not known yet, needs {more} ({words(verdict.question)}: {shares})"
+        return f"{self.canary}: not known yet, needs {more} ({asked}: {shares})"
 
     def _details(self, verdict: Verdict, changed: bool) -> dict[str, Any]:
         asked: dict[str, Any] = {}
@@ -233,64 +224,30 @@ class Watch:
             ratio, low, high = sequential.interval(q.ll)
             x, n, y, m = q.sums.tolist()
             asked[name] = {
-                "canary": [x, n], "baseline": [y, m], "ratio": ratio, "ci": [low, None if high == inf else high],
-                "e_value": _e(evidence(name, q)), "e_harmless": _e(sequential.harmless(q.ll)), "phi": q.clumps.phi(),
+                "words": asking.words(name), "canary": [x, n], "baseline": [y, m], "ratio": ratio, "ci": [low, _known(high)],
+                "e_value": asking.e_value(asking.evidence(name, q)), "e_harmless": asking.e_value(sequential.harmless(q.ll)),
+                "phi": q.clumps.phi(),
             }  # fmt: skip
         return {
             "decision": self.decision, "e_value": verdict.e_value, "question": verdict.question, "changed": changed,
             "needed": None if verdict.needed == inf else round(verdict.needed), "questions": asked,
+            "disagree": self._monitor.params.get("disagree"),
+            "averages": {name: told for name, a in sorted(self.averages.items()) if (told := _average(a))},
         }  # fmt: skip
 
 
-def family(question: str) -> str:
-    """What a question is about: error, latency or prediction."""
-    return question.partition(":")[0]
+def _average(average: Average) -> Json | None:
+    """Averages of both sides, their difference and its interval; None before anything was seen."""
+    found = average.estimate()
+    if found is None:
+        return None
+    canary, baseline = average.averages()
+    difference, low, high = found
+    return {"canary": canary, "baseline": baseline, "difference": difference, "ci": [_known(low), _known(high)]}
 
 
-def weighted(questions: Sequence[str]) -> dict[str, float]:
-    """Each question's part of the mean e-value; a family's part is shared by its questions, and parts sum to 1.
-
-    >>> weighted(["error", "latency:ttft_s:p50", "latency:ttft_s:p99"])["error"].__round__(3)
-    0.571
-    """
-    size = {f: sum(family(q) == f for q in questions) for f in {family(q) for q in questions}}
-    parts = {q: WEIGHTS[family(q)] / size[family(q)] for q in questions}
-    whole = sum(parts.values())
-    return {q: part / whole for q, part in parts.items()}
-
-
-def evidence(question: str, known: Question) -> float:
-    """Nats against "the canary is like the baseline": worse, or for predictions different."""
-    return sequential.differs(known.ll) if family(question) == "prediction" else sequential.worse(known.ll)
-
-
-def words(question: str) -> str:
-    """A question as people say it.
-
-    >>> words("latency:ttft_s:p99"), words("prediction:10")
-    ('ttft_s beyond the old p99', 'predictions in the highest tenth')
-    """
-    kind, _, rest = question.partition(":")
-    if kind == "latency":
-        column, _, quantile = rest.partition(":")
-        return f"{column} beyond the old {quantile}"
-    if kind == "prediction":
-        return f"predictions in the {'highest' if rest == '10' else 'lowest' if rest == '1' else rest + 'th'} tenth"
-    return "errors"
-
-
-def _times(question: str, ratio: float) -> float:
-    """By how much a question stands out: rarer predictions count as much as more frequent ones."""
-    return max(ratio, 1.0 / ratio) if family(question) == "prediction" else ratio
-
-
-def _needed(q: Question, wanted: float) -> float:
-    x, n, y, m = q.sums.tolist()
-    return sequential.needed(q.ll, (x + y) / max(n + m, 1.0), n / max(n + m, 1.0), wanted) * q.clumps.phi()
-
-
-def _e(nats: float) -> float:
-    return exp(min(nats, 700.0))
+def _known(bound: float) -> float | None:
+    return None if abs(bound) == inf else bound
 
 
 def _percent(x: float, n: float) -> str:

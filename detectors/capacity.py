@@ -59,22 +59,28 @@ def weights(rows: Sequence[Mapping[str, Any]], prices: Mapping[str, float]) -> W
 
     Args:
         rows: of `gpu_5m`: sku, mem_total_mib.
-        prices: USD an hour by accelerator type; a product is of the first type whose every word it holds.
+        prices: USD an hour by accelerator type; a product is of the type that names it most closely.
 
     >>> weights([{"sku": "NVIDIA H100 80GB HBM3"}, {"sku": "NVIDIA L4"}], {"h100-80gb": 2.9, "l4": 0.7})
     Weights(basis='price', of={'NVIDIA H100 80GB HBM3': 2.9, 'NVIDIA L4': 0.7})
     """
     memory = {_named(row["sku"]): float(row.get("mem_total_mib") or 0.0) / 1024 for row in rows}
-    rent = {sku: _price(sku, prices) for sku in memory}
+    rent = {sku: price(sku, prices) for sku in memory}
     for basis, found in (("price", rent), ("memory", memory)):
         if memory and min(found.values()) > 0:
             return Weights(basis, found)
     return Weights("count", dict.fromkeys(memory, 1.0))
 
 
-def _price(sku: str, prices: Mapping[str, float]) -> float:
+def price(sku: str, prices: Mapping[str, float]) -> float:
+    """USD an hour of a device: the price that names it most closely, every word of which its product holds; else 0.
+
+    >>> price("NVIDIA H100 80GB HBM3", {"h100": 2.4, "h100-80gb": 2.9})
+    2.9
+    """
     words = set(re.split(r"[^a-z0-9]+", sku.lower()))
-    return next((float(p) for kind, p in prices.items() if set(kind.lower().split("-")) <= words), 0.0)
+    named = [(len(set(kind.lower().split("-"))), kind) for kind in prices if set(kind.lower().split("-")) <= words]
+    return float(prices[max(named, key=lambda pair: (pair[0], pair[1]))[1]]) if named else 0.0
 
 
 def _named(sku: str | None) -> str:

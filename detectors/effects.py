@@ -87,9 +87,17 @@ def words(monitor: Monitor, binning: Binning | None, expected: float, shift: flo
     return f"{name} changed shape: {_SHAPES[score, shift > 0]} ({score} score {signed(shift)} σ)"
 
 
-def quiet(monitor: Monitor, moved: float) -> str:
-    """What a window says in which nothing is to be told."""
+def quiet(monitor: Monitor, moved: float, proven: bool = False) -> str:
+    """What a window says in which nothing is to be told.
+
+    Args:
+        monitor: who asks.
+        moved: this window, sigma from what was expected.
+        proven: whether the evidence for a change suffices, and only its size does not.
+    """
     what = monitor.feature if monitor.score == "location" else f"{monitor.feature}, {_what(monitor.score)}"
+    if proven:
+        return f"{what}: moved, but by less than what is to be told ({signed(moved)} σ)"
     return f"{what}: as expected ({signed(moved)} σ)"
 
 

@@ -12,7 +12,7 @@ Assumes: errors within a minute belong to different requests; bursts are shorter
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -83,18 +83,21 @@ class Minutes:
     """Events of one SLO by minute: prefix sums, so that any window is a difference.
 
     `first` is the number of the first minute since the epoch; `total[i]` counts the events of the
-    first i minutes.
+    first i minutes; `silent[i]` is how many minutes up to and with minute i nothing was told of.
     """
 
     first: int
     total: Ints
     bad: Ints
+    silent: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     @classmethod
-    def of(cls, first: int, total: Ints, bad: Ints) -> Minutes:
-        """From events per minute."""
-        zero = np.zeros(1, dtype=np.int64)
-        return cls(first, np.concatenate([zero, np.cumsum(total)]), np.concatenate([zero, np.cumsum(bad)]))
+    def of(cls, first: int, total: Ints, bad: Ints, told: NDArray[np.bool_] | None = None) -> Minutes:
+        """From events per minute; minutes that were `told` of without an event are not silent."""
+        zero, at = np.zeros(1, dtype=np.int64), np.arange(total.size)
+        heard = total != 0 if told is None else told
+        silent = at - np.maximum.accumulate(np.where(heard, at, -1)) if total.size else at
+        return cls(first, np.concatenate([zero, np.cumsum(total)]), np.concatenate([zero, np.cumsum(bad)]), silent)
 
     @property
     def size(self) -> int:
@@ -111,6 +114,23 @@ class Minutes:
         total, bad = self.within(ends, minutes)
         rate: Floats = np.divide(bad, total * budget, out=np.zeros(ends.size), where=total > 0)
         return rate
+
+
+def counted(bad: Floats, phi: Floats | float, z: float = 1.96) -> tuple[Floats, Floats]:
+    """Interval of how many bad events were to be expected where `bad` were counted; they come in bursts of `phi`.
+
+    Byar's approximation of the exact Poisson interval, for bad/phi bursts.
+
+    Source: Breslow and Day (1987), Statistical Methods in Cancer Research II, formula 2.10.
+
+    >>> [x.round(1).tolist() for x in counted(np.array([0.0, 10.0]), 1.0)]
+    [[0.0, 4.8], [3.7, 18.4]]
+    """
+    seen = np.maximum(bad, 0.0) / phi
+    some = np.where(seen > 0, seen, 1.0)
+    low = np.where(seen > 0, seen * np.maximum(0.0, 1 - 1 / (9 * some) - z / (3 * np.sqrt(some))) ** 3, 0.0)
+    high = (seen + 1) * (1 - 1 / (9 * (seen + 1)) + z / (3 * np.sqrt(seen + 1))) ** 3
+    return low * phi, high * phi
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,13 @@ Source: METHODS section 6.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from detectors.errorbudget import HOUR, MEMORY, Floats, Ints, Minutes, Onset, dispersion, gate_nats, onset, recovery
+from detectors.errorbudget import HOUR, MEMORY, Floats, Ints, Minutes, Onset, gate_nats, onset, recovery
+from detectors.hours import Bools, Hours
 from observe.schema import Json
 
 RESET_NATS: Final = 9.0  # METHODS section 6
@@ -68,6 +68,7 @@ class Mark:
     lanes: tuple[Lane, ...]
     phi: float  # burst factor as it was known then
     changed: bool
+    out: Bools = field(compare=False, repr=False)  # hours of incidents, as far as they were known then
 
 
 def tiers_of(params: Json) -> tuple[Tier, ...]:
@@ -77,52 +78,6 @@ def tiers_of(params: Json) -> tuple[Tier, ...]:
         Tier(t["name"], t["severity"], t["long_s"] // 60, t["short_s"] // 60, t["factor"], t["gate_nats"])
         for t in usable
     )
-
-
-@dataclass(slots=True)
-class Hours:
-    """Events by closed hour, for the burst factor and the budget; hours of an incident are `out`."""
-
-    first: int
-    total: Ints
-    bad: Ints
-    out: NDArray[np.bool_]  # one more: the hour that is still open
-
-    @classmethod
-    def of(cls, minutes: Minutes, start: int, state: Json) -> Hours:
-        """Past hours from `state`, later ones from `minutes`; `start` is the first minute ever judged."""
-        first, past = state.get("first", start // HOUR), state.get("n", [])
-        edges = np.arange(first + len(past), (minutes.first + minutes.size) // HOUR + 1) * HOUR - minutes.first
-        total = np.concatenate([np.array(past, dtype=np.int64), np.diff(minutes.total[edges])])
-        bad = np.concatenate([np.array(state.get("bad", []), dtype=np.int64), np.diff(minutes.bad[edges])])
-        hours = cls(first, total, bad, np.zeros(total.size + 1, dtype=np.bool_))
-        hours.out[[h - first for h in state.get("out", ())]] = True
-        return hours
-
-    def leave_out(self, start: int, end: int) -> None:
-        """The hours of minutes [start, end) belong to an incident."""
-        self.out[max(0, start // HOUR - self.first) : (end - 1) // HOUR - self.first + 1] = True
-
-    def phi(self) -> Floats:
-        """Burst factor by hour, `phi[h - first]` from the hours before h."""
-        return dispersion(self.total, self.bad, ~self.out[:-1])
-
-    def normal(self, hour: int, budget: float) -> float:
-        """Bad share of ordinary hours before `hour`, between a twentieth of the budget and the budget."""
-        use = ~self.out[: max(0, hour - self.first)]
-        n, bad = int(self.total[: use.size][use].sum()), int(self.bad[: use.size][use].sum())
-        return float(np.clip((bad + 0.5) / (n + 0.5 / budget), budget / 20, budget))
-
-    def state(self, keep: int) -> dict[str, Any]:
-        """The newest `keep` hours as JSON."""
-        drop = max(0, self.total.size - keep)
-        out = [self.first + int(i) for i in np.flatnonzero(self.out) if i >= drop]
-        return {
-            "first": self.first + drop,
-            "n": self.total[drop:].tolist(),
-            "bad": self.bad[drop:].tolist(),
-            "out": out,
-        }
 
 
 class Walk:
@@ -153,7 +108,8 @@ class Walk:
             ends = ends[: first + 1]
             stop = int(ends[-1]) + self.minutes.first
             between = range(self.now // EVERY * EVERY + EVERY, stop, EVERY)
-            self.marks += [Mark(m, self.lanes, float(phi[m - self.now - 1]), False) for m in between]
+            out = self._out() if between else self.hours.out
+            self.marks += [Mark(m, self.lanes, float(phi[m - self.now - 1]), False, out) for m in between]
             self._flag(stop)
             self.lanes = tuple(
                 self._changed(lane, stop, tier) if changed and i == first else self._kept(lane, ends)
@@ -161,7 +117,7 @@ class Walk:
             )
             self.now = stop
             if changed or stop % EVERY == 0:
-                self.marks.append(Mark(stop, self.lanes, float(phi[ends.size - 1]), changed))
+                self.marks.append(Mark(stop, self.lanes, float(phi[ends.size - 1]), changed, self.hours.left_out()))
 
     def _stretch(self, end: int) -> int:
         """How far minutes can be judged at once: to the next mark while a fresh burn is still looked at."""
@@ -170,11 +126,17 @@ class Walk:
 
     def _phi(self, ends: Ints) -> Floats:
         """Burst factor at each end; the hours of an alarm that is on are left out as they pass."""
-        hours = replace(self.hours)
+        phi = replace(self.hours, out=self._out()).phi()[(ends + self.minutes.first) // HOUR - self.hours.first]
+        floor: Floats = np.maximum(phi, self.params.get("phi_floor", 1.0))  # minutes of one bad state are one event
+        return floor
+
+    def _out(self) -> Bools:
+        """Hours of incidents, those to come of an alarm that is on included; what it gives never changes."""
+        out = self.hours.left_out()
         if any(lane.firing for lane in self.lanes):
-            hours.out = self.hours.out.copy()
-            hours.out[max(0, self.now // HOUR - self.hours.first) :] = True
-        return hours.phi()[(ends + self.minutes.first) // HOUR - hours.first]
+            out = out.copy()
+            out[max(0, self.now // HOUR - self.hours.first) :] = True
+        return out
 
     def _flag(self, stop: int) -> None:
         if any(lane.firing for lane in self.lanes):
@@ -182,7 +144,7 @@ class Walk:
 
     def state(self) -> Json:
         """What the next call needs."""
-        keep = max(int(self.params["window_s"]) // 3600, 720) + 1
+        keep = max(int(self.params["window_s"]) // 3600 + 4 * 24, 720) + 1  # a month of 31 d, 25 hours in a day
         return {
             "minute": self.now,
             "hours": self.hours.state(keep),
@@ -250,9 +212,10 @@ class Walk:
 
 def _lane(severity: str, tiers: tuple[Tier, ...], saved: Mapping[str, Any]) -> Lane:
     fired = saved.get("firing")
-    firing = (
-        Firing(fired["at"], fired["tier"], fired["began"], Onset(*fired["onset"]), fired["cusum"]) if fired else None
-    )
+    firing = None
+    if fired:  # the tier that fired may have gone with a changed objective: the longest one left stands for it
+        tier = fired["tier"] if any(t.name == fired["tier"] for t in tiers) else max(tiers, key=lambda t: t.long).name
+        firing = Firing(fired["at"], tier, fired["began"], Onset(*fired["onset"]), fired["cusum"])
     return Lane(severity, tiers, saved.get("restart", 0), firing)
 
 

@@ -107,6 +107,7 @@ class Walk:
         self.least = least = [effects.least(m, b) for m, b in zip(monitors, self.binnings, strict=True)]
         self.memory = Memory(least, [evidence.state.get(m.monitor_id, {}) for m in monitors], window_s)
         self.threshold = np.array([m.threshold_nats for m in monitors])
+        self.upward = np.array([m.params.get("sides") == 1 for m in monitors], dtype=bool)  # falls are no alarm
         self.slots = np.array([slot(m.model) for m in monitors], dtype=np.int64)
         self.first = epoch(evidence.window.start) // window_s * window_s
         self.end = epoch(evidence.window.end) // window_s * window_s
@@ -134,6 +135,9 @@ class Walk:
     def _accept(self, end: int, active: Bools) -> None:
         """Start anew where a person accepted the level, or where the location has stayed away for a fortnight."""
         for i in np.flatnonzero(active & (self.accepted > self.memory.accepted) & (self.accepted < end)):
+            alarm = self.memory.alarms[i]
+            if alarm is not None and alarm.high <= self.accepted[i]:  # what is accepted is its level, not a later one
+                self.memory.alarms[i] = None
             self.memory.accept(int(i), int(self.accepted[i]), end - self.window_s)
         for i in np.flatnonzero(active & (self.memory.apart * self.window_s >= _APART_S)):
             self.memory.accept(int(i), end - self.window_s - _APART_S, end - self.window_s)
@@ -235,6 +239,7 @@ class Walk:
         root = np.sqrt(np.minimum(s, 1e6))
         mem.push(e, root, k, active, end)
         nats = mem.cusum.nats() - mem.penalty
+        nats[self.upward, 1] = -np.inf
         for i in np.flatnonzero(self.memory.until < end):
             if mem.fits[i] is not None:
                 self._settle(int(i), end, nats[i], float(se[i]))

@@ -56,6 +56,21 @@ def gained(counts: Counts, phi: Floats) -> Floats:
     return found
 
 
+def gained_against(events: float, n: float, share: float) -> Floats:
+    """Log likelihood of `r` times a declared share less that of the share itself, nats, (G,).
+
+    Where the true share is at most the declared one, each ratio above 1 is a bet that loses on average.
+
+    Args:
+        events: of `n`.
+        n: all.
+        share: that was declared, 0-1.
+    """
+    asked = np.clip(GRID * share, 1e-12, 1 - 1e-9)
+    found: Floats = events * np.log(asked / share) + (n - events) * (np.log1p(-asked) - np.log1p(-share))
+    return found
+
+
 def worse(ll: Floats) -> float:
     """Nats against "not worse than the baseline".
 

@@ -12,6 +12,8 @@ three intervals, is told while the source as a whole is heard, and is no longer 
 silent for a day or its node was taken out. Of what nobody declared (`lapses_s`) nothing is expected
 any more after that long.
 
+Where a time is declared (`allowed_s`: the data of an SLO) nothing is learned: so long it may be silent.
+
 Files come when a job has run, and say nothing of a rhythm before they have come three times in
 different hours; theirs is learned from whole pauses alone, also from those that were too long.
 
@@ -136,9 +138,10 @@ def _judge(monitor: Monitor, row: Mapping[str, Any], before: Json) -> _Judged:
         hours = _learned(hours, now, pause)
     unjudged = (rhythm and len(hours) < _PAUSES) or (last is None and monitor.params.get("push"))
     unjudged = unjudged or _has_lapsed(monitor, age)
-    allowed = None if unjudged else _allowed(every, hours, _PAUSES if rhythm else _FEWEST)
+    declared: float | None = monitor.params.get("allowed_s")
+    allowed = None if unjudged else declared or _allowed(every, hours, _PAUSES if rhythm else _FEWEST)
     silent = allowed is not None and age > allowed
-    if not rhythm and not silent and last is not None:
+    if not rhythm and not silent and last is not None and declared is None:
         hours = _learned(hours, now, age)
     memory = {"asked": asked, "silent": silent, "hours": hours, "last": last.isoformat() if last else None}
     return _Judged(row.get("target") or "", every, last, age, allowed, memory)
@@ -225,6 +228,8 @@ def _state(worst: _Judged, monitor: Monitor) -> Any:
 
 def _note(monitor: Monitor, worst: _Judged, told: _Told) -> str:
     name = f"{monitor.feature}: {worst.target}" if worst.target else monitor.feature
+    if "allowed_s" in monitor.params:
+        return _declared_note(name, worst)
     if worst.last is None and monitor.params.get("push"):
         return f"{name} has never sent anything: nobody has connected it yet"
     if worst.silent:
@@ -239,6 +244,15 @@ def _note(monitor: Monitor, worst: _Judged, told: _Told) -> str:
         f"; {len(told.gone)} of its senders went silent or were taken out: not expected any more" if told.gone else ""
     )
     return f"{name} was heard {_span(worst.age)} ago{left}"
+
+
+def _declared_note(name: str, worst: _Judged) -> str:
+    """Of what may be silent for as long as somebody declared."""
+    if worst.last is None:
+        return f"{name} has had no data yet"
+    if worst.silent:
+        return f"{name} has had no data for {_span(worst.age)} (declared: {_span(worst.allowed or 0.0)}); nobody knows how it is"
+    return f"{name} had data {_span(worst.age)} ago"
 
 
 def _others(worst: _Judged, told: _Told) -> str:

@@ -53,18 +53,25 @@ class Known:
     alarm: Alarm | None
     judged: Judged
     missed: str | None = None  # why an alarm would only be shown, None where it would be raised
+    nats: float = 0.0  # evidence of the stronger direction, own penalty taken off
 
     @classmethod
     def of(
-        cls, monitor: Monitor, binning: Binning | None, fit: Fit | None, alarm: Alarm | None, judged: Judged
+        cls,
+        monitor: Monitor,
+        binning: Binning | None,
+        known: tuple[Fit | None, Alarm | None],
+        judged: Judged,
+        nats: float,
     ) -> Known:
         """With what its class is known to be worth."""
+        fit, alarm = known
         missed = (
             gates.missed(monitor.score, monitor.window_s, gates.Kind(fit.hourly_rho, fit.rows, fit.common))
             if fit is not None
             else None
         )
-        return cls(monitor, binning, fit, alarm, judged, missed)
+        return cls(monitor, binning, fit, alarm, judged, missed, nats)
 
     @property
     def needed(self) -> int:
@@ -116,7 +123,7 @@ def finding(
         window: what was seen, and its rows by tenth of the reference.
     """
     (fit, alarm), (judged, tenths) = known, window
-    it, at = Known.of(monitor, binning, fit, alarm, judged), datetime.fromtimestamp(end, UTC)
+    it, at = Known.of(monitor, binning, known, judged, nats), datetime.fromtimestamp(end, UTC)
     state, (effect, low, high) = it.state, _effect(it)
     onset, onset_low, onset_high = (datetime.fromtimestamp(t, UTC) if alarm else None for t in _when(alarm))
     severity: Severity = "inform" if state == "inform_only" else monitor.severity
@@ -174,7 +181,8 @@ def _unjudged(it: Known, state: str) -> str:
 def _quiet(it: Known) -> str:
     if it.judged.n <= 0:
         return f"{it.monitor.feature}: no rows"
-    said = effects.quiet(it.monitor, it.judged.moved)
+    proven = it.nats >= it.monitor.threshold_nats
+    said = effects.quiet(it.monitor, it.judged.moved, proven)
     if it.fit is not None and it.fit.suspect is not None:
         suspect = datetime.fromtimestamp(it.fit.suspect, UTC)
         said += f"; the reference may contain an incident at {suspect:%Y-%m-%dT%H:%MZ}"

@@ -21,6 +21,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "observe.detectors": ("detect", "since"),
     "observe.channels": ("send",),
     "observe.receivers": ("compose", "send", "probe"),
+    "observe.actions": ("send", "check"),
     "observe.pages": ("PATH", "TITLE", "QUESTION", "page"),
 }
 WINGS: Final = ("collectors", "detectors", "alerts", "dashboards")

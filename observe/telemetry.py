@@ -71,6 +71,9 @@ class Telemetry:
         )
         self.findings = Counter("observe_findings", "Findings stored", ["detector", "state"], registry=r)
         self.notified = Counter("observe_deliveries", "Messages handed to a channel", ["channel", "result"], registry=r)
+        self.acted = Counter(
+            "observe_actions", "Steps of actions, by what was asked and how it stood", ["kind", "state"], registry=r
+        )
         self.children = Counter("observe_child_restarts", "Restarts of a child process", ["child"], registry=r)
         self.stage_errors = Counter(
             "observe_stage_errors", "A stage that failed and will be tried again", ["stage"], registry=r
@@ -88,14 +91,7 @@ class Telemetry:
             registry=r,
         )
         stages = Histogram("observe_stage_seconds", "Duration of a stage", ["stage"], buckets=_SECONDS, registry=r)
-        provider = TracerProvider(resource=Resource.create({"service.name": "observe"}), shutdown_on_exit=False)
-        provider.add_span_processor(_StageSeconds(stages))
-        if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
-            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-            from opentelemetry.sdk.trace.export import BatchSpanProcessor
-
-            provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-        self._provider = provider
+        self._provider = provider = _provider(stages)
         self._tracer = provider.get_tracer("observe")
 
     @contextmanager
@@ -131,3 +127,15 @@ class Telemetry:
     def close(self) -> None:
         """Flush spans."""
         self._provider.shutdown()
+
+
+def _provider(stages: Histogram) -> TracerProvider:
+    """Times every stage, and hands spans on where the environment names a collector."""
+    provider = TracerProvider(resource=Resource.create({"service.name": "observe"}), shutdown_on_exit=False)
+    provider.add_span_processor(_StageSeconds(stages))
+    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    return provider

@@ -78,7 +78,7 @@ def test_every_plugin_has_what_its_group_asks_for(group: str) -> None:
 
 
 def test_an_unknown_plugin_is_told_what_there_is() -> None:
-    with pytest.raises(LookupError, match="no detector named 'shfit'; there are: burn, canary, gauge"):
+    with pytest.raises(LookupError, match="no detector named 'shfit'; there are: burn, canary, estimate, gauge"):
         plugin("observe.detectors", "shfit")
 
 

@@ -10,15 +10,18 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from running import aside
 
 from alerts import telling
 from alerts.notices import Receiver
 from observe.app import canaries
+from observe.clock import EventClock
 from observe.errors import PayloadError
 from observe.registry import names, plugin
-from observe.schema import TABLES, Evidence, Monitor, Summary, Window
+from observe.schema import TABLES, Action, Evidence, Monitor, Summary, Window
 from observe.schema.exchange import frame_schema
 from observe.spec import load
+from observe.spec.acting import Target, TargetSpec
 from observe.spec.monitors import derive
 from observe.spec.receiving import ReceiverSpec
 
@@ -137,6 +140,42 @@ def test_a_receiver_whose_secret_is_missing_is_tried_again(name: str) -> None:
 
     assert (reply.ok, reply.retry) == (False, True)
     assert "OBSERVE_TEST_UNSET" in (reply.error or "")
+
+
+@pytest.mark.parametrize("name", names("observe.actions"))
+def test_a_sink_takes_an_action_a_target_and_a_clock_and_can_be_looked_at_without_asking(name: str) -> None:
+    sink = plugin("observe.actions", name)
+
+    assert list(inspect.signature(sink.send).parameters) == ["action", "target", "clock"]
+    assert list(inspect.signature(sink.check).parameters) == ["target"]
+    assert not hasattr(sink, "follow") or list(inspect.signature(sink.follow).parameters) == [
+        "action",
+        "target",
+        "clock",
+    ]
+
+
+@pytest.mark.parametrize("name", sorted({*names("observe.actions")} - {"keda"}))
+def test_a_sink_whose_target_is_away_or_whose_secret_is_missing_says_so_and_may_be_asked_again(name: str) -> None:
+    sink, key = plugin("observe.actions", name), "0e0f1f4e-6f0b-5c86-9d59-5f6a3a9b8c11"
+    action = Action(
+        f"act-{key}",
+        "inc-1",
+        "fraud",
+        "retrain",
+        f"{name}:x",
+        "approval",
+        "sent",
+        "drift.confirmed: x",
+        {},
+        NOW,
+        NOW,
+        key,
+    )
+    away = TargetSpec.model_validate({"type": name, "url": "http://127.0.0.1:9/", "secret": "env:OBSERVE_TEST_UNSET"})
+    receipt = aside(sink.send, action, Target("t", "x", away), EventClock(NOW))
+
+    assert (receipt.taken, receipt.retry, bool(receipt.text)) == (False, True, True)
 
 
 def told_by(name: str) -> ReceiverSpec:

@@ -3,8 +3,8 @@
   const functions = (window.dashAgGridFunctions = window.dashAgGridFunctions || {});
   const cells = (window.dashAgGridComponentFunctions = window.dashAgGridComponentFunctions || {});
   const missing = (v) => v === null || v === undefined || Number.isNaN(v);
-  const signs = { page: "■", ticket: "▲", ok: "●", inform: "◆", failing: "■", silent: "▲" };
-  const kinds = { failing: "page", silent: "ticket" };
+  const signs = { page: "■", ticket: "▲", ok: "●", inform: "◆", failing: "■", silent: "▲", spent: "▲" };
+  const kinds = { failing: "page", silent: "ticket", spent: "ticket" };
   const h = (...args) => window.React.createElement(...args);
 
   function share(v) {

@@ -2,7 +2,9 @@
 
 A person accepts an incident, an alert or a monitor. What they accept is the level since its change
 came, so learning begins at the latest plausible onset of the alarm they saw, not at their click:
-otherwise a stream would be blind for days more. `parameters.since` overrules it.
+otherwise a stream would be blind for days more. `parameters.since` overrules it. Accepting a new reference after a
+training is accepting the drift of its incident, from no earlier than the first of the data that were learnt from;
+a loss of performance is not normal for that: it ends when the new version does better.
 
 Source: our own; METHODS section 4, "After an alarm".
 """
@@ -18,19 +20,19 @@ if TYPE_CHECKING:
 
 _SQL: Final = """
 with said as (
-  select object, ts, try_cast(parameters ->> '$.since' as timestamptz) as since
-  from command where verb = 'accept_normal'),
+  select coalesce(r.incident_id, c.object) as object, c.ts, try_cast(c.parameters ->> '$.since' as timestamptz) as since, r.period_from
+  from command c left join reference_window r on r.reference_id = c.object where c.verb = 'accept_normal'),
 aimed as (
-  select object as monitor_id, ts, since from said where list_contains($ids, object)
+  select object as monitor_id, ts, since, period_from from said where list_contains($ids, object)
   union all
-  select alert.key, said.ts, said.since from said join alert on object in (incident_id, alert_id)
-  where kind = 'drift' and starts_at <= said.ts and list_contains($ids, alert.key)),
+  select alert.key, said.ts, said.since, said.period_from from said join alert on object in (incident_id, alert_id)
+  where (kind = 'drift' or (kind = 'performance' and said.period_from is null)) and starts_at <= said.ts and list_contains($ids, alert.key)),
 onsets as (
-  select aimed.monitor_id, aimed.ts, any_value(aimed.since) as since,
+  select aimed.monitor_id, aimed.ts, any_value(aimed.since) as since, any_value(aimed.period_from) as period_from,
     arg_max(coalesce(onset_high, onset), window_end) filter (state = 'alarm') as onset
   from aimed left join finding f on f.monitor_id = aimed.monitor_id and f.window_end <= aimed.ts
   group by aimed.monitor_id, aimed.ts)
-select monitor_id, max(coalesce(since, onset, ts)) as accepted from onsets group by monitor_id"""
+select monitor_id, max(coalesce(since, greatest(onset, period_from), ts)) as accepted from onsets group by monitor_id"""
 
 
 def accepted(store: Store, monitor_ids: Sequence[str]) -> Mapping[str, datetime]:

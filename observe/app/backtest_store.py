@@ -81,7 +81,9 @@ def models(ask: Ask, config: Config | None, name: str | None) -> list[Stored]:
         )
     if not kinds:
         raise UsageError("nothing is summarised yet: a model needs 10,000 rows and a day before it has bins")
-    binnings = nouns(Binning, ask("select * from binning order by binning_id"))
+    binnings = nouns(
+        Binning, ask("select * from binning where source_table in ('attempts', 'predictions') order by binning_id")
+    )
     asked = [m for m in derive(config or _default(binnings), kinds, None, levels) if m.detector in _SLOW]
     spans = _spans(ask)
     found = []

@@ -11,17 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import polars as pl
 
+from observe.app.canary_asked import PAIRED, QUANTILES, TENTHS, Asked, Rows, averages, pairs, slower, tenths
 from observe.schema import Monitor, Window
 from observe.store import Store
-
-if TYPE_CHECKING:
-    from observe.spec import Config
 
 BEFORE: Final = timedelta(hours=6)  # of the old version alone, from which its clumps are learnt
 _APART: Final = timedelta(hours=1)  # versions first seen nearer to each other are old ones side by side
@@ -29,14 +26,13 @@ SPAN: Final = timedelta(days=7)  # a version first seen longer ago is no canary 
 _DAY: Final = timedelta(days=1)
 _TABLE: Final = "select name from core.model_table where model = $model"
 _FEWEST: Final = 200  # rows of the old version before a quantile of it is believed
-_QUANTILES: Final = (0.5, 0.9, 0.99)
-_TENTHS: Final = 10
 _OF_ATTEMPTS: Final[Mapping[str, str]] = {
     "deployment": "deployment_id", "model_served": "model_served", "prompt_version": "prompt_version",
 }  # fmt: skip
 SCHEMA: Final[Mapping[str, pl.DataType | type[pl.DataType]]] = {
     "model": pl.String, "ts": pl.Datetime("us", "UTC"), "canary": pl.String, "question": pl.String,
     "canary_x": pl.Int64, "canary_n": pl.Int64, "baseline_x": pl.Int64, "baseline_n": pl.Int64,
+    "canary_sum": pl.Float64, "baseline_sum": pl.Float64,
 }  # fmt: skip
 
 
@@ -49,31 +45,11 @@ class Sides:
     began: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One question as SQL: events of all."""
-
-    name: str
-    events: str
-    all: str
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Where the rows of one model are: a relation, the column that names the version, what is asked of them."""
-
-    relation: str
-    version: str
-    failed: str
-    latencies: tuple[str, ...]
-    score: str | None
-
-
 class Canaries:
     """Reads frame `canary_1m`; remembers when it first saw a version, so that each row is read once."""
 
-    def __init__(self, config: Config, store: Store) -> None:
-        self._config, self._store = config, store
+    def __init__(self, store: Store) -> None:
+        self._store = store
         self._seen: dict[str, dict[str, datetime]] = {}
         self._until: dict[str, datetime] = {}
         self._sides_of: dict[tuple[str, str, datetime], Sides | None] = {}
@@ -81,41 +57,48 @@ class Canaries:
 
     def frame(self, monitors: Sequence[Monitor], window: Window) -> pl.DataFrame:
         """Minutes in which both versions may have answered; with those before when a canary began in `window`."""
-        parts = [self._of(m.model, str(m.params["by"]), window) for m in monitors]
-        return pl.concat([pl.DataFrame(schema=SCHEMA), *(p for p in parts if p is not None)])
+        parts = [part for m in monitors for part in self._of(m, window)]
+        return pl.concat([pl.DataFrame(schema=SCHEMA), *parts])
 
-    def _of(self, model: str, by: str, window: Window) -> pl.DataFrame | None:
+    def _of(self, monitor: Monitor, window: Window) -> Iterator[pl.DataFrame]:
+        model, by = monitor.model, str(monitor.params["by"])
         rows = self._rows(model, by)
         sides = self._sides(model, by, rows, window.end) if rows else None
         if rows is None or sides is None:
-            return None
+            return
         start = sides.began - BEFORE if window.start <= sides.began < window.end else window.start
         asked = self._questions(model, rows, sides)
-        counted = ", ".join(
-            f"count_if({q.events})::BIGINT as x{i}, count_if({q.all})::BIGINT as n{i}" for i, q in enumerate(asked)
-        )
+        asks: dict[str, Any] = {"model": model, "canary": sides.canary, "baseline": sides.baseline}
         found = self._read(
-            f"select date_trunc('minute', ts) as ts, {rows.version} = $canary as new, {counted} from {rows.relation}"
-            f" and ts >= $from and ts < $to and {rows.version} in ($canary, $baseline) group by all order by all",
-            Window(start, window.end), {"model": model, "canary": sides.canary, "baseline": sides.baseline},
+            f"select date_trunc('minute', ts) as ts, {rows.version} = $canary as new, {', '.join(q.counted(i) for i, q in enumerate(asked))}"
+            f" from {rows.relation} and ts >= $from and ts < $to and {rows.version} in ($canary, $baseline) group by all order by all",
+            Window(start, window.end), asks,
         )  # fmt: skip
-        return pl.DataFrame(list(_long(model, sides.canary, asked, found)), schema=SCHEMA, orient="row")
+        yield pl.DataFrame(list(_long(model, sides.canary, asked, found)), schema=SCHEMA, orient="row")
+        if "disagree" in monitor.params:
+            since = max(start, sides.began)
+            asks |= {"within": float(monitor.params["within"]), "from": since, "to": window.end}
+            paired = self._store.read(pairs(rows), asks, Window(since - PAIRED, window.end))
+            told = [(model, ts, sides.canary, "agreement", x, n, 0, 0, None, None) for ts, x, n in paired.iter_rows()]
+            yield pl.DataFrame(told, schema=SCHEMA, orient="row")
 
     def _rows(self, model: str, by: str) -> Rows | None:
         if by in _OF_ATTEMPTS:
             relation = "attempt where model_id = $model and status <> 'cancelled'"
-            return Rows(relation, _OF_ATTEMPTS[by], "status = 'error'", ("ttft_s", "duration_s"), None)
+            return Rows(relation, _OF_ATTEMPTS[by], "status = 'error'", ("ttft_s", "duration_s"), None,
+                        ("ttft_s", "duration_s", "tokens_out", "cost_usd"))  # fmt: skip
         known = self._store.read(_TABLE, {"model": model})
         if known.is_empty():
             return None
         name = '"' + str(known["name"][0]).replace('"', '""') + '"'
-        return Rows(f"predictions.{name} where $model <> ''", by, "orphan = 'request_only'", ("latency_s",), "score")
+        return Rows(f"predictions.{name} where $model <> ''", by, "orphan = 'request_only'", ("latency_s",), "score",
+                    ("latency_s", "score"))  # fmt: skip
 
     def _sides(self, model: str, by: str, rows: Rows, end: datetime) -> Sides | None:
         seen = self._first_seen(model, rows, end)
         if by == "variant":
-            began = seen.get("canary")
-            return Sides("canary", "default", began) if began is not None and "default" in seen else None
+            new = next((v for v in ("canary", "shadow") if v in seen), None)
+            return Sides(new, "default", seen[new]) if new and "default" in seen else None
         if len(seen) < 2:
             return None
         canary, began = max(seen.items(), key=lambda item: (item[1], item[0]))
@@ -155,10 +138,10 @@ class Canaries:
     def _new_questions(self, model: str, rows: Rows, sides: Sides) -> Iterator[Asked]:
         yield Asked("error", rows.failed, "true")
         asked = {"model": model, "baseline": sides.baseline}
-        tenths = tuple(i / _TENTHS for i in range(1, _TENTHS))
+        parts = tuple(i / TENTHS for i in range(1, TENTHS))
         for column, quantiles in [
-            *((c, _QUANTILES) for c in rows.latencies),
-            *(((rows.score, tenths),) if rows.score else ()),
+            *((c, QUANTILES) for c in rows.latencies),
+            *(((rows.score, parts),) if rows.score else ()),
         ]:
             found = self._read(
                 f"select count({column}) as n, quantile_cont({column}, {list(quantiles)}) as q from {rows.relation}"
@@ -167,34 +150,19 @@ class Canaries:
             )  # fmt: skip
             bounds = [float(v) for v in found["q"][0]] if found["n"][0] >= _FEWEST else []
             if bounds and all(map(isfinite, bounds)):
-                yield from _past(column, bounds) if column != rows.score else _tenths(column, bounds)
+                yield from slower(column, bounds) if column != rows.score else tenths(column, bounds)
+        yield from averages(rows.averages)
 
     def _read(self, sql: str, span: Window, params: Mapping[str, Any]) -> pl.DataFrame:
         return self._store.read(sql, {**params, "from": span.start, "to": span.end}, span)
 
 
-def _past(column: str, bounds: Sequence[float]) -> Iterator[Asked]:
-    for q, bound in zip(_QUANTILES, bounds, strict=True):
-        yield Asked(f"latency:{column}:p{100 * q:.0f}", f"{column} > {bound!r}", f"{column} is not null")
-
-
-def _tenths(column: str, bounds: Sequence[float]) -> Iterator[Asked]:
-    edges = [None, *bounds, None]
-    for i, (low, high) in enumerate(pairwise(edges), 1):
-        inside = " and ".join(
-            [
-                *([f"{column} > {low!r}"] if low is not None else []),
-                *([f"{column} <= {high!r}"] if high is not None else []),
-            ]
-        )
-        yield Asked(f"prediction:{i}", inside, f"{column} is not null")
-
-
 def _long(model: str, canary: str, asked: Sequence[Asked], found: pl.DataFrame) -> Iterator[tuple[Any, ...]]:
     """One row a minute and question; a side that did not answer has counted nothing."""
-    none = (0,) * (2 * len(asked))
+    none = (0, 0, None) * len(asked)
     for (ts,), part in found.partition_by("ts", as_dict=True, maintain_order=True).items():
         counts = {new: values for _, new, *values in part.iter_rows()}
         new, old = counts.get(True, none), counts.get(False, none)
         for i, q in enumerate(asked):
-            yield model, ts, canary, q.name, new[2 * i], new[2 * i + 1], old[2 * i], old[2 * i + 1]
+            (x, n, total), (y, m, before) = new[3 * i : 3 * i + 3], old[3 * i : 3 * i + 3]
+            yield model, ts, canary, q.name, x, n, y, m, total, before

@@ -88,8 +88,9 @@ class Supervisor:
         for child in self.children:
             if child.process and child.process.stdin:
                 child.process.stdin.close()
+        until = monotonic() + 2.0  # for all of them together: where the processor is scarce each would use up its own
         for child in self.children:
-            child.stop()
+            child.stop(max(0.0, until - monotonic()))
 
     def _watch(self) -> None:
         for child in self.children:

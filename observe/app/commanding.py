@@ -13,27 +13,68 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from observe.errors import UsageError
+from observe.schema import Alert, Command, Incident
+from observe.schema.exchange import nouns
 from observe.spec.nearest import did_you_mean
 from observe.spec.quantity import Malformed, parse_duration, parse_instant
 
 if TYPE_CHECKING:
+    import polars as pl
+
+    from observe.spec import Config
     from observe.store import Store
 
-VERBS: Final = ("acknowledge", "mute", "unmute", "approve", "deny", "accept_normal", "false_alarm", "note")
+VERBS: Final = (
+    "acknowledge",
+    "mute",
+    "unmute",
+    "approve",
+    "deny",
+    "close_breaker",
+    "accept_normal",
+    "false_alarm",
+    "note",
+)
 LONGEST: Final = timedelta(days=30)  # of a mute
-SHOWN: Final = """
+MOST: Final = 1000  # incidents of one list
+_SHOWN: Final = f"""
 select incident.*,
-  (select arg_max(actor, ts) from command where verb = 'acknowledge' and object = incident_id and ts >= opened_at) as taken_by,
-  (select max(m.until) from mute as m where m.until > now()
-    and (m.object in (incident_id, model, '*') or list_contains(incident.alerts, m.object))) as muted_until
-from incident order by opened_at desc limit 1000"""
-_INCIDENTS: Final = "select incident_id, state from incident order by state <> 'open', opened_at desc limit 1000"
+  (select arg_max(actor, ts) from command where verb = 'acknowledge' and object = incident_id and ts >= opened_at) as taken_by
+from incident order by state <> 'open', opened_at desc, incident_id limit {MOST}"""
+_MUTES: Final = "select * from command where verb in ('mute', 'unmute') order by ts, command_id"
+_MEMBERS: Final = "select * from alert where list_contains($ids, incident_id)"
+_STATE: Final = "select state from incident where incident_id = $id"
+_INCIDENTS: Final = "select incident_id from incident order by state <> 'open', opened_at desc limit 1000"
 _THINGS: Final = """
 select incident_id as name from incident union select alert_id from alert union select key from alert union select model from alert
 union select 'site' union select '*'
 union select unnest(json_keys(value)) from (select value::JSON as value from core.setting where key = 'models')"""
 _MONITOR: Final = "select 1 from finding where monitor_id = $object limit 1"
 _MUTED: Final = "select object from mute where until > $now order by object"
+
+
+def incidents(store: Store, now: datetime, config: Config | None = None) -> pl.DataFrame:
+    """Incidents as people see them, open ones first, then the newest: who has each, and until when nobody is told of it.
+
+    Args:
+        store: what there is.
+        now: the present.
+        config: whose maintenance counts; None where only mutes of people are known.
+    """
+    import polars as pl
+
+    from alerts import muting
+
+    shown = store.read(_SHOWN)
+    quiet = muting.Quiet(muting.mutes(nouns(Command, store.read(_MUTES))), muting.calendar(config) if config else [])
+    ends: list[datetime | None] = [None] * shown.height
+    if quiet.muted or quiet.calendar:
+        rows = nouns(Incident, shown.drop("taken_by"))
+        members = nouns(Alert, store.read(_MEMBERS, {"ids": [r.incident_id for r in rows]}))
+        alerts = {a.alert_id: a for a in members}
+        free = [quiet.free(muting.parts(r, alerts), now) for r in rows]
+        ends = [end if end > now else None for end in free]
+    return shown.with_columns(pl.Series("muted_until", ends, dtype=pl.Datetime("us", "UTC")))
 
 
 def checked(store: Store, verb: str, said: Mapping[str, Any], now: datetime) -> Mapping[str, Any]:
@@ -64,11 +105,12 @@ def checked(store: Store, verb: str, said: Mapping[str, Any], now: datetime) -> 
 
 
 def _incident(store: Store, target: str, *, open_only: bool) -> None:
-    states = dict(store.read(_INCIDENTS).iter_rows())
-    if target not in states:
-        hint = did_you_mean(target, states) or "observe incidents lists them"
+    found = store.read(_STATE, {"id": target})
+    if found.is_empty():
+        known = store.read(_INCIDENTS)["incident_id"].to_list()
+        hint = did_you_mean(target, known) or "observe incidents lists them"
         raise UsageError(f"there is no incident {target!r}; {hint}")
-    if open_only and states[target] != "open":
+    if open_only and found["state"][0] != "open":
         raise UsageError(f"{target} is over; there is nothing to take. A note can still be left")
 
 

@@ -17,6 +17,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from observe.access import Access
+from observe.app.acting import Acting
+from observe.app.bundling import Bundling
 from observe.app.children import Child, Supervisor
 from observe.app.declaring import declared
 from observe.app.delivering import Delivering
@@ -24,7 +26,10 @@ from observe.app.detecting import Detecting
 from observe.app.evidence import SLOW
 from observe.app.importing import Importing
 from observe.app.intake import Intake
+from observe.app.loads import EVERY_S as LOADS_S
+from observe.app.loads import Loads
 from observe.app.making import Making
+from observe.app.narrating import LOOK_S, Narrating
 from observe.app.pages import Pages
 from observe.app.people import People
 from observe.app.publishing import published
@@ -32,6 +37,8 @@ from observe.app.pulling import Puller, pulls
 from observe.app.reloading import Reloading
 from observe.app.reports import Reports
 from observe.app.retaining import retain
+from observe.app.returning import EVERY_S as RETURNING_S
+from observe.app.returning import Returning
 from observe.app.stages import QUICK, Stages
 from observe.app.summarising import Summarising
 from observe.app.tokens import StoredTokens
@@ -76,24 +83,35 @@ class Core:
         self.stages = Stages(config, self.store, self.clock, self.telemetry, self._summarising.close)
         self._quick, self._slow = Detecting(QUICK_PATIENCE_S), Detecting(SLOW_PATIENCE_S)
         self.delivering = Delivering(config, self.store, self.clock, self.telemetry)
-        self.puller = Puller(pulls(config.site.collectors), self.intake, self.store, self.clock, self.pages)
+        self.acting = Acting(config, self.store, self.clock, self.telemetry)
+        self.puller = Puller(
+            pulls(config.site.collectors, config.models), self.intake, self.store, self.clock, self.pages
+        )
         self.vitals = Vitals(config, self.store, self.clock, self.telemetry, self.intake)
+        self.loads = Loads(config, self.store, self.clock, self.telemetry)
         self._making = Making(self.store)
+        self.bundling = Bundling(self.store)
         self.reports = Reports(config, self.store, self.clock, self._making)
+        self.narrating = Narrating(config, self.store, self.clock)
         path = config.site.store.path
         self.sql = SqlWorker([path / "lake", path / "snapshot"])
         self.people = People(self.store, access, self.sql, self.clock)
+        self.people.adopt(config)
         self.new_admin_token = self._first_admin(access)
         self.reloading = Reloading(site, config, self.store, self.telemetry, self.clock, self._prepare)
         self.supervisor = Supervisor(self._children(face), lambda name: self.telemetry.children.labels(name).inc())
         self.ready = threading.Event()
         self._stop = threading.Event()
+        self.returning = Returning(self.store, self.clock)
         beats: tuple[tuple[str, float, Callable[[], None]], ...] = (
             ("stages", TICK_S, self._tick),
             ("stages-slow", TICK_S, self._tick_slow),
             ("seal", SEAL_S, self._housekeeping),
+            ("returning", RETURNING_S, lambda: self.returning.tick(self.config)),
             ("vitals", EVERY_S, self.vitals.take),
             ("reports", REPORTS_S, self.reports.tick),
+            ("narrating", LOOK_S, self.narrating.tick),
+            ("scaling", LOADS_S, self.loads.tick),
         )
         self._threads = [threading.Thread(target=self._beat, args=b, name=b[0], daemon=True) for b in beats]
 
@@ -122,11 +140,11 @@ class Core:
     def exposition(self) -> bytes:
         """Observe's own metrics, SLOs and findings in the Prometheus text format."""
         self.telemetry.tell_halves(self.intake.pairing.waiting())
-        return self.telemetry.exposition() + published(self.store)
+        return self.telemetry.exposition() + published(self.store) + self.loads.exposition()
 
     def _prepare(self, config: Config) -> Callable[[], None]:
         """What hands the whole of another configuration to everybody who goes by it; what can fail is done here."""
-        plan = pulls(config.site.collectors)
+        plan = pulls(config.site.collectors, config.models)
 
         def adopt() -> None:
             self.config = config
@@ -134,8 +152,12 @@ class Core:
             self.stages.adopt(config)
             self.puller.replan(plan)
             self.delivering.adopt(config)
+            self.acting.adopt(config)
+            self.people.adopt(config)
             self.vitals.adopt(config)
+            self.loads.adopt(config)
             self.reports.adopt(config)
+            self.narrating.adopt(config)
 
         return adopt
 
@@ -155,6 +177,7 @@ class Core:
         self.intake.pairing.recall(self.store)
         self.puller.start()
         self.delivering.start()
+        self.acting.start()
         for thread in self._threads:
             thread.start()
         self.reloading.start()
@@ -182,6 +205,7 @@ class Core:
         self._stop.set()
         self.reports.stop()
         self._making.stop()
+        self.bundling.stop()
         self.reloading.stop()
         self.supervisor.stop()  # a detector under way is asked again after the next start
         self.puller.stop()
@@ -190,6 +214,7 @@ class Core:
             if thread.is_alive():
                 thread.join(timeout=20)
         self.delivering.stop()
+        self.acting.stop()
         self.sql.stop()
         (self.config.site.store.path / "service.json").unlink(missing_ok=True)
         self.store.close()

@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from alerts.muting import calendar
 from observe.app.reports import schedules
+from observe.spec.periods import as_json
 from observe.spec.site import PULLED
+from observe.summaries.given import FIXED
 
 if TYPE_CHECKING:
     from observe.spec import CollectorSpec, Config, Model, Monitoring
 
 
 def declared(config: Config) -> Mapping[str, Any]:
-    """Plain JSON by setting: `false_alarms`, `prices`, `models`, `collectors`, `store`, `reports`; no secrets among them."""
+    """Plain JSON by setting: `false_alarms`, `prices`, `models`, `collectors`, `store`, `reports`, `maintenance`; no secrets among them."""
     site = config.site
     return {
         "false_alarms": {k: {"count": r.count, "period_s": r.period_s} for k, r in site.false_alarms.items()},
@@ -25,6 +28,10 @@ def declared(config: Config) -> Mapping[str, Any]:
         "collectors": [_collector(name, spec) for name, spec in site.collectors.items()],
         "store": {"size_bytes": site.store.size_bytes, "lateness_s": max(site.lateness_s.values())},
         "reports": schedules(config),
+        "maintenance": [
+            {**m.model_dump(mode="json", by_alias=True, exclude={"models"}, exclude_none=True), "on": sorted(names)}
+            for m, names in calendar(config)
+        ],
     }
 
 
@@ -50,13 +57,18 @@ def _model(model: Model) -> Mapping[str, Any]:
             "target_latency_p95_s": spec.target_latency_p95_s,
             "target_cost_per_1k_tokens_usd": spec.target_cost_per_1k_tokens_usd,
         }  # fmt: skip
+    if model.monitoring is not None and model.monitoring.performance is not None:
+        told = model.monitoring.performance
+        unsure = [[name, column] for name, column in told.columns if column.casefold() not in FIXED]
+        said["performance"] = {"task": told.task, "delay_s": told.delay_s, "columns": unsure}
     return said if model.monitoring is None else {**said, **_watched(model.monitoring)}
 
 
 def _watched(monitoring: Monitoring) -> Mapping[str, Any]:
     slos = [
         {"name": s.name, "kind": s.kind, "column": s.column, "threshold_s": s.threshold_s, "good_sql": s.good_sql,
-         "objective": s.objective, "window_s": s.window_s}
+         "objective": s.objective, "window_s": s.window_s, "window": as_json(s.window), "events": s.counted(monitoring.slos),
+         "says": s.says, "derived": s.derived, "total_sql": s.total.sql if s.total else None}
         for s in monitoring.slos
     ]  # fmt: skip
     drift = monitoring.drift

@@ -9,6 +9,7 @@ Source: our own; docs/delivery.md.
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -36,6 +37,7 @@ _TIMEOUT_S: Final = 5.0
 _LANES: Final = 16  # receivers that are spoken to at the same time
 _AGREED_FOR: Final = timedelta(minutes=10)  # an Alertmanager may forget its silences
 _AGREE_AGAIN: Final = timedelta(seconds=10)  # after one that could not be told
+_SITE: Final = "site"  # state: a name of this store that no other has
 _KNOWN: Final = "receivers"  # state: since when each receiver is in the file
 _NEWEST: Final = """
 select * from delivery qualify row_number() over (partition by message_id order by tried_at desc) = 1
@@ -207,16 +209,26 @@ class Delivering:
         """Whether an Alertmanager has exactly these silences of ours; it is brought to them when it does not."""
         comments = frozenset(s.comment for s in wanted)
         have, again = self._agreed.get(address, (None if known.is_quieted else frozenset(), now))
-        if have == comments and (not comments or now < again):
-            return True
+        if have == comments and (not known.is_quieted or now < again):
+            return True  # asked again even when nothing is muted: a replica may hear late of a silence that another was told
         if have is None and now < again:
             return not wanted
         url = f"{address.rstrip('/')}/api/v2/silences"
         said = sha256("\0".join(sorted(comments)).encode()).hexdigest()[:16]
-        reply: Reply = silences.agree(address, wanted, now, _TIMEOUT_S)
+        reply: Reply = silences.agree(address, wanted, now, _TIMEOUT_S, self._author())
         self._record(Message(f"quiet-{said}@{int(now.timestamp())}", alertmanager.CHANNEL, url, b""), reply)
         self._agreed[address] = (comments, now + _AGREED_FOR) if reply.ok else (None, now + _AGREE_AGAIN)
         return reply.ok
+
+    def _author(self) -> str:
+        """Our name at Alertmanagers: of this store, so that two sites do not take back each other's silences."""
+        with self._guard:
+            known = self._store.state([_SITE]).get(_SITE)
+            if known is None:
+                known = {"name": secrets.token_hex(4)}
+                with self._store.change() as tx:
+                    tx.set_state(_SITE, known)
+        return silences.author(str(known["name"]))
 
     # --- what was said ----------------------------------------------------------------------------
 

@@ -29,6 +29,11 @@ DELIVERIES: Final = """
 select url, state, tries, error from undelivered qualify row_number() over (partition by url order by state = 'waiting', tried_at desc) = 1
 order by url
 """
+ACTIONS: Final = """
+select target, state, count(*) as n, arg_max(error, changed_at) as error from action
+where changed_at > now() - interval 7 days and mode <> 'dry_run' and ((state = 'failed' and attempts > 0) or (state = 'sent' and error is not null))
+group by all order by target, state
+"""
 STALE: Final = timedelta(minutes=3)  # a running service writes about itself once a minute
 _LOW_DISK: Final = 1 << 30  # bytes; below 256 MB nothing is taken any more
 _STATES: Final[Mapping[str, State]] = {"failing": "wrong", "silent": "wrong", "never": "unknown", "ok": "ok"}
@@ -47,7 +52,7 @@ _PARTS: Final = {
 class Seen:
     """One thing that was looked at: its state, what was seen, what to do when it is not fine."""
 
-    part: str  # service | store | source | pipeline | telemetry | delivery
+    part: str  # service | store | source | pipeline | telemetry | delivery | action
     subject: str
     state: State
     said: str
@@ -64,7 +69,7 @@ def of_data(ask: Ask, now: datetime, *, running: bool) -> list[Seen]:
     """
     parts, sources = ask(PARTS), ask(SOURCES)
     seen = [*_alive(parts, now, running=running), *_of_parts(parts), *_of_sources(sources)]
-    return [*seen, *_of_deliveries(ask(DELIVERIES)), *_of_doubts(ask(DOUBTS))]
+    return [*seen, *_of_deliveries(ask(DELIVERIES)), *_of_actions(ask(ACTIONS)), *_of_doubts(ask(DOUBTS))]
 
 
 def of_disk(path: Path, size_bytes: int | None = None) -> Seen:
@@ -171,6 +176,15 @@ def _of_deliveries(rows: pl.DataFrame) -> Iterator[Seen]:
         yield Seen(
             "delivery", row["url"], state, said, "observe check --live tries it; `alerts:` of the site file names it"
         )
+
+
+def _of_actions(rows: pl.DataFrame) -> Iterator[Seen]:
+    for row in rows.iter_rows(named=True):
+        waits = row["state"] == "sent"
+        how = "not taken yet" if waits else "failed in the last seven days"
+        said = f"{row['n']} {how}: {row['error'] or 'no answer'}"
+        todo = "observe actions --all tells them; observe check --live tries the target"
+        yield Seen("action", row["target"], "doubt" if waits else "wrong", said, todo)
 
 
 def _of_doubts(rows: pl.DataFrame) -> Iterator[Seen]:

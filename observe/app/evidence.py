@@ -18,6 +18,7 @@ from observe import summaries
 from observe.app.accepting import accepted
 from observe.app.canaries import Canaries
 from observe.app.hearing import last_seen
+from observe.app.labelling import labelled
 from observe.schema import Binning, Evidence, Monitor, Window
 from observe.schema.exchange import nouns
 from observe.store import Store
@@ -26,7 +27,13 @@ if TYPE_CHECKING:
     from observe.spec import Config
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-SLOW: Final = ("rate", "level", "straggler")  # fit noise models; a day's refit must not hold up a page
+SLOW: Final = (
+    "rate",
+    "level",
+    "performance",
+    "estimate",
+    "straggler",
+)  # fit noise models; a day's refit must not hold up a page
 _FRAME_HISTORY: Final = timedelta(hours=24)  # what gauge and imbalance may look back
 _CATCH_UP: Final = timedelta(days=2)  # how far back five-minute drift streams begin on an imported past
 _FRAMES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -47,7 +54,7 @@ class Gathering:
 
     def __init__(self, config: Config, store: Store) -> None:
         self._config, self._store = config, store
-        self._canaries = Canaries(config, store)
+        self._canaries = Canaries(store)
         self._wait = timedelta(seconds=config.site.lateness_s["gpu"])
         late = config.site.lateness_s
         self._rows_wait = timedelta(seconds=max(late["attempts"], late["predictions"]))
@@ -57,7 +64,7 @@ class Gathering:
         """Up to when what each monitor reads is complete, by monitor id."""
         until = summaries.closed_until(self._store)
         return {
-            m.monitor_id: until.get(m.measure.rpartition("/")[0], EPOCH) if m.measure else now - self._waits(m.detector)
+            m.monitor_id: until.get(summaries.source_of(m), EPOCH) if m.measure else now - self._waits(m.detector)
             for m in monitors
         }
 
@@ -140,6 +147,8 @@ class Gathering:
         detector = monitors[0].detector
         if detector == "canary":
             return {"canary_1m": self._canaries.frame(monitors, window)}
+        if detector == "estimate":
+            return {"labelled": labelled(self._store, monitors, window)}
         if detector == "silence":
             self._since = self._since or now
             return {"last_seen": last_seen(self._config, self._store, now, self._since)}

@@ -14,7 +14,9 @@ import polars as pl
 from collectors.cardinality import OTHER
 from observe.app.senders import PUSH
 from observe.app.targets import MAX_TARGETS
-from observe.spec.monitors import PAGES, undeclared
+from observe.schema import Window
+from observe.spec.monitors import PAGES, no_data, undeclared
+from observe.spec.promised import PROMETHEUS
 from observe.spec.site import PUSHED_EVERY_S
 from observe.store import Store
 
@@ -35,6 +37,11 @@ _BATCHES: Final = "select source, max(committed_at) as at_last from core.batch g
 _REMOVED: Final = """
 select coalesce(node, object_name) as node, max(ts) as ts from change_event
 where kind = 'node_remove' and ts > $since and not starts_with(coalesce(message, ''), 'NodeNotReady') group by 1
+"""
+
+_COUNTED: Final = """
+select measure, max(ts) + interval 1 minute as ts from summary
+where list_contains($measures, measure) and ts > $since and n > 0 and not late group by 1
 """
 
 Row = tuple[str, str, float, datetime | None, datetime, bool, datetime | None, datetime]
@@ -69,7 +76,24 @@ def last_seen(config: Config, store: Store, now: datetime, since: datetime) -> p
     if undeclared(config, pushed(store)):
         rows.append((PAGES, "", PUSHED_EVERY_S, _newest(sources, PAGES), now, False, None, since))
         rows += [(PAGES, *row, now, True, gone, since) for row, gone in _senders(PUSHED_EVERY_S, runs, removed, now)]
+    rows += _of_slos(config, store, now, since)
     return pl.DataFrame(rows, _TYPES, orient="row")
+
+
+def _of_slos(config: Config, store: Store, now: datetime, since: datetime) -> Iterator[Row]:
+    """When each SLO whose missing data is told had its newest event."""
+    asked = [
+        (f"{model.name}/slo/{slo.name}", no_data(model.name, slo))
+        for model in config.models.values()
+        for slo in (model.monitoring.slos if model.monitoring else ())
+        if slo.no_data_s
+    ]
+    if not asked:
+        return
+    params = {"measures": [measure for measure, _ in asked], "since": now - _SHOWN}
+    newest = dict(store.read(_COUNTED, params, Window(now - _SHOWN, now)).iter_rows())
+    for measure, name in asked:
+        yield name, "", _TOLD_S, newest.get(measure), now, False, None, since
 
 
 def _own(
@@ -79,8 +103,10 @@ def _own(
     files: Mapping[str, datetime],
     sources: Mapping[str, datetime],
 ) -> Iterator[tuple[str, datetime | None]]:
-    """Targets of a collector, and when each was last heard."""
-    if spec.targets:
+    """Targets of a collector, and when each was last heard; replicas that say the same are one."""
+    if spec.type == PROMETHEUS:
+        yield "", max((at for (collector, _), at in runs.items() if collector == name), default=None)
+    elif spec.targets:
         yield from ((target, runs.get((name, target))) for target in spec.targets)
     elif spec.path is not None or spec.type == "nvml":
         yield "", files.get(name)

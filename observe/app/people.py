@@ -12,16 +12,19 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from observe.access import Access, Asked, Principal
+from observe.app import actions, aftermath, deciding
 from observe.app.commanding import VERBS, checked
 from observe.chain import chained
 from observe.clock import Clock
 from observe.errors import QueryError, UsageError
 from observe.schema import Command, Window
+from observe.spec.nearest import nearest
 from observe.sqlworker import Answer, Limits, SqlWorker
 from observe.store import Store, tables_named
 
 if TYPE_CHECKING:
     from observe.access import Credential
+    from observe.spec import Config
     from observe.store.transaction import Transaction
 
 
@@ -30,6 +33,11 @@ class People:
 
     def __init__(self, store: Store, access: Access, sql: SqlWorker, clock: Clock) -> None:
         self._store, self._access, self._sql, self._clock = store, access, sql, clock
+        self._config: Config | None = None
+
+    def adopt(self, config: Config) -> None:
+        """Go by another configuration: it says who may approve what."""
+        self._config = config
 
     def permit(self, asked: Asked, presented: str | None) -> Principal:
         """Who presents this token, if they may do what is asked.
@@ -114,17 +122,35 @@ class People:
         """
         verb, target, reason = asked.get("verb"), asked.get("object"), asked.get("reason")
         if verb not in VERBS:
-            raise UsageError(f"no verb {verb!r}; there are: {', '.join(VERBS)}")
+            near = nearest(str(verb), VERBS)
+            hint = f"did you mean {near!r}? " if near else ""
+            raise UsageError(f"no verb {verb!r}; {hint}there are: {', '.join(VERBS)}")
         if not isinstance(target, str) or not 0 < len(target) <= 200:
             raise UsageError("object must name an incident, action or monitor")
         parameters = asked.get("parameters") or {}
         if not isinstance(parameters, Mapping) or not _fits(parameters):
             raise UsageError("parameters must be a JSON object of at most 8 KiB of valid text")
         why = (str(reason)[:2000].strip() or None) if reason else None
+        if verb in deciding.VERBS:
+            return self._decide(who, {"verb": verb, "object": target, "reason": why, "parameters": parameters})
         meant = checked(
             self._store, verb, {"object": target, "reason": why, "parameters": parameters}, self._clock.now()
         )
         return self._record(who, verb, target, why, meant)
+
+    def _decide(self, who: Principal, said: Mapping[str, Any]) -> Command:
+        """Write down a decision about an action, and the action's next step with it."""
+        assert self._config is not None
+        now = self._clock.now()
+        step = deciding.decided(self._store, self._config, who, said, now)
+        with self._store.change() as tx:
+            command = written(tx, now, who, {**said, "object": step.object})
+            if step.before and step.after and not actions.add_in(tx, step.before, step.after):
+                raise UsageError(f"{step.object} changed meanwhile; look again")
+        if said["verb"] == actions.CLOSE:
+            model, _, kind = step.object.rpartition("/")
+            aftermath.write(self._store, model, kind, f"closed by {who.name}: {said['reason']}", now, is_open=False)
+        return command
 
     def _record(
         self, who: Principal, verb: str, target: str, reason: str | None, parameters: Mapping[str, Any]

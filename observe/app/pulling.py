@@ -17,14 +17,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from socket import gethostname
 from time import monotonic
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
 from collectors import pull
 from collectors.credentials import Credentials, Trust
 from collectors.nvml import Nvml
-from observe.app import spending
-from observe.app.intake import Intake
+from observe.app import querying, spending
+from observe.app.intake import Intake, Taken
 from observe.app.pages import Pages
 from observe.clock import Clock
 from observe.errors import ObserveError, PayloadError, SourceError
@@ -32,6 +33,7 @@ from observe.schema import CollectorRun
 from observe.store import Store
 
 if TYPE_CHECKING:
+    from observe.spec.config import Model
     from observe.spec.site import TargetAuth, TargetTls
 
 _LOG = logging.getLogger("observe.pulling")
@@ -39,7 +41,7 @@ _AT_ONCE: Final = 32
 _TOGETHER_S: Final = 2.0  # runs are written down at most this often: a transaction each would hold up intake
 _RETRY_S: Final = 5.0  # after a fault of ours
 _UNWRITTEN: Final = 10_000  # runs that may wait for a store that writes nothing
-_SPREAD: Final = ("prometheus", "spendlogs", "nvml")
+_SPREAD: Final = ("prometheus", "spendlogs", "nvml", querying.TYPE)
 _FIRST: Final = timedelta(seconds=5)  # within which every target is read once; cadences up to this begin at once
 _FIRST_PER_S: Final = 8  # so many first reads a second: where there are more targets the first round takes longer
 _WATCHED: Final = {
@@ -61,11 +63,14 @@ class Pull:
     timeout_s: float = 10.0  # for the whole answer
     auth: TargetAuth | None = None
     tls: TargetTls | None = None
+    question: querying.Question | None = None  # what a Prometheus is asked
+    others: tuple[str, ...] = ()  # replicas that say the same
 
     @property
     def key(self) -> tuple[str, str, str]:
         """What stays the same when its cadence or labels are changed."""
-        return self.collector, self.kind, self.target
+        asked = f" {self.question.slo_id}" if self.question else ""
+        return self.collector, self.kind, f"{self.target}{asked}"
 
     def get(self) -> bytes:
         """The body of an address, asked for with the credentials as they are now.
@@ -77,9 +82,9 @@ class Pull:
         return pull.get(self.target, self.timeout_s, credentials=credentials(self.auth), trust=trust(self.tls))
 
 
-def pulls(collectors: Mapping[str, Any]) -> tuple[Pull, ...]:
-    """All pulls a site declares; push intakes need none."""
-    made: list[Pull] = []
+def pulls(collectors: Mapping[str, Any], models: Mapping[str, Model] = MappingProxyType({})) -> tuple[Pull, ...]:
+    """All pulls a site declares, and what its models ask of a Prometheus; push intakes need none."""
+    made = _questions(collectors, models)
     for name, spec in collectors.items():
         every = timedelta(seconds=spec.every_s)
         if spec.type in _FETCHED:
@@ -92,6 +97,18 @@ def pulls(collectors: Mapping[str, Any]) -> tuple[Pull, ...]:
         elif spec.path and spec.type in _WATCHED:
             made.append(Pull(name, _WATCHED[spec.type], str(spec.path), every, spec.labels, spec.model))
     return tuple(made)
+
+
+def _questions(collectors: Mapping[str, Any], models: Mapping[str, Model]) -> list[Pull]:
+    """One pull for each SLO that a Prometheus counts."""
+    made = []
+    for name, question in querying.questions(models):
+        spec = collectors.get(name)
+        if spec is not None and spec.type == querying.TYPE:
+            of = Pull(name, spec.type, spec.targets[0], timedelta(seconds=spec.every_s), spec.labels)
+            asked = replace(of, timeout_s=spec.timeout_s, auth=spec.auth, tls=spec.tls, question=question)
+            made.append(replace(asked, others=tuple(spec.targets[1:])))
+    return made
 
 
 def _first_round(plan: tuple[Pull, ...]) -> timedelta:
@@ -133,7 +150,7 @@ class Puller:
         self._pages = pages or Pages(intake, store)
         self._gpus: dict[tuple[str, ...], Nvml] = {}
         self._read: dict[str, Callable[[Pull, datetime], None]] = {
-            "prometheus": self._scrape, "nvml": self._nvml, "spendlogs": self._spend,
+            "prometheus": self._scrape, "nvml": self._nvml, "spendlogs": self._spend, querying.TYPE: self._ask,
         }  # others are files  # fmt: skip
         self._stop = threading.Event()
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="pull")
@@ -235,6 +252,19 @@ class Puller:
         )
         taken = spending.spend(gateway, self._intake, self._store, at)
         self._record(taken.run(at, item.collector, item.target))
+
+    def _ask(self, item: Pull, at: datetime) -> None:
+        """One SLO's counts, of the first replica that answers."""
+        assert item.question is not None
+        question, answers = item.question, (self._intake, self._store)
+
+        def call(target: str) -> Taken:
+            return querying.ask(question, lambda url: replace(item, target=url).get(), target, answers, at)
+
+        targets = (item.target, *item.others)
+        found = querying.first_answer(targets, call, lambda target, why: self._failed(item, target, at, why))
+        if found is not None:
+            self._record(found[1].run(at, item.collector, found[0]))
 
     def _tail(self, item: Pull, at: datetime) -> None:
         key = f"files/{item.collector}"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _HOUR_S = 3_600
 _SQL = (
     "select model, feature, kind, levels, reference, epoch(reference_to) - epoch(reference_from) as length_s from binning"
+    " where source_table not in ('performance', 'estimate')"
     " qualify row_number() over (partition by model, feature order by version desc) = 1 order by model, feature"
 )
 

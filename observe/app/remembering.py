@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
     from observe.store import Store
 
-SMALL: Final = frozenset({"alert", "incident", "action", "binning", "command"})  # written rarely
+SMALL: Final = frozenset(
+    {"alert", "incident", "explanation", "action", "binning", "command", "reference_window"}
+)  # written rarely
 _DECIDED: Final = frozenset({"model_table", "feature_column"})  # written when predictions with new features come
 _WORD: Final = re.compile(r"\w+")
 _FROM: Final = re.compile(r"\b(?:from|join)\s+([\w.\"]+)", re.IGNORECASE)

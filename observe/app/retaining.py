@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from observe.clock import Clock
 from observe.store import Passed, Store
-from observe.summaries.rows import Source, sources, tables
+from observe.summaries.promises import of_attempts, sources
+from observe.summaries.rows import Source, tables
 
 if TYPE_CHECKING:
     from observe.schema import Json
@@ -35,6 +36,7 @@ def passed(store: Store, config: Config) -> Mapping[str, Passed]:
     """By table key, how far all summaries of its rows have come; tables that nobody summarises are absent."""
     known = tables(store)
     every = [s for model in config.models.values() for s in sources(model, known, config.site.lateness_s)]
+    every = [s for s in every if of_attempts(s) or s.of_predictions]
     marks = store.state([s.key for s in every])
     found: dict[str, Passed] = {}
     for source in every:
@@ -45,7 +47,7 @@ def passed(store: Store, config: Config) -> Mapping[str, Passed]:
 
 
 def _table(source: Source) -> str:
-    return f"prediction:{source.model.name}" if source.name == "predictions" else "attempt"
+    return f"prediction:{source.model.name}" if source.of_predictions else "attempt"
 
 
 def _mark(mark: Json) -> Passed:

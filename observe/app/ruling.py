@@ -14,18 +14,19 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from alerts import counting, openslo, openslo_written, pyrra, rulefiles, ruletests, sloth
+from alerts import naming, openslo, openslo_written, pyrra, rulefiles, ruletests, scalers, sloth
 from alerts.promise import Promise, Sli, left_out, on_ladder
 from alerts.reading import Field
+from observe.app import countable
 from observe.errors import ConfigError
 from observe.schema import Monitor
 from observe.spec import Config, load, source
 from observe.spec.config import Model
-from observe.spec.monitoring import Slo
 from observe.spec.monitors import derive, per_year
-from observe.spec.quantity import Malformed, write_duration
+from observe.spec.periods import as_json
 from observe.spec.refusal import together
 from observe.spec.site import Site
+from observe.spec.slos import STATE_MINUTES, Slo
 from observe.spec.source import Document
 from observe.spec.theirs import unknown_fields
 
@@ -60,7 +61,7 @@ def ruled(files: Sequence[Path], site: Path | None, form: str, phi: Mapping[str,
     Args:
         files: further files or folders: Monitoring, OpenSLO v1, Sloth, Pyrra.
         site: the site's configuration; None without one.
-        form: what is written: prometheus, prometheusrule, openslo, sloth or pyrra.
+        form: what is written: prometheus, prometheusrule, openslo, sloth, pyrra or scalers.
         phi: burst factors that were learnt, by slo_id.
         dialect: whose dashboards are to read the recordings, too: sloth, pyrra or "".
 
@@ -70,11 +71,15 @@ def ruled(files: Sequence[Path], site: Path | None, form: str, phi: Mapping[str,
     sorted_, notes = _sort(files), list[str]()
     config = load(site, sorted_.ours) if site is not None or sorted_.ours else Config(Site())
     notes += config.warnings
+    if form == "scalers":
+        return Ruled(_scalers(config, notes), tuple(notes), ())
     foreign = list(_foreign(sorted_, notes))
     promises = _budgeted(config, list(_own(config, sorted_)), foreign, phi)
     promises = tuple(replace(promise, dialect=dialect) for promise in promises)
     sorted_.errors += [_misnamed(p) for p in promises if not _NAME.fullmatch(p.slo_id)]
     sorted_.errors += [_refused(p) for p in promises if p.tiers and not p.usable]
+    sorted_.errors += [*naming.twice(promises), *(said for p in promises for said in naming.labels(p))]
+    sorted_.errors += naming.of_objects(promises, form)
     if sorted_.errors:
         raise together(sorted_.errors)
     if not promises:
@@ -88,6 +93,16 @@ def ruled(files: Sequence[Path], site: Path | None, form: str, phi: Mapping[str,
     notes += [said for promise in promises if not promise.judged for said in left_out(promise)]  # of ours `load` tells
     home = str(config.site.alerts.dashboard_url or "") if site is not None else None
     return Ruled(_files(promises, form, home, notes), tuple(notes), promises)
+
+
+def _scalers(config: Config, notes: list[str]) -> Mapping[str, str]:
+    made = scalers.files(config, notes)
+    if not made:
+        raise ConfigError(
+            f"nothing to scale: no ModelSpec of {', '.join(sorted(config.models)) or 'any model'} says how many replicas there may be",
+            hint="in the ModelSpec: operations: {scaling: {minReplicas: 1, maxReplicas: 4}}",
+        )
+    return made
 
 
 def is_made(text: str) -> bool:
@@ -200,22 +215,12 @@ def _own(config: Config, found: _Sorted) -> Iterator[Promise]:
         for i, slo in enumerate(model.monitoring.slos if model.monitoring else ()):
             place = f"models.{model.name}.slos.{i}"
             try:
-                sli = _seen(slo, config.origins.get(f"{place}.prometheus.total", ""))
+                sli = countable.counted(slo, config.origins.get(f"{place}.prometheus.total", ""))
             except ConfigError as error:
                 found.errors.append(error)
                 continue
             origin = config.origins.get(f"{place}.name", "")
             yield _promise(config, model, slo, monitors[f"{model.name}/burn/{slo.name}"], (sli, origin))
-
-
-def _seen(slo: Slo, origin: str) -> Sli | None:
-    seen = slo.prometheus
-    if seen is None:
-        return None
-    try:
-        return counting.events(seen.total, errors=seen.errors or "", good=seen.good or "")
-    except Malformed as error:
-        raise ConfigError(f"{origin}: SLO {slo.name!r} cannot be counted: {error}", hint=error.hint) from None
 
 
 def _promise(config: Config, model: Model, slo: Slo, monitor: Monitor, seen: tuple[Sli | None, str]) -> Promise:
@@ -228,10 +233,12 @@ def _promise(config: Config, model: Model, slo: Slo, monitor: Monitor, seen: tup
         "runbook_url": model.spec.annotations.get("runbook", "") if model.spec else "",
         "dashboard_url": f"{str(home).rstrip('/')}/model/{quote(model.name, safe='')}" if home else "",
     }
-    judged = f"{slo.latency} below {write_duration(slo.threshold_s)}" if slo.threshold_s else str(slo.good)
+    window = as_json(slo.window)
+    calendar = {"unit": window["unit"], "time_zone": window["time_zone"]} if window["kind"] == "calendar" else {}
+    counted = slo.counted(model.monitoring.slos if model.monitoring else ()).removesuffix("s")
     return Promise(
         slo_id=f"{model.name}.{slo.name}", service=labels.get("service", model.name), name=slo.name,
-        objective=slo.objective, window_s=slo.window_s, sli=seen[0], judged=f"{judged}, by request",
+        objective=slo.objective, window_s=slo.window_s, sli=seen[0], judged=f"{slo.says}, by {counted}", calendar=calendar,
         owner=labels.get("owner", labels.get("team", "")), origin=seen[1],
         alpha={"page": monitor.params["alpha_per_year"], "ticket": monitor.params["ticket_alpha_per_year"]},
         annotations={"": {name: text for name, text in links.items() if text}},
@@ -246,7 +253,13 @@ def _budgeted(
     yearly = {severity: per_year(rate) * part for severity, rate in config.site.false_alarms.items()}
     shared = [replace(p, alpha={s: a * len(ours) / n for s, a in p.alpha.items()}) for p in ours]
     shared += [replace(p, alpha={s: a / n for s, a in yearly.items()}) for p in foreign]
-    return tuple(replace(p, phi=on_ladder(phi.get(p.slo_id))) for p in sorted(shared, key=lambda p: p.slo_id))
+    return tuple(replace(p, phi=_phi(p, phi.get(p.slo_id))) for p in sorted(shared, key=lambda p: p.slo_id))
+
+
+def _phi(promise: Promise, learnt: float | None) -> float:
+    """The burst factor that is written into rules; minutes of one bad state are one event."""
+    by_time = promise.sli is not None and promise.sli.by_time
+    return max(on_ladder(learnt), STATE_MINUTES if by_time else 1.0)
 
 
 def _misnamed(promise: Promise) -> ConfigError:

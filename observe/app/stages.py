@@ -16,9 +16,11 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
-from alerts import policy
+from alerts import permits, policy
 from observe import summaries
+from observe.app import training
 from observe.app.evidence import EPOCH, Gathering, floor
+from observe.app.explaining import EXPLAINED_NOW, Explaining
 from observe.app.hearing import pushed
 from observe.app.referenced import referenced
 from observe.clock import Clock
@@ -71,7 +73,7 @@ class Stages:
     ) -> None:
         self._close: Closing = close or partial(summaries.close, store)
         self._config, self._store, self._clock, self._telemetry = config, store, clock, telemetry
-        self._gathering = Gathering(config, store)
+        self._gathering, self._explaining = Gathering(config, store), Explaining(config, store)
         self._next, self._orphans = config, True  # alerts may fire whose question is not asked any more
         self._unsummarised: Mapping[str, str] = {}
         self._behind: frozenset[str] | None = None  # sources whose past is still being summarised; None: not known yet
@@ -81,9 +83,11 @@ class Stages:
         """Summarise, ask these detectors, decide; all by one configuration."""
         if self._next is not self._config:
             self._config, self._gathering, self._orphans = self._next, Gathering(self._next, self._store), True
+            self._explaining.adopt(self._next)
         self._attempt("summarise", partial(self._summarise, now))
         self.detect(detectors, detecting, now)
         self._attempt("decide", partial(self._decide, now))
+        self._attempt("explain", partial(self._explain, now))
 
     def detect(self, detectors: Sequence[str], detecting: Judging, now: datetime) -> None:
         """Ask these detectors about every window that has closed; may run beside `tick` with others."""
@@ -157,7 +161,7 @@ class Stages:
         """Whether the past of its source is summarised: where a monitor begins hangs on all of it."""
         if not monitor.measure:
             return True
-        return self._behind is not None and monitor.measure.rpartition("/")[0] not in self._behind
+        return self._behind is not None and summaries.source_of(monitor) not in self._behind
 
     def _grouped(
         self, detector: str, monitors: Sequence[Monitor], due: Mapping[str, Window]
@@ -210,20 +214,23 @@ class Stages:
             open_alerts=nouns(Alert, self._store.read("select * from alert where state = 'firing'")),
             open_incidents=nouns(Incident, self._store.read("select * from incident where state = 'open' or changed_at > $t", {"t": now - timedelta(days=1)})),
             changes=self._changes(fresh),
-            signals=nouns(Finding, self._store.read(
+            signals=[*nouns(Finding, self._store.read(
                 "select * from finding where state = 'alarm' and kind in ('gpu', 'queue', 'imbalance') and window_end > $t order by window_end",
-                {"t": now - timedelta(days=2)})),
+                {"t": now - timedelta(days=2)})), *training.performance(self._store, self._config, now)],
             config=self._config,
             now=now,
-            actions=nouns(Action, self._store.read('select * from action where changed_at > $t', {"t": now - timedelta(days=30)})),
+            actions=nouns(Action, self._store.read('select * from action where changed_at > $t', {"t": now - max(timedelta(days=30), permits.memory(self._config))})),
+            explained=frozenset(self._store.read(EXPLAINED_NOW)["incident_id"]),
         )  # fmt: skip
+        explained = self._explaining.opening(decision, now)
+        asked = training.proposed(self._store, self._config, decision.actions, now)
         with self._store.change() as tx:
-            for rows in (decision.alerts, decision.incidents, decision.actions):
+            for rows in (decision.alerts, explained.incidents, asked, explained.explanations):
                 if rows:
                     tx.insert(list(rows))
             tx.set_state("policy", {"until": max((f.made_at for f in fresh), default=until).isoformat()})
         self._orphans = False
-        for incident in decision.incidents:
+        for incident in explained.incidents:
             _LOG.info(
                 "event=incident id=%s state=%s severity=%s summary=%s",
                 incident.incident_id,
@@ -231,6 +238,15 @@ class Stages:
                 incident.severity,
                 incident.summary,
             )
+
+    def _explain(self, now: datetime) -> None:
+        """Look again at what is open."""
+        explained = self._explaining.again(now)
+        if explained.incidents or explained.explanations:
+            with self._store.change() as tx:
+                for rows in (explained.incidents, explained.explanations):
+                    if rows:
+                        tx.insert(list(rows))
 
     def _changes(self, findings: Sequence[Finding]) -> list[ChangeEvent]:
         onsets = [f.onset or f.window_start for f in findings if f.state == "alarm"]

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from alerts import alertmanager, muting, notices, outbox
-from observe.schema import Alert, Command, Incident
+from alerts import alertmanager, explaining, muting, notices, outbox
+from observe.schema import Alert, Command, Explanation, Incident
 from observe.schema.exchange import nouns
 
 if TYPE_CHECKING:
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from observe.spec import Config
     from observe.store import Store
 
-_SIZES: Final = "select (select count(*) from core.alert), (select count(*) from core.incident), (select count(*) from core.command)"
+_SIZES: Final = "select (select count(*) from core.alert), (select count(*) from core.incident), (select count(*) from core.explanation), (select count(*) from core.command)"
 _FIRING: Final = "select * from alert where state = 'firing' or changed_at > $since"
 _ROWS: Final = """
 select * from core.incident where incident_id in (select incident_id from incident where state = 'open' or changed_at > $since)
 order by changed_at"""
 _THEIRS: Final = "select * from alert where incident_id in (select incident_id from incident where state = 'open' or changed_at > $since)"
+_INHIBITED: Final = "select * from explanation where inhibited_by is not null and changed_at > $since"
+_BY: Final = "select * from incident where list_contains($ids, incident_id)"
 _COMMANDS: Final = "select * from command where verb in ('mute', 'unmute', 'acknowledge') order by ts, command_id"
 
 
@@ -66,9 +68,22 @@ class Reading:
         commands: list[Command] = nouns(Command, self._store.read(_COMMANDS))
         self._mutes = muting.mutes([c for c in commands if c.verb != "acknowledge"])
         self._alerts = nouns(Alert, self._store.read(_FIRING, {"since": now - alertmanager.KEPT}))
+        self._mutes = [*self._mutes, *self._inhibited(now)]
         self._told, self._theirs = {}, {}
         if has_receivers:
             since = {"since": now - outbox.LOOK_BACK}
             rows = nouns(Incident, self._store.read(_ROWS, since))
             self._told = notices.notices(rows, [c for c in commands if c.verb == "acknowledge"])
             self._theirs = {a.alert_id: a for a in nouns(Alert, self._store.read(_THEIRS, since))}
+
+    def _inhibited(self, now: datetime) -> list[Mute]:
+        """Incidents that are told inside another one that is open, unless people muted that one."""
+        explained = nouns(Explanation, self._store.read(_INHIBITED, {"since": now - outbox.LOOK_BACK}))
+        if not explained:
+            return []
+        ids = sorted({e.inhibited_by for e in explained})
+        by = {i.incident_id: i for i in nouns(Incident, self._store.read(_BY, {"ids": ids}))}
+        quiet = explaining.quiet(explained, by)
+        muted = {m.object for m in self._mutes if m.start <= now < m.end}
+        open_by = {i: by for i, by in quiet.items() if not muted & {by.incident_id, by.model, muting.EVERYTHING}}
+        return [explaining.mute(e, open_by[e.incident_id]) for e in explained if e.incident_id in open_by]

@@ -11,11 +11,12 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal, cast
 
 import typer
 
-from observe.cli import rules
+from observe.cli import backtesting, keda, rules
+from observe.cli.actions import actions
 from observe.cli.incidents import incidents
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app = typer.Typer(
     help="Watch an AI platform: GPUs, gateway traffic and predictions in one DuckDB, alerts inside a declared false-alarm budget.",
 )  # fmt: skip
 
+_MISUSES: Final = cast("tuple[type[typer.BadParameter], ...]", typer.BadParameter.__bases__)  # what was typed wrong
 Site = Annotated[Path | None, typer.Option("--config", "-c", help="Site configuration.", envvar="OBSERVE_CONFIG")]
 Directory = Annotated[
     Path | None, typer.Option("--directory", "-d", help="A data directory, of a running or stopped service.")
@@ -111,7 +113,7 @@ def plan(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The plan as JSON.")] = False,
 ) -> None:
-    """Say how much disk a load asks for."""
+    """Say how much disk, memory and processor time a load asks for."""
     from observe.cli.plan import Load, run
 
     raise typer.Exit(run(Load(gpus, requests_per_s, predictions_per_s, features), days, as_json=as_json))
@@ -224,41 +226,7 @@ def replay(  # noqa: PLR0913, PLR0917 - a command's options
     raise typer.Exit(run((start, end), _site(config), directory, into, as_json=as_json, quiet=quiet))
 
 
-@app.command()
-def backtest(  # noqa: PLR0913, PLR0917 - a command's options
-    what: Annotated[
-        str | None, typer.Argument(metavar="[FILE|MODEL]", help="A table, or a model of the store; all models without.")
-    ] = None,
-    time: Annotated[str | None, typer.Option("--time", help="Of a table: the column with instants.")] = None,
-    features: Annotated[str | None, typer.Option("--features", help="Columns to watch, a,b; else all.")] = None,
-    fit: Annotated[str | None, typer.Option("--fit", help="How long to learn first.  [default: 28d]")] = None,
-    window: Annotated[str | None, typer.Option("--window", help="Of a table: one judgement.  [default: 1h]")] = None,
-    budget: Annotated[str | None, typer.Option("--budget", help="False alarms allowed.  [default: 1 per 30d]")] = None,
-    min_effect: Annotated[
-        str | None, typer.Option("--min-effect", help="What would matter: 0.1σ, 5%, 2pp.  [default: 0.1σ]")
-    ] = None,
-    inject: Annotated[
-        list[str] | None, typer.Option("--inject", help="Plant a change: shift=10%@feature, missing=2pp@feature.")
-    ] = None,
-    cadence: Annotated[
-        Literal["rows", "series"] | None,
-        typer.Option("--as", help="Many rows a window, or one value; else by its looks."),
-    ] = None,
-    accept: Annotated[
-        str | None, typer.Option("--accept", help="Take the level of an alarm as normal so long after it.")
-    ] = None,
-    since: Annotated[str | None, typer.Option("--since", help="Of the store: how far back, e.g. 90d.")] = None,
-    rules: Annotated[bool, typer.Option("--rules", help="Ask plain rules beside it; implied by --inject.")] = False,
-    config: Site = None,
-    directory: Directory = None,
-    as_json: Annotated[bool, typer.Option("--json", help="What was found as JSON on stdout.")] = False,
-    quiet: Quiet = False,
-) -> None:
-    """Judge the past: how many alarms against the budget, and how soon would a change be found?"""
-    from observe.cli.backtest import Asked, run
-
-    asked = Asked(time, features, fit, window, budget, min_effect, tuple(inject or ()), cadence, accept, since, rules)
-    raise typer.Exit(run(what, asked, config, directory, as_json=as_json, quiet=quiet))
+app.command("backtest")(backtesting.command)
 
 
 @app.command()
@@ -363,7 +331,11 @@ def compare(  # noqa: PLR0913, PLR0917 - a command's options
 app.command()(incidents)
 
 
+app.command()(actions)
+
+
 app.command("rules")(rules.command)
+app.command("keda")(keda.command)
 
 
 @app.command()
@@ -380,11 +352,17 @@ def _site(config: Path | None) -> Path:
 
 def main() -> None:
     """Run a command; errors meant for people are printed without a traceback."""
+    from observe.cli.misuse import said
     from observe.errors import ObserveError
 
     os.environ.setdefault("DO_NOT_TRACK", "1")
     try:
-        app(standalone_mode=True)
+        sys.exit(app(standalone_mode=False))
+    except _MISUSES as error:
+        typer.echo(said(error), err=True)
+        sys.exit(error.exit_code)
+    except typer.Abort:
+        sys.exit(1)
     except ObserveError as error:
         told = [f"error: {one}" for one in getattr(error, "errors", (error,))]  # a broken configuration has several
         typer.echo("\n\n".join(told), err=True)

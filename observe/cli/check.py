@@ -27,14 +27,19 @@ def run(
     With `live`, try what it names, print what came of it, and exit with 3 when something cannot be reached or used.
     With `test`, send one message that says it is a test to a receiver of that name, or to `all`.
     """
+    from observe.app.countable import refuse
     from observe.spec import check
+    from observe.spec.acting import undeclared
     from observe.spec.explain import as_json as effective
     from observe.spec.explain import render
     from observe.spec.second_looks import in_the_clear
 
     config = check(files, site)
+    refuse(config)
     for warning in () if quiet else in_the_clear(config):
         sys.stderr.write(f"warning: {warning}\n")
+    for note in () if quiet else undeclared(config.site, config.models):
+        sys.stderr.write(f"note: {note}\n")
     if as_json or quiet or live:
         for warning in config.warnings:
             sys.stderr.write(f"warning: {warning}\n")

@@ -27,6 +27,7 @@ from observe.demo.world import Plan
 from observe.errors import SourceError, UsageError
 from observe.store import Store
 
+_INTERRUPTED: Final = "Query interrupted"  # what DuckDB makes of a signal while a query runs
 _PLANTED: Final = ("drift", "slo")
 _COUNTED: Final = ("gpu_sample", "attempt", "prediction", "serving_sample", "summary", "finding", "change_event")
 
@@ -123,6 +124,13 @@ class Demo:
         answer.raise_for_status()
         return answer.json()
 
+    def incidents(self, known: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """What was found so far; what is known where the service, on a busy machine, does not answer in time."""
+        try:
+            return list(self.get("/api/v1/incidents"))
+        except httpx.TransportError:
+            return list(known)
+
     def once_link(self) -> str:
         """A link that logs a browser in, once."""
         answer = httpx.post(
@@ -155,7 +163,9 @@ def run(*, once: bool, as_json: bool, quiet: bool, seconds: float) -> int:
         try:
             demo.start(demo.prepare())
             return _once(demo, began, seconds, as_json) if once else _stay(demo, began)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and str(error) != _INTERRUPTED:
+                raise
             demo.say("\nended")
             return 130 if once else 0
         finally:
@@ -181,7 +191,7 @@ def _found(incidents: Sequence[Mapping[str, Any]]) -> bool:
 def _wait(demo: Demo, until: float) -> list[dict[str, Any]]:
     incidents: list[dict[str, Any]] = []
     while monotonic() < until:
-        incidents = demo.get("/api/v1/incidents")
+        incidents = demo.incidents(incidents)
         if _found(incidents):
             break
         if demo.parts[0].poll() is not None:
@@ -226,7 +236,7 @@ def _stay(demo: Demo, began: float) -> int:
     demo.say("two incidents are planted; they show within a minute. Ctrl-C ends the demo.")
     shown: set[str] = set()
     while demo.parts[0].poll() is None:
-        for incident in demo.get("/api/v1/incidents"):
+        for incident in demo.incidents(()):
             if incident["incident_id"] not in shown:
                 shown.add(incident["incident_id"])
                 demo.say(

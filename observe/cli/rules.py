@@ -15,7 +15,7 @@ import typer
 
 from observe.errors import StoreLocked, UsageError
 
-Form = Literal["prometheus", "prometheusrule", "openslo", "sloth", "pyrra"]
+Form = Literal["prometheus", "prometheusrule", "openslo", "sloth", "pyrra", "scalers"]
 _PHI: Final = "select slo_id, phi from slo_status where phi is not null"
 
 
@@ -39,7 +39,10 @@ def command(  # noqa: PLR0913, PLR0917 - a command's options
         "observe-rules"
     ),
     form: Annotated[
-        Form, typer.Option("--as", help="Rule files, objects of the Prometheus operator, or the SLOs themselves.")
+        Form,
+        typer.Option(
+            "--as", help="Rule files, objects of the Prometheus operator, the SLOs themselves, or what scalers read."
+        ),
     ] = "prometheus",
     dialect: Annotated[
         Literal["sloth", "pyrra"] | None,
@@ -76,7 +79,7 @@ def run(files: Sequence[Path], site: Path | None, options: Options) -> int:
     if not options.quiet:
         sys.stdout.write("".join(f"{options.output / path}\n" for path in made.files))
         slos = "1 SLO" if len(made.promises) == 1 else f"{len(made.promises)} SLOs"
-        sys.stderr.write(f"{slos}, {len(made.files)} files\n")
+        sys.stderr.write(f"{slos}, {len(made.files)} files\n" if made.promises else f"{len(made.files)} files\n")
     return 0
 
 
@@ -108,9 +111,9 @@ def _stale(folder: Path, made: Mapping[str, str]) -> list[str]:
     """Files that were made once and would not be made now."""
     from observe.app.ruling import is_made
 
-    found = (
-        p for pattern in ("rules/*.yml", "tests/*.yml", "alertmanager/*.yml", "*.yml") for p in folder.glob(pattern)
-    )
+    rules = ("rules/*.yml", "tests/*.yml", "alertmanager/*.yml", "*.yml")
+    patterns = ("scaling/*.yaml",) if any(name.startswith("scaling/") for name in made) else rules
+    found = (p for pattern in patterns for p in folder.glob(pattern))
     paths = {str(p.relative_to(folder)): p for p in found if p.is_file()}
     return sorted(name for name, path in paths.items() if name not in made and is_made(_read(path)))
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from observe.errors import ObserveError, QueryError, SourceError, UsageError
+from observe.errors import ObserveError, QueryError, SourceError, StoreLocked, UsageError
+from observe.lock import refuse_owned
 
 if TYPE_CHECKING:
     import httpx
@@ -53,6 +54,25 @@ class Service:
             return answer.json()
         raise _refusal(answer.status_code, answer.text)
 
+    def fetch(self, path: str, timeout_s: float = 180.0) -> bytes:
+        """A file of the service.
+
+        Raises:
+            SourceError: it does not answer, or cannot make it.
+            UsageError: there is none.
+            QueryError: the token may not ask for it.
+        """
+        import httpx
+
+        try:
+            with self.client(timeout_s) as client:
+                answer = client.get(path)
+        except httpx.HTTPError as error:
+            raise SourceError(f"the service at {self.url} did not answer: {error}") from error
+        if answer.status_code == 200:
+            return answer.content
+        raise _refusal(400 if answer.status_code == 404 else answer.status_code, answer.text)
+
     def client(self, timeout_s: float | None = 60.0, token: str | None = None) -> httpx.Client:
         """A client of the API that presents `token`, else `OBSERVE_TOKEN`, else the directory's admin token.
 
@@ -89,12 +109,18 @@ def owner(directory: Path) -> Service:
     """The service that owns `directory`.
 
     Raises:
-        SourceError: it does not say where it is.
+        SourceError: none runs, or it does not say where it is.
     """
     found = find(directory)
-    if found is None:
-        raise SourceError(f"{directory} is in use, but its service has no API to ask yet; try again")
-    return found
+    if found is not None:
+        return found
+    try:
+        refuse_owned(directory)
+    except StoreLocked:
+        raise SourceError(f"{directory} is in use, but its service has no API to ask yet; try again") from None
+    raise SourceError(
+        f"no service runs on {directory}; start it with the site whose store.path that is: observe up -c observe.yaml"
+    )
 
 
 def _refusal(status: int, text: str) -> ObserveError:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 
 from observe.schema.answers import Label, Prediction, PredictionHalf
 from observe.schema.exchange import Batch, Decision, Detected, Evidence, Message, Parsed, Receipt, Reply
+from observe.schema.explanation import Explanation
+from observe.schema.narration import Narration
 from observe.schema.outcomes import (
     OWN_LEVELS,
     Action,
@@ -27,7 +29,9 @@ from observe.schema.outcomes import (
     Severity,
     Summary,
 )
+from observe.schema.reference import ReferenceWindow
 from observe.schema.rollups import ROLLUPS, AttemptHour, AttemptMinute, GpuFleet, GpuHour, GpuMinute, ServingFiveMinutes
+from observe.schema.scaling import CapacityMatch, ScalingDecision
 from observe.schema.sources import (
     ERROR_KINDS,
     Attempt,
@@ -42,14 +46,14 @@ from observe.schema.table import Column, Json, Noun, Table, Window
 
 NOUNS: tuple[type[Noun], ...] = (
     GpuSample, GpuDevice, ServingSample, MetricSample, LogEvent, Attempt, Prediction, PredictionHalf, Label, ChangeEvent,
-    Binning, Summary, Finding, Alert, Incident, Action, Command, Delivery, KeptReport, CollectorRun, ServiceSample,
-    *ROLLUPS,
+    Binning, Summary, Finding, Alert, Incident, Explanation, Narration, Action, Command, Delivery, KeptReport, CollectorRun, ServiceSample,
+    ReferenceWindow, ScalingDecision, CapacityMatch, *ROLLUPS,
 )  # fmt: skip
 TABLES: Mapping[str, Table] = {noun.table_name: noun.table() for noun in NOUNS}
 
 __all__ = [
-    "ERROR_KINDS", "NOUNS", "OWN_LEVELS", "ROLLUPS", "TABLES", "Action", "Alert", "Attempt", "AttemptHour", "AttemptMinute", "Batch", "Binning", "ChangeEvent", "CollectorRun", "Column",
-    "Command", "Decision", "Delivery", "Detected", "Evidence", "Finding", "GpuDevice", "GpuFleet", "GpuHour", "GpuMinute", "GpuSample", "Incident", "Json", "KeptReport", "Label", "LogEvent",
-    "Message", "MetricSample", "Monitor", "Noun", "Parsed", "Prediction", "PredictionHalf", "Receipt", "Reply", "ServiceSample", "ServingFiveMinutes", "ServingSample", "Severity",
+    "ERROR_KINDS", "NOUNS", "OWN_LEVELS", "ROLLUPS", "TABLES", "Action", "Alert", "Attempt", "AttemptHour", "AttemptMinute", "Batch", "Binning", "CapacityMatch", "ChangeEvent", "CollectorRun", "Column",
+    "Command", "Decision", "Delivery", "Detected", "Evidence", "Explanation", "Finding", "GpuDevice", "GpuFleet", "GpuHour", "GpuMinute", "GpuSample", "Incident", "Json", "KeptReport", "Label", "LogEvent",
+    "Message", "MetricSample", "Monitor", "Narration", "Noun", "Parsed", "Prediction", "PredictionHalf", "Receipt", "ReferenceWindow", "Reply", "ScalingDecision", "ServiceSample", "ServingFiveMinutes", "ServingSample", "Severity",
     "Summary", "Table", "Window",
 ]  # fmt: skip

@@ -165,6 +165,8 @@ def nouns_frame(nouns: Sequence[Any]) -> pl.DataFrame:
     columns = {c.name: [getattr(x, c.name) for x in nouns] for c in table.columns}
     for name, values in columns.items():
         columns[name] = [json.dumps(dict(v), sort_keys=True) if isinstance(v, Mapping) else v for v in values]
+    for name in nouns[0].json_fields():  # lists of objects are tuples here
+        columns[name] = [json.dumps(v, sort_keys=True) if isinstance(v, tuple) else v for v in columns[name]]
     return frame(table, columns)
 
 
@@ -178,7 +180,8 @@ def nouns(kind: type[Any], rows: pl.DataFrame) -> list[Any]:
     for row in rows.select([c.name for c in table.columns]).iter_rows(named=True):
         for name, value in row.items():
             if name in texts and value is not None:
-                row[name] = json.loads(value)
+                read = json.loads(value)
+                row[name] = tuple(read) if isinstance(read, list) else read
             elif isinstance(value, list):
                 row[name] = tuple(value)
         result.append(kind(**row))

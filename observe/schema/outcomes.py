@@ -95,7 +95,7 @@ class Finding(Noun):
     monitor_id: Annotated[str, "monitor that asked"]
     detector: Annotated[str, "entry-point name"]
     model: Annotated[str, "model, or site"]
-    kind: Annotated[str, "drift | slo | silence | imbalance | gpu | queue | canary"]
+    kind: Annotated[str, "drift | performance | slo | silence | imbalance | gpu | queue | canary"]
     subject: Annotated[str, "feature, SLO, device group, source"]
     window_start: Annotated[datetime, "start of the judged window"]
     window_end: Annotated[datetime, "end of the judged window"]
@@ -159,7 +159,7 @@ class Incident(Noun):
     evidence_nats: Annotated[float | None, "strength of the strongest alert"]
     cause: Annotated[
         Json | None,
-        "the signal among xid, gpu, queue, deploy with the nearest onset: kind, subject, onset, note; NULL when none",
+        "the first cause of its explanation, before that the signal with the nearest onset: kind, subject, onset, note; NULL when none is clear",
     ]
     alerts: Annotated[tuple[str, ...], "alert ids"]
     suggestion: Annotated[str | None, "what to do"]
@@ -168,20 +168,29 @@ class Incident(Noun):
 
 @dataclass(frozen=True, slots=True)
 class Action(Noun):
-    """A proposed change to a loop; one row per state change, the view shows the last."""
+    """A change to a loop, from its proposal to its outcome; one row per step, the view shows the last."""
 
     table_name, time, ids = "action", "changed_at", ("action_id", "changed_at")
-    action_id: Annotated[str, "act-<uuid5 of model, trigger, incident>: the idempotency key"]
+    action_id: Annotated[str, "act-<key>"]
     incident_id: Annotated[str, "incident that asked for it"]
     model: Annotated[str, "model it concerns"]
     kind: Annotated[str, "scale | retrain | rollback | hold"]
     target: Annotated[str, "e.g. keda:vllm-chat"]
-    mode: Annotated[str, "dry_run | approval | auto"]
-    state: Annotated[str, "proposed | approved | sent | succeeded | failed | expired"]
+    mode: Annotated[str, "dry_run (nothing is sent) | approval (a person agrees first) | auto"]
+    state: Annotated[str, "proposed | approved | denied | sent | acknowledged | succeeded | failed | expired"]
     reason: Annotated[str, "why, one line"]
     parameters: Annotated[Json, "e.g. replicas from and to"]
     expires_at: Annotated[datetime, "after this it is not done any more"]
     changed_at: Annotated[datetime, "when this row was written"]
+    key: Annotated[str | None, "idempotency key that receivers get: uuid5 of model, monitor and incident"] = None
+    approved_by: Annotated[str | None, "who approved or denied it: a token's name, or `rule`"] = None
+    attempts: Annotated[int | None, "tries to send it so far"] = None
+    error: Annotated[str | None, "why it was not taken, is held, was denied or failed"] = None
+    receipt: Annotated[Json | None, "what the target said: taken, status, remote_id, text, url, done"] = None
+    outcome: Annotated[
+        Json | None,
+        "what became of the target metric: metric, before, after, effect, ci_low, ci_high, unit, verdict (helped | no change | worse | unknown), text",
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +204,7 @@ class Command(Noun):
     role: Annotated[str, "viewer | ingest | operator | admin"]
     verb: Annotated[
         str,
-        "acknowledge | mute | unmute | approve | deny | accept_normal | false_alarm | note | token | reload | backup | report",
+        "acknowledge | mute | unmute | approve | deny | close_breaker | accept_normal | false_alarm | note | token | reload | backup | report",
     ]
     object: Annotated[str, "incident, action or monitor id; of a mute also a model or *; files of a reload"]
     reason: Annotated[str | None, "why, in their words"]

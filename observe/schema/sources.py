@@ -246,3 +246,6 @@ class ChangeEvent(Noun):
     message: Annotated[str | None, "one line"]
     source: Annotated[str, "collector that took it"]
     ingested_at: Annotated[datetime, "when it was stored"]
+    caused_by: Annotated[str | None, "key of the action it answers, or the id of the run that did it"] = None
+    data_from: Annotated[datetime | None, "of a training: first instant of the data it learnt from"] = None
+    data_to: Annotated[datetime | None, "of a training: end of them"] = None

@@ -16,6 +16,7 @@ from types import UnionType
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 Json = Mapping[str, Any]  # a JSON object; stored as JSON text
+JsonList = tuple[Json, ...]  # a JSON list of objects; likewise
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Table:
 
 _SQL: Mapping[Any, str] = {
     str: "VARCHAR", float: "DOUBLE", int: "BIGINT", bool: "BOOLEAN", datetime: "TIMESTAMPTZ",
-    tuple[str, ...]: "VARCHAR[]", tuple[int, ...]: "BIGINT[]", tuple[float, ...]: "DOUBLE[]", Json: "VARCHAR",
+    tuple[str, ...]: "VARCHAR[]", tuple[int, ...]: "BIGINT[]", tuple[float, ...]: "DOUBLE[]", Json: "VARCHAR", JsonList: "VARCHAR",
 }  # fmt: skip
 
 
@@ -71,7 +72,7 @@ class Noun:
     @classmethod
     @cache
     def json_fields(cls) -> frozenset[str]:
-        """Names of the fields that hold JSON objects."""
+        """Names of the fields that hold JSON objects, or lists of them."""
         hints = get_type_hints(cls)
         return frozenset(n for n, hint in hints.items() if Json in (hint, *get_args(hint)))
 

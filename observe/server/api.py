@@ -13,23 +13,26 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
-from observe.app.commanding import SHOWN
+from observe.app.commanding import incidents as incidents_of
 from observe.errors import AccessError, UsageError
 from observe.server.document import describe
 from observe.server.routing import Call, bearer
 
+if TYPE_CHECKING:
+    import polars as pl
+
 ARROW = "application/vnd.apache.arrow.stream"
+_TEXTS = {"details", "cause", "labels", "annotations", "parameters", "rejected", "receipt", "outcome"}
 _LISTS = {
     "slos": "select * from slo_status order by budget_left nulls last, slo_id",
     "findings": "select * from finding order by window_end desc, finding_id limit 1000",
-    "incidents": SHOWN,
     "gpus": "select * from gpu_device order by cluster, node, gpu_index, device_id limit 10000",
-    "actions": "select * from action order by changed_at desc limit 1000",
+    "actions": "select * from action order by state <> 'proposed', changed_at desc limit 1000",
     "budget": "select * from alarm_budget order by severity",
     "models": """
         select model_id, bool_or(declared) as declared, max(last_seen) as last_seen from (
@@ -156,8 +159,12 @@ async def _list(call: Call, name: str, params: Mapping[str, Any] | None = None) 
 
 
 def _rows(call: Call, query: str, params: Mapping[str, Any]) -> bytes:
-    frame = call.core.store.read(query, params)
-    texts = {"details", "cause", "labels", "annotations", "parameters", "rejected"} & set(frame.columns)
+    return _json(call.core.store.read(query, params))
+
+
+def _json(frame: pl.DataFrame) -> bytes:
+    """Rows as a JSON list; JSON text becomes what it says."""
+    texts = _TEXTS & set(frame.columns)
     rows = [
         {k: _plain(json.loads(v) if k in texts and v else v) for k, v in r.items()} for r in frame.iter_rows(named=True)
     ]
@@ -182,7 +189,10 @@ async def findings(call: Call) -> Response:
 
 async def incidents(call: Call) -> Response:
     """`GET /api/v1/incidents`."""
-    return await _list(call, "incidents")
+    rows = await run_in_threadpool(
+        lambda: _json(incidents_of(call.core.store, call.core.clock.now(), call.core.config))
+    )
+    return Response(rows, media_type="application/json")
 
 
 async def gpus(call: Call) -> Response:

@@ -5,7 +5,7 @@ Source: ARCHITECTURE section 4; our own.
 
 from __future__ import annotations
 
-from observe.server import api, importing, intake, keeping, reports
+from observe.server import api, bundles, importing, intake, keeping, reports, scaling
 from observe.server.routing import Served
 
 
@@ -21,8 +21,12 @@ def otlp_routes() -> tuple[Served, ...]:
 
 def api_routes() -> tuple[Served, ...]:
     """Intake, API and metrics."""
+    return (*otlp_routes(), *_intake(), *_service(), *_found())
+
+
+def _intake() -> tuple[Served, ...]:
+    """What is sent to us."""
     return (
-        *otlp_routes(),
         Served("POST", "/ingest/litellm", "ingest", intake.litellm, "LiteLLM generic_api: json_array, ndjson, single"),
         Served(
             "POST",
@@ -41,6 +45,12 @@ def api_routes() -> tuple[Served, ...]:
         ),
         Served("POST", "/ingest/events", "ingest", intake.events, "Change events: JSON"),
         Served("POST", "/ingest/cloudevents", "ingest", intake.cloudevents, "CloudEvents: KServe, Seldon, changes"),
+    )
+
+
+def _service() -> tuple[Served, ...]:
+    """The service itself: whether it is well, who may ask, what is asked of it."""
+    return (
         Served("GET", "/healthz", "public", api.healthz, "The process answers"),
         Served("GET", "/readyz", "public", api.readyz, "Rows would be taken now"),
         Served("GET", "/metrics", "viewer", api.metrics, "Prometheus exposition of Observe, its SLOs and findings"),
@@ -57,15 +67,43 @@ def api_routes() -> tuple[Served, ...]:
         Served(
             "POST", "/api/v1/import/{kind}", "admin", importing.take, "A part of a file of the past, see observe import"
         ),
+    )
+
+
+def _found() -> tuple[Served, ...]:
+    """What was found, and what is done about it."""
+    return (
         Served("GET", "/api/v1/models", "viewer", api.models, "Models, declared and seen"),
         Served("GET", "/api/v1/slos", "viewer", api.slos, "SLO status"),
         Served("GET", "/api/v1/findings", "viewer", api.findings, "Latest findings"),
-        Served("GET", "/api/v1/incidents", "viewer", api.incidents, "Incidents, newest first"),
+        Served(
+            "GET",
+            "/api/v1/incidents",
+            "viewer",
+            api.incidents,
+            "Incidents, open ones first, then the newest; at most 1000",
+        ),
+        Served(
+            "GET",
+            "/api/v1/incidents/{incident_id}/bundle",
+            "viewer",
+            bundles.bundle,
+            "All of an incident as a zip; rows of requests in it take sql",
+        ),
         Served("GET", "/api/v1/gpus", "viewer", api.gpus, "GPUs as last seen"),
-        Served("GET", "/api/v1/actions", "viewer", api.actions, "Proposed actions"),
+        Served(
+            "GET", "/api/v1/actions", "viewer", api.actions, "Actions: what waits for approval first, then the newest"
+        ),
         Served("GET", "/api/v1/config", "viewer", api.config, "The configuration in force, and what is wrong on disk"),
         Served("GET", "/api/v1/reports", "viewer", reports.kept, "Drift reports that are kept, newest first"),
         Served("POST", "/api/v1/reports", "operator", reports.make, "Make a drift report now, and keep it"),
         Served("GET", "/api/v1/reports/{report_id}/{name}", "viewer", reports.file, "A file of a drift report"),
+        Served(
+            "GET",
+            "/api/v1/scaling/{model}",
+            "viewer",
+            scaling.desired,
+            "Replicas a model needs, for KEDA; 503 when unsure",
+        ),
         Served("GET", "/api/v1/budget", "viewer", api.budget, "False-alarm budget, declared and spent"),
     )

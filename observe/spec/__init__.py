@@ -12,11 +12,12 @@ from observe.spec.config import Config, Model
 from observe.spec.drift import Drift, Feature, Reference
 from observe.spec.load import check, load
 from observe.spec.modelspec import Dependency, ModelSpec
-from observe.spec.monitoring import ActionRule, Canary, Monitoring, Selector, Slo
+from observe.spec.monitoring import ActionRule, Canary, Monitoring, Selector
 from observe.spec.quantity import Effect, Rate
 from observe.spec.refusal import ConfigErrors
 from observe.spec.secret import SecretRef
 from observe.spec.site import AlertsSpec, CollectorSpec, ServerSpec, Site, StoreSpec
+from observe.spec.slos import Slo
 
 __all__ = [
     "ActionRule", "AlertsSpec", "Canary", "CollectorSpec", "Config", "ConfigErrors", "Dependency", "Drift", "Effect",

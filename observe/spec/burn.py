@@ -6,9 +6,10 @@ Source: Google SRE Workbook, "Alerting on SLOs", table 5-8; factor = share of th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import log
+from math import ceil, log, pi
 from typing import Final, Literal
 
+LEAST_FACTOR: Final = 0.9  # of the table's own windows the chronic tier over 28 d asks for least: 0.933
 YEAR_S: Final = 360 * 86_400.0  # twelve months of 30 d, the year of the gate's constants
 
 
@@ -23,8 +24,16 @@ class Tier:
     budget: float  # fraction of the error budget
 
     def factor(self, period_s: float) -> float:
-        """Burn rate, in multiples of the sustainable one, at which the tier fires."""
-        return self.budget * period_s / self.long_s
+        """Burn rate, in multiples of the sustainable one, at which the tier fires.
+
+        Over short periods the share of the budget asks for less than what spends the budget in time, and nobody is
+        to be disturbed by that: it is 1 then.
+
+        >>> round(TIERS[0].factor(30 * 86_400), 3), round(TIERS[3].factor(28 * 86_400), 3), TIERS[0].factor(86_400)
+        (14.4, 0.933, 1.0)
+        """
+        factor = self.budget * period_s / self.long_s
+        return factor if factor > LEAST_FACTOR else 1.0
 
     def can_fire(self, objective: float, period_s: float) -> bool:
         """Whether a total outage would reach the factor, and the long window fits into the period."""
@@ -33,6 +42,26 @@ class Tier:
     def outage_s(self, objective: float, period_s: float) -> float:
         """How long a total outage lasts before the long window reaches the factor, s."""
         return self.factor(period_s) * (1 - objective) * self.long_s
+
+    def convinced_s(self, objective: float, period_s: float, gate: float, state: tuple[int, float]) -> float | None:
+        """How long a total outage of an SLO over minutes lasts before the tier has its evidence, too, s; None: never.
+
+        Args:
+            objective: 0-1.
+            period_s: of the objective, s.
+            gate: evidence asked for, nats.
+            state: events a minute, and how many of a bad state are one event.
+
+        >>> TIERS[0].convinced_s(0.99, 30 * 86_400, 11.1, (1, 60.0)), TIERS[1].convinced_s(0.99, 30 * 86_400, 9.4, (1, 60.0))
+        (None, 11040.0)
+        """
+        units, together = state
+        allowed = self.long_s / 60 * units * (1 - objective) / together
+        for minute in range(ceil(self.outage_s(objective, period_s) / 60), self.long_s // 60 + 1):
+            e = minute * units / together
+            if e > allowed and e * log(e / allowed) - e + allowed - 0.5 * log(e / (2 * pi)) > gate:
+                return 60.0 * minute
+        return None
 
     def gate_nats(self, alpha_per_year: float) -> float:
         """Evidence the gate asks for when `alpha_per_year` false alarms a 360-day year are allowed.

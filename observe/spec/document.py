@@ -89,6 +89,8 @@ def _type(known: dict[str, Any], field: Field) -> str:
     names = {"object": "mapping", "array": "list", "boolean": "true or false", "integer": "whole number"}
     if field.name == "pinned":
         return "auto, or a period"
+    if field.path == "slos.N.window":
+        return "duration, or a calendar period"
     if choices:
         return ", ".join(map(str, choices))
     kind = known.get("type", "mapping" if field.inner else "")
@@ -105,7 +107,8 @@ def _bounds(known: dict[str, Any]) -> str:
 
 def _effect(kind: str, field: Field) -> str:
     if kind == "ModelSpec":
-        used = next((MODELSPEC_USED[p] for p in MODELSPEC_USED if f"{field.path}.".startswith(f"{p}.")), NOTE)
+        path = field.path.replace(".N", "")
+        used = next((MODELSPEC_USED[p] for p in MODELSPEC_USED if f"{path}.".startswith(f"{p}.")), NOTE)
         return used if not is_kept(field.path) else NOTE
     default = "required" if field.required else field.default or "none"
     return f"{default} ({NOTE})" if is_unused(field.path) else default

@@ -17,6 +17,7 @@ from observe.schema import Json
 from observe.spec.catalogue import KINDS, Field, fields, words
 from observe.spec.documents import KINDS as VERSIONS
 from observe.spec.site import FETCHED, LATENESS_S, RETAINED_DAYS, TYPES
+from observe.spec.slos import KINDS as SLO_KINDS
 from observe.spec.theirs import Theirs
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -41,7 +42,17 @@ RULES: Final[Mapping[str, Json]] = {  # what a class knows of several of its fie
     ]},
     "TargetAuth": {**_only_one(("bearer",), ("username", "password")), "dependentRequired": {"username": ["password"], "password": ["username"]}},
     "TargetTls": {"dependentRequired": {"cert": ["key"], "key": ["cert"]}},
-    "Slo": {**_only_one(("latency",), ("good",)), "dependentRequired": {"latency": ["below"], "below": ["latency"]}},
+    "Slo": {
+        "oneOf": [
+            *({"required": [kind]} for kind in SLO_KINDS),
+            {"required": ["prometheus"], "not": {"anyOf": [{"required": [kind]} for kind in SLO_KINDS]},
+             "properties": {"prometheus": {"required": ["from"]}}},
+        ],
+        "dependentRequired": {"latency": ["below"]},
+        "if": {"required": ["below"]}, "then": {"anyOf": [{"required": ["latency"]}, {"required": ["dependency"]}]},
+    },
+    "Seen": _only_one(("good",), ("errors",)),
+    "Composite": {"properties": {"of": {"minProperties": 2}}},
     "Selector": {"anyOf": [
         {"required": [name], "properties": {name: {"not": {"enum": [[], {}]}}}} for name in ("cluster", "gatewayModels", "matchLabels")
     ]},

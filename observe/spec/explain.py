@@ -5,18 +5,32 @@ Source: our own. This is what `observe check` prints.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from observe.schema import Json, Monitor
-from observe.spec.burn import usable
+from observe.spec.burn import Tier, usable
 from observe.spec.config import Config, Model
 from observe.spec.load import leaves
 from observe.spec.monitors import derive
+from observe.spec.performance import PERFORMANCE
+from observe.spec.periods import as_json as period_json
+from observe.spec.periods import written
 from observe.spec.quantity import write_duration, write_percent
+from observe.spec.slos import STATE_MINUTES, Slo
 from observe.spec.unused import NOTE, is_kept, is_unused
 
+_EXACT: Final[Mapping[str, str]] = {  # how, by kind
+    "latency": "from rows, one a request, exactly",
+    "good": "from rows, one a request, exactly",
+    "dependency": "from rows, calls within a trace of this model, exactly",
+    "cost": "by the minute, time-weighted: all attempts whose cost is known",
+    "drift": "by the minute, time-weighted: minutes that were judged",
+    "gpus": "by the minute and GPU, time-weighted",
+    "prometheus": "as Prometheus extrapolates counters; a bucket counts only up to its own edge",
+    "composite": "by the minute: the weighted mean of the bad shares of its parts",
+}
 _WIDEST_VALUE = 48  # characters; longer values push their origin to the right
 
 
@@ -119,6 +133,28 @@ def _of_model(model: Model, origins: Mapping[str, str], monitors: tuple[Monitor,
     yield from _alarms(model, [m for m in monitors if m.model == model.name])
 
 
+def _promise(slo: Slo, slos: Sequence[Slo]) -> Iterator[str]:
+    derived = " (derived; derivedSlos: off keeps it away)" if slo.derived else ""
+    share = f"{write_percent(slo.objective)} of {slo.counted(slos)} over {written(period_json(slo.window))}"
+    yield f"  SLO {slo.name}{derived}: {share}: {slo.says}"
+    yield f"    counted {_EXACT[slo.kind]}"
+    if slo.of_minutes(slos):
+        yield "    tickets only: bad states that last for hours would page more often than is declared (docs/slos.md)"
+    if slo.no_data_s:
+        yield f"    a ticket after {write_duration(slo.no_data_s)} without any"
+
+
+def _outage(slo: Slo, tier: Tier, gate: float) -> str:
+    """After how long a total outage is found; of minutes a bad state is one event an hour, so evidence takes its time."""
+    after: float | None = tier.outage_s(slo.objective, slo.window_s)
+    if slo.by_minute:
+        units = (slo.minutes.gpus if slo.minutes else None) or 1
+        after = tier.convinced_s(slo.objective, slo.window_s, gate, (units, STATE_MINUTES))
+    if after is None:
+        return "no outage within its window is evidence enough: slower tiers tell"
+    return f"total outage found after {write_duration(round(after))}"
+
+
 def _alarms(model: Model, monitors: list[Monitor]) -> Iterator[str]:
     assert model.monitoring is not None
     for slo in model.monitoring.slos:
@@ -128,12 +164,12 @@ def _alarms(model: Model, monitors: list[Monitor]) -> Iterator[str]:
             if m.feature == slo.name
             for row in m.params.get("tiers", ())
         }
-        yield f"  SLO {slo.name}: {write_percent(slo.objective)} over {write_duration(slo.window_s)}"
+        yield from _promise(slo, model.monitoring.slos)
         for tier in usable(slo.objective, slo.window_s):
-            outage = write_duration(round(tier.outage_s(slo.objective, slo.window_s)))
+            outage = _outage(slo, tier, gates[tier.name])
             windows = f"{write_duration(tier.long_s)} and {write_duration(tier.short_s)}"
             factor = f"{tier.factor(slo.window_s):.3g}x the budget"
-            yield f"    {tier.name:<17} {factor} over {windows}, evidence {gates[tier.name]:.1f} nats, total outage found after {outage}"
+            yield f"    {tier.name:<17} {factor} over {windows}, evidence {gates[tier.name]:.1f} nats, {outage}"
     levels = [m for m in monitors if m.detector in {"level", "rate"}]
     if model.monitoring.drift is not None and not model.monitoring.drift.features:
         yield "  drift: every feature that arrives; thresholds follow when features are known"
@@ -143,3 +179,15 @@ def _alarms(model: Model, monitors: list[Monitor]) -> Iterator[str]:
         least = f", looks for {m.min_effect:g} {m.unit} or more" if m.min_effect is not None else ""
         cadence = write_duration(m.window_s)
         yield f"    {m.monitor_id.partition('/')[2]}: {m.severity} at {m.threshold_nats:.1f} nats, judged every {cadence}{least}"
+    yield from _by_labels(model, monitors)
+
+
+def _by_labels(model: Model, monitors: list[Monitor]) -> Iterator[str]:
+    """What is asked of a model's labels."""
+    said = model.monitoring.performance if model.monitoring else None
+    if said is None:
+        return
+    yield f"  performance: by labels, each hour {write_duration(said.delay_s)} after its end"
+    for m in monitors:
+        if m.detector == PERFORMANCE:
+            yield f"    {m.feature}: {m.severity} at {m.threshold_nats:.1f} nats, looks for {m.min_effect:g} {m.unit} or more"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -15,18 +15,16 @@ from observe.errors import ConfigError
 from observe.spec.config import Config, Model
 from observe.spec.documents import Documents
 from observe.spec.modelspec import ModelSpec
-from observe.spec.monitoring import Metadata, Monitoring, Slo
+from observe.spec.monitoring import Monitoring
 from observe.spec.nearest import did_you_mean
 from observe.spec.nodes import Loc
+from observe.spec.promised import promised, refused
 from observe.spec.quantity import write_percent
 from observe.spec.refusal import together
 from observe.spec.second_looks import second_looks
 from observe.spec.site import MODELS, Site, StoreSpec
 from observe.spec.source import Document
 from observe.spec.unused import warnings as unused_fields
-
-GENERATIVE: Final = frozenset({"chat", "chat-completion", "completion", "text-completion", "text-generation"})
-DEFAULT_LATENCY_OBJECTIVE: Final = 0.95  # the P95 of targetLatencyMsP95
 
 
 def load(site_path: Path | None, extra: Sequence[Path] = ()) -> Config:
@@ -53,6 +51,7 @@ def load(site_path: Path | None, extra: Sequence[Path] = ()) -> Config:
     _refuse_repeats(found)
     _refuse_strays(found)
     _refuse_overspent(found)
+    found.errors += refused(found)
     if found.errors:
         raise together(found.errors)
     return _assembled(found)
@@ -133,7 +132,7 @@ def _assembled(found: Documents) -> Config:
             origins.update(_places(f"models.{name}.modelspec", spec.as_written(), spec_document))
         if monitoring is not None:
             origins.update(_origins(f"models.{name}", monitoring, document))
-        monitoring, added = _with_default_slo(name, spec, monitoring, spec_document)
+        monitoring, added = promised(name, spec, monitoring, spec_document)
         origins.update({f"models.{name}.{path}": origin for path, origin in added.items()})
         models[name] = Model(name, spec, monitoring, _aliases(spec, monitoring, bare.get(name, ())))
     models = _distinct(models, found.warnings)
@@ -164,30 +163,6 @@ def _distinct(models: Mapping[str, Model], warnings: list[str]) -> dict[str, Mod
         m.name: Model(m.name, m.spec, m.monitoring, tuple(a for a in m.aliases if a not in shared and a != m.name))
         for m in models.values()
     }
-
-
-def _with_default_slo(
-    name: str, spec: ModelSpec | None, monitoring: Monitoring | None, document: Document | None
-) -> tuple[Monitoring | None, Mapping[str, str]]:
-    """The monitoring with a latency SLO from `targetLatencyMsP95` when it declares none, and that SLO's origin."""
-    if (
-        spec is None
-        or document is None
-        or not spec.target_latency_p95_s
-        or (monitoring is not None and monitoring.slos)
-    ):
-        return monitoring, {}
-    slo = Slo(
-        name="latency",
-        latency="ttft_s" if spec.task in GENERATIVE else "duration_s",
-        below=spec.target_latency_p95_s,
-        objective=DEFAULT_LATENCY_OBJECTIVE,
-    )
-    place = document.where(("spec", "operations", "scaling", "targetLatencyMsP95"))
-    origin = f"targetLatencyMsP95 at {place}"
-    effective = monitoring or Monitoring(metadata=Metadata(name=name), modelRef=name)
-    paths = {f"slos.0.{field}": origin for field in ("name", "latency", "below", "objective", "window")}
-    return effective.model_copy(update={"slos": (slo,)}), paths
 
 
 def _origins(prefix: str, written: BaseModel, document: Document | None) -> Iterator[tuple[str, str]]:

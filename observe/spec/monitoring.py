@@ -11,13 +11,13 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, StrictInt, ValidationInfo, model_validator
 
-from observe.spec.burn import TIERS, usable
 from observe.spec.drift import Drift
 from observe.spec.nearest import did_you_mean
-from observe.spec.quantity import Malformed, write_duration, write_percent
+from observe.spec.performance import Performance
+from observe.spec.quantity import Malformed
 from observe.spec.receiving import Maintenance
+from observe.spec.slos import Slo
 from observe.spec.written import (
-    Condition,
     Duration,
     Name,
     Names,
@@ -27,26 +27,12 @@ from observe.spec.written import (
     as_text,
 )
 
-DAY_S: Final = 86_400.0
-LatencyColumn = Literal["ttft_s", "duration_s", "tpot_s"]
 _WHEN = re.compile(r"slo\.(?P<slo>[a-z0-9._-]+)\.(?:page|ticket)|drift\.confirmed|canary\.failed")
 _TARGET = re.compile(r"[a-z][a-z0-9-]*:\S+")
 _WHEN_SCHEMA: Final = as_text(
     "event", r"(slo\.[a-z0-9._-]+\.(page|ticket)|drift\.confirmed|canary\.failed)", "slo.ttft.page", "drift.confirmed"
 )
 _TARGET_SCHEMA: Final = as_text("who:what", _TARGET.pattern, "keda:vllm-chat", "airflow:retrain_chat")
-
-
-def _objective(value: Any) -> Any:
-    if (
-        isinstance(value, str)
-        and value.rstrip("% ").replace(".", "", 1).isdigit()
-        and not 0 < float(value.rstrip("% ")) < 100
-    ):
-        raise Malformed(
-            f"objective {value} leaves no error budget or asks for nothing", "between 0% and 100%, both excluded: 99.9%"
-        )
-    return value
 
 
 class Metadata(Written):
@@ -71,67 +57,13 @@ class Selector(Written):
         return self
 
 
-class Seen(Written):
-    """Where Prometheus counts the same events: counters, or expressions with `$window` for the range."""
-
-    total: str = Field(min_length=1)
-    good: str | None = Field(default=None, min_length=1)
-    errors: str | None = Field(default=None, min_length=1)
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if (self.good is None) == (self.errors is None):
-            hint = "total: 'x_total', errors: 'x_total{code=~\"5..\"}'"
-            raise Malformed("prometheus needs total and one of good or errors", hint)
-        return self
-
-
-class Slo(Written):
-    """A promise about requests: enough of them fast (`latency`, `below`) or fine (`good`) in a window."""
-
-    name: Name
-    latency: LatencyColumn | None = None
-    threshold_s: Duration | None = Field(default=None, alias="below", gt=0)
-    good: Condition | None = None
-    objective: Annotated[Percent, BeforeValidator(_objective)]
-    window_s: Duration = Field(default=30 * DAY_S, alias="window", gt=0)
-    prometheus: Seen | None = None
-
-    @property
-    def kind(self) -> Literal["latency", "good"]:
-        """Whether a threshold or a condition decides."""
-        return "good" if self.latency is None else "latency"
-
-    @property
-    def column(self) -> str | None:
-        """The latency column of the view `request`, in s."""
-        return self.latency
-
-    @property
-    def good_sql(self) -> str | None:
-        """The condition of a good request as safe SQL over the view `request`."""
-        return self.good.sql if self.good else None
-
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        if (self.latency is None) == (self.good is None):
-            raise Malformed(
-                f"SLO {self.name!r} needs either latency or good",
-                "latency: ttft_s, below: 800ms — or good: status = ok",
-            )
-        if (self.latency is None) != (self.threshold_s is None):
-            raise Malformed(f"SLO {self.name!r}: latency and below go together", "latency: ttft_s, below: 800ms")
-        if self.window_s <= TIERS[0].long_s:
-            said = f"no burn tier fits into a window of {write_duration(self.window_s)}"
-            shortest = write_duration(TIERS[0].long_s)
-            raise Malformed(said, f"the shortest looks back {shortest}; promise over days: 30d", ("window",))
-        if not usable(self.objective, self.window_s):
-            asked, window = write_percent(self.objective), write_duration(self.window_s)
-            raise Malformed(
-                f"SLO {self.name!r} can never alarm: at {asked} over {window} even a total outage burns too slowly",
-                "raise the objective or shorten the window: a tier fires only when factor x (1 - objective) < 1",
-            )
-        return self
+def _agreement(value: Any) -> Any:
+    said = str(value).rstrip("% ")
+    if isinstance(value, str) and said.replace(".", "", 1).isdigit() and not 0 < float(said) < 100:
+        raise Malformed(
+            f"agreement {value} allows no difference or asks for nothing", "between 0% and 100%, both excluded: 98%"
+        )
+    return value
 
 
 class Canary(Written):
@@ -139,6 +71,15 @@ class Canary(Written):
 
     by: Literal["model_version", "variant", "deployment", "model_served", "prompt_version"] = "model_version"
     rollback_at: Times = Field(default=2.0, alias="rollbackAt", gt=1)
+    agreement: Annotated[Percent, BeforeValidator(_agreement)] | None = None
+    within: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _of_predictions(self) -> Self:
+        if self.agreement is not None and self.by not in ("model_version", "variant"):
+            hint = "by: variant or by: model_version; answers of requests are not stored, so they cannot be compared"
+            raise Malformed(f"agreement of two versions told apart by {self.by} is not known", hint, ("agreement",))
+        return self
 
 
 def _when(value: Any) -> Any:
@@ -165,12 +106,31 @@ class ActionRule(Written):
     approve: Literal["auto", "human"] = "human"
     step: StrictInt = Field(default=1, ge=1, le=100)
     cooldown_s: Duration = Field(default=600.0, alias="cooldown")
+    mode: Literal["dry-run", "live"] | None = None  # as the site says when not written
+    max_usd_per_month: Annotated[StrictInt, Field(ge=1)] | None = Field(default=None, alias="maxUsdPerMonth")
+    needs: Literal["drift", "performance", "both"] | None = None  # of retrain; unset: drift, of auto: both
+    reference: Literal["human", "canary", "auto"] = "human"  # of retrain: who accepts the new reference
+
+    @property
+    def proof(self) -> Literal["drift", "performance", "both"]:
+        """What must be proven before a retraining is proposed."""
+        return self.needs or ("both" if self.approve == "auto" else "drift")
 
     @property
     def slo(self) -> str | None:
         """The SLO that `when` names."""
         found = _WHEN.fullmatch(self.when)
         return found["slo"] if found else None
+
+
+def _whole_composite(slo: Slo, i: int, slos: tuple[Slo, ...]) -> None:
+    """Refuse a composite of something that is not declared, or of a composite."""
+    parts = {other.name for other in slos if other.kind != "composite"}
+    for name in slo.composite.of if slo.composite else ():
+        if name not in parts:
+            why = "is a composite itself" if name in {other.name for other in slos} else "is not declared"
+            hint = did_you_mean(name, parts) or "declare it under slos"
+            raise Malformed(f"a composite is of SLO {name!r}, which {why}", hint, ("slos", i, "composite", "of", name))
 
 
 class Monitoring(Written):
@@ -181,7 +141,9 @@ class Monitoring(Written):
     selector: Selector = Field(default_factory=Selector)
     share: Percent | None = Field(default=None, gt=0)  # of each part of the site's budget; unset: by number of streams
     slos: tuple[Slo, ...] = ()
+    derived_slos: Literal["on", "off"] = Field(default="on", alias="derivedSlos")
     drift: Drift | None = None
+    performance: Performance | None = None
     canary: Canary | None = None
     actions: tuple[ActionRule, ...] = ()
     maintenance: tuple[Maintenance, ...] = ()
@@ -203,16 +165,41 @@ class Monitoring(Written):
             if name in names[:i]:
                 hint = "names are what alerts and pages show; make them differ"
                 raise Malformed(f"two SLOs are named {name!r}", hint, ("slos", i, "name"))
+        for i, slo in enumerate(self.slos):
+            _whole_composite(slo, i, self.slos)
         for i, rule in enumerate(self.actions):
-            at = ("actions", i, "when")
-            if rule.slo is not None and rule.slo not in names:
-                hint = did_you_mean(rule.slo, names) or "declare it under slos"
-                raise Malformed(f"an action waits for SLO {rule.slo!r}, which is not declared", hint, at)
-            if rule.when.startswith("drift.") and self.drift is None:
-                hint = "declare drift: {source: predictions}"
-                raise Malformed("an action waits for drift, which is not watched", hint, at)
-            if rule.when.startswith("canary.") and self.canary is None:
-                raise Malformed(
-                    "an action waits for a canary, which is not watched", "declare canary: {by: model_version}", at
-                )
+            self._happens(rule, ("actions", i, "when"))
+            self._provable(rule, i)
         return self
+
+    def _happens(self, rule: ActionRule, at: tuple[str, int, str]) -> None:
+        """Refuse a rule that waits for what can never come."""
+        names = [slo.name for slo in self.slos]
+        if rule.slo is not None and rule.slo not in names:
+            hint = did_you_mean(rule.slo, names) or "declare it under slos"
+            raise Malformed(f"an action waits for SLO {rule.slo!r}, which is not declared", hint, at)
+        if rule.when.endswith(".page") and any(s.name == rule.slo and s.of_minutes(self.slos) for s in self.slos):
+            hint = f"slo.{rule.slo}.ticket: it counts minutes, which never page"
+            raise Malformed(f"an action waits for a page of SLO {rule.slo!r}, which opens tickets only", hint, at)
+        if rule.when.startswith("drift.") and self.drift is None:
+            hint = "declare drift: {source: predictions}"
+            raise Malformed("an action waits for drift, which is not watched", hint, at)
+        if rule.when.startswith("canary.") and self.canary is None:
+            hint = "declare canary: {by: model_version}"
+            raise Malformed("an action waits for a canary, which is not watched", hint, at)
+
+    def _provable(self, rule: ActionRule, i: int) -> None:
+        """Refuse a retraining that can never be proposed, or never accepted."""
+        if rule.do != "retrain":
+            return
+        if rule.proof != "drift" and self.performance is None:
+            said = (
+                "a retraining that nobody approves needs a proven loss"
+                if rule.needs is None
+                else f"needs: {rule.needs}"
+            )
+            hint = "declare performance: {task: classification}, or write needs: drift"
+            raise Malformed(f"{said}, but performance is not watched", hint, ("actions", i, "needs"))
+        if rule.reference == "canary" and self.canary is None:
+            hint = "declare canary: {by: model_version}"
+            raise Malformed("a canary accepts the reference, but none is watched", hint, ("actions", i, "reference"))

@@ -25,16 +25,18 @@ from observe.schema import Severity as AnySeverity
 from observe.spec.burn import YEAR_S, usable
 from observe.spec.config import Config, Model
 from observe.spec.drift import Feature, attempt_features
-from observe.spec.monitoring import Canary, Slo
+from observe.spec.monitoring import Canary
+from observe.spec.performance import estimate, of_performance
 from observe.spec.quantity import Rate
 from observe.spec.site import PUSHED_EVERY_S, CollectorSpec
+from observe.spec.slos import STATE_MINUTES, Slo
 from observe.spec.streams import WEIGHTS, Draft, Levels, of_feature, rate
 from observe.spec.unused import is_categorical
 
 RESERVE: Final = 0.2  # of the drift part, for newborn streams
 SITE: Final = "site"
 CANARY_FALSE: Final = 0.01  # of unchanged canaries that may be called worse
-_PULLED: Final = ("prometheus", "nvml", "spendlogs")  # asked by us, so their silence is never their rhythm
+_PULLED: Final = ("prometheus", "nvml", "spendlogs", "promql")  # asked by us, so their silence is never their rhythm
 # labels and events come when they come
 _WITH_RHYTHM: Final = (*_PULLED, "otlp", "litellm", "predictions", "files", "cloudevents", "exposition")
 _MINUTE_S: Final = 60
@@ -72,7 +74,17 @@ def derive(
     budget = _Budget(config, drafts)
     quiet = [_gauge(SITE, "gpu")] + [_gauge(name, "queue") for name in config.models]
     quiet += [
+        _no_data(m.name, slo)
+        for m in config.models.values()
+        if m.monitoring
+        for slo in m.monitoring.slos
+        if slo.no_data_s
+    ]
+    quiet += [
         _canary(m.name, m.monitoring.canary) for m in config.models.values() if m.monitoring and m.monitoring.canary
+    ]
+    quiet += [
+        estimate(m.name, said) for m in config.models.values() if m.monitoring and (said := m.monitoring.performance)
     ]
     return tuple(budget.with_threshold(draft) for draft in drafts) + tuple(quiet)
 
@@ -177,7 +189,7 @@ def _of_model(
     if monitoring is None:
         return
     for slo in monitoring.slos:
-        yield _burn(model.name, slo)
+        yield _burn(model.name, slo, monitoring.slos)
     drift = monitoring.drift
     if monitoring.slos or (drift is not None and drift.source == "attempts"):
         failed = rate(model.name, "error", "share", f"{model.name}/attempts/error")
@@ -189,18 +201,36 @@ def _of_model(
         known = levels.get(model.name, {}).get(feature.name)
         for monitor, sides, weight in of_feature(model.name, drift, feature, kind, known):
             yield Draft("drift", sides, monitor, newborn, weight)
+    for monitor, sides, weight in of_performance(model.name, monitoring.performance) if monitoring.performance else ():
+        yield Draft("drift", sides, monitor, weight=weight)
 
 
-def _burn(model: str, slo: Slo) -> Draft:
+def _burn(model: str, slo: Slo, slos: Sequence[Slo]) -> Draft:
+    of_minutes = slo.of_minutes(slos)
     params: Json = {
-        "objective": slo.objective, "window_s": slo.window_s, "kind": slo.kind,
-        "column": slo.column, "threshold_s": slo.threshold_s, "good": str(slo.good) if slo.good else None,
-    }  # fmt: skip
+        **slo.as_params(),
+        "events": slo.counted(slos),
+        **({"phi_floor": STATE_MINUTES} if of_minutes else {}),
+    }
     monitor = Monitor(
         f"{model}/burn/{slo.name}", model, "burn", f"{model}/slo/{slo.name}", slo.name, "slo", _MINUTE_S,
-        "page", 0.0, 0.0, None, "x budget", params,
-    )  # fmt: skip
+        "ticket" if of_minutes else "page", 0.0, 0.0, None, "x budget", params,
+    )  # fmt: skip  # states that last for hours miss the gate of pages: bench.minutes
     return Draft("slo", 1, monitor)
+
+
+def no_data(model: str, slo: Slo) -> str:
+    """What the silence of an SLO is called: alerts name it, and the frame `last_seen` has a row of that name."""
+    return f"SLO {model}.{slo.name}"
+
+
+def _no_data(model: str, slo: Slo) -> Monitor:
+    """Whether an SLO has had events within the time that was declared; a counted fact that spends nothing."""
+    params: Json = {"every_s": _MINUTE_S, "push": True, "allowed_s": slo.no_data_s}
+    return Monitor(
+        f"{model}/silence/{slo.name}", model, "silence", "", no_data(model, slo), "silence", _MINUTE_S, "ticket",
+        0.0, 0.0, None, "", params,
+    )  # fmt: skip
 
 
 def undeclared(config: Config, pushed: Collection[str]) -> bool:
@@ -210,8 +240,9 @@ def undeclared(config: Config, pushed: Collection[str]) -> bool:
 
 
 def _of_site(config: Config, pushed: Collection[str]) -> Iterator[Draft]:
+    asked = _askers(config)
     for name, collector in config.site.collectors.items():
-        if collector.type in _WITH_RHYTHM:
+        if collector.type in _WITH_RHYTHM and (collector.type != "promql" or name in asked):
             params = _rhythm(collector)
             yield Draft("fleet", 1, _fleet(f"{SITE}/silence/{name}", "silence", name, _MINUTE_S, params))
     if unforeseen := undeclared(config, pushed):
@@ -221,6 +252,12 @@ def _of_site(config: Config, pushed: Collection[str]) -> Iterator[Draft]:
         prices: Json = {"prices": dict(config.site.prices)} if config.site.prices else {}
         yield Draft("fleet", 1, _fleet(f"{SITE}/imbalance/gpu", "imbalance", "gpu", _FIVE_MINUTES_S, prices))
         yield Draft("fleet", 1, _fleet(f"{SITE}/straggler/gpu", "straggler", "gpu", _QUARTER_S, {}))
+
+
+def _askers(config: Config) -> set[str | None]:
+    """Collectors that ask a Prometheus about an SLO; one that asks nothing is not silent."""
+    slos = (slo for m in config.models.values() if m.monitoring for slo in m.monitoring.slos)
+    return {slo.prometheus.source for slo in slos if slo.prometheus is not None}
 
 
 def _rhythm(collector: CollectorSpec) -> Json:
@@ -239,7 +276,9 @@ def _fleet(monitor_id: str, detector: str, subject: str, window_s: int, params: 
 
 def _canary(model: str, canary: Canary) -> Monitor:
     """A comparison of two versions; each has a false-alarm rate of its own, 1 %, however long it runs."""
-    params = {"by": canary.by, "rollback_at": canary.rollback_at}
+    params: Json = {"by": canary.by, "rollback_at": canary.rollback_at}
+    if canary.agreement is not None:
+        params = {**params, "disagree": 1 - canary.agreement, "within": canary.within}
     return Monitor(
         f"{model}/canary/{canary.by}", model, "canary", "", canary.by, "canary", _MINUTE_S, "ticket",
         log(1 / CANARY_FALSE), 0.0, None, "ratio", params,

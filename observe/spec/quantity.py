@@ -29,6 +29,7 @@ _SPOKEN = re.compile(rf"{_NUMBER} ?(mil|min|sec|hour|hr|day|week|wk)[a-z]*")
 _SIZE = re.compile(rf"{_NUMBER} ?([kKMGT]?i?B)")
 _RATE = re.compile(r"(\d+) per (.+)")
 _PRICE = re.compile(rf"{_NUMBER} ?USD/h")
+_USD = re.compile(rf"{_NUMBER} ?USD")
 _PERCENT = re.compile(rf"{_NUMBER} ?%")
 _EFFECT = re.compile(rf"{_NUMBER} ?(σ|sigma|%|pp)")
 _TIMES = re.compile(rf"{_NUMBER} ?[x×]")
@@ -177,6 +178,26 @@ def _price_hint(text: str) -> str:
 def write_price(usd_per_h: float) -> str:
     """A price as written: `2.90 USD/h`."""
     return f"{usd_per_h:.2f} USD/h"
+
+
+def parse_usd(text: str) -> float:
+    """USD of `0.02 USD`.
+
+    Raises:
+        Malformed: another form or currency.
+    """
+    found = _USD.fullmatch(text)
+    if found is None:
+        plain = re.fullmatch(_NUMBER, text)
+        raise Malformed(
+            f"{text!r} is not an amount", f"write it with its currency: {plain[1] if plain else '0.02'} USD"
+        )
+    return float(found[1])
+
+
+def write_usd(usd: float) -> str:
+    """An amount as written: `0.02 USD`."""
+    return f"{_plain(usd)} USD"
 
 
 def parse_percent(text: str) -> float:

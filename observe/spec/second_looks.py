@@ -6,16 +6,20 @@ Source: our own.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel
 
+from observe.spec import acting
 from observe.spec.burn import TIERS, usable
 from observe.spec.config import Config, Model
 from observe.spec.documents import Documents
+from observe.spec.periods import as_json, written
 from observe.spec.quantity import write_percent
 from observe.spec.secret import SecretRef
 from observe.spec.site import Site, is_loopback
+
+_OF_GPUS: Final = ("prometheus", "nvml", "exposition", "otlp")  # types of collectors that may hear of GPUs
 
 
 def second_looks(found: Documents, site: Site, models: Mapping[str, Model]) -> list[str]:
@@ -38,6 +42,13 @@ def second_looks(found: Documents, site: Site, models: Mapping[str, Model]) -> l
         for who, names in heard
         for name in names
         if name not in models and name != "site"
+    ]
+    looks += acting.second_looks(site, models)
+    looks += [
+        f"model {m.name!r}, SLO {slo.name!r} counts GPUs, and no collector is declared that hears of any"
+        for m in models.values()
+        for slo in (m.monitoring.slos if m.monitoring else ())
+        if slo.kind == "gpus" and found.sites and not any(c.type in _OF_GPUS for c in site.collectors.values())
     ]
     for model in models.values():
         looks += _of_model(model)
@@ -90,7 +101,8 @@ def _of_model(model: Model) -> Iterator[str]:
     for slo in watched.slos if watched else ():
         lost = [t.name for t in TIERS if t not in usable(slo.objective, slo.window_s)]
         if lost:
-            yield f"model {model.name!r}, SLO {slo.name!r}: at {write_percent(slo.objective)} {', '.join(lost)} can never fire"
+            asked = f"{write_percent(slo.objective)} over {written(as_json(slo.window))}"
+            yield f"model {model.name!r}, SLO {slo.name!r}: at {asked} {', '.join(lost)} can never fire"
     bounded = model.spec is not None and model.spec.max_replicas is not None
     if watched and not bounded and any(rule.do == "scale" for rule in watched.actions):
         yield f"model {model.name!r}: a scale action without minReplicas and maxReplicas in a ModelSpec has no bounds"

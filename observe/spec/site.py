@@ -13,6 +13,9 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from observe.spec.acting import ActionsSpec, TargetSpec
+from observe.spec.assisting import AssistantSpec
+from observe.spec.clusters import ClusterSpec
 from observe.spec.nearest import did_you_mean
 from observe.spec.quantity import Malformed, Rate, write_duration, write_size
 from observe.spec.receiving import ReceiverSpec, SiteMaintenance
@@ -41,12 +44,13 @@ PULLED: Final[Mapping[str, float]] = {
     "nvml": 15.0,
     "files": 60.0,
     "spendlogs": 60.0,
+    "promql": 60.0,
 }  # types we read ourselves, default cadence in s
 PUSHED_EVERY_S: Final = 300.0  # a pushing source is expected to say something at least this often
 TYPES: Final = (
-    "prometheus", "files", "otlp", "litellm", "predictions", "labels", "events", "cloudevents", "nvml", "spendlogs", "exposition",
+    "prometheus", "files", "otlp", "litellm", "predictions", "labels", "events", "cloudevents", "nvml", "spendlogs", "exposition", "promql",
 )  # fmt: skip
-FETCHED: Final = ("prometheus", "spendlogs")  # types that read addresses
+FETCHED: Final = ("prometheus", "spendlogs", "promql")  # types that read addresses
 RETAINED_DAYS: Final[Mapping[str, float]] = {  # ARCHITECTURE section 3; days, by table
     "attempt": 7, "prediction": 7, "gpu_sample": 7, "serving_sample": 7, "metric_sample": 7, "log_event": 7,
     "prediction_half": 1, "rollup": 90, "label": 400, "summary": 400, "report": 400,
@@ -285,13 +289,17 @@ class Site(Written):
     store: StoreSpec = Field(default_factory=StoreSpec)
     collectors: Mapping[Name, CollectorSpec] = Field(default_factory=dict)
     prices: Mapping[str, Price] = Field(default_factory=dict)  # USD per hour by accelerator type
+    clusters: Mapping[Name, ClusterSpec] = Field(default_factory=dict)
     false_alarms: Rates = Field(default_factory=lambda: dict(FALSE_ALARMS), alias="falseAlarms")
     shares: Shares = Field(default_factory=lambda: dict(SHARES))
     alerts: AlertsSpec = Field(default_factory=AlertsSpec)
+    targets: Mapping[Name, TargetSpec] = Field(default_factory=dict)
+    actions: ActionsSpec = Field(default_factory=ActionsSpec)
     server: ServerSpec = Field(default_factory=ServerSpec)
     accept: AcceptSpec = Field(default_factory=AcceptSpec)
     lateness_s: Annotated[Mapping[str, Duration], AfterValidator(_late)] = Field(
         default_factory=lambda: dict(LATENESS_S), alias="lateness"
     )  # how long after its end a window still takes rows
     reports: Mapping[Name, ReportSpec] = Field(default_factory=dict)
+    assistant: AssistantSpec | None = None
     models: Annotated[str, BeforeValidator(_glob_below)] = MODELS

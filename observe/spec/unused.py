@@ -8,6 +8,7 @@ Source: our own.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from re import sub
 from typing import Final
 
 from observe.spec.documents import Documents
@@ -26,17 +27,26 @@ MODELSPEC_USED: Final[Mapping[str, str]] = {  # field of a ModelSpec -> what rea
     "metadata.name": "the model's name",
     "metadata.version": "model pages",
     "metadata.labels": "`team` and `service` go onto alerts",
-    "metadata.annotations": "`runbook` goes onto alerts",
+    "metadata.annotations": "`runbook` goes onto alerts; `coldStart` and `residency` tell scaling how long and where",
     "spec.identity.model.id": "an alias: rows under this id are the model's",
     "spec.identity.model.task": "whether the default latency SLO is about TTFT (chat, completion) or duration",
-    "spec.runtime.accelerator.type": "model pages; as in `prices`",
-    "spec.runtime.accelerator.count": "model pages",
+    "spec.identity.model.precision": "bytes of a weight, for what fits onto idle devices",
+    "spec.runtime.accelerator.vendor": "which resource Karpenter limits",
+    "spec.runtime.accelerator.type": "model pages, scaling; as in `prices`",
+    "spec.runtime.accelerator.count": "model pages, scaling",
+    "spec.operations.serving.maxConcurrency": "load of a replica that Ray Serve is given",
     "spec.operations.serving.readinessProbe.path": "tried by `observe check --live` where it is an address",
     "spec.operations.serving.livenessProbe.path": "tried by `observe check --live` where it is an address",
     "spec.operations.scaling.minReplicas": "lower bound of scale actions",
     "spec.operations.scaling.maxReplicas": "upper bound of scale actions",
-    "spec.operations.scaling.targetLatencyMsP95": "the default latency SLO, where none is declared",
-    "spec.governance.cost.targetCostPer1kTokensUsd": "the cost envelope on model pages",
+    "spec.operations.scaling.strategy": "manual: no number is told to scalers; reactive: without a forecast",
+    "spec.operations.scaling.targetRps": "requests a second of one replica, where that was not measured",
+    "spec.operations.scaling.warmPool.size": "replicas told to scalers beyond what load needs",
+    "spec.governance.compliance.pii.policy": "`eu-only`: where its data must stay, as the annotation `residency`",
+    "spec.operations.scaling.targetLatencyMsP95": "the default latency SLO, where none about latency is declared",
+    "spec.pipeline.dependencies.id": "SLOs about a dependency",
+    "spec.pipeline.dependencies.interface.maxLatencyMs": "how long a call may take, of an SLO about it that does not say",
+    "spec.governance.cost.targetCostPer1kTokensUsd": "the cost envelope on model pages; what an SLO about cost leaves open",
 }
 COMPLIANCE: Final[Loc] = ("spec", "governance", "compliance")
 MODELSPEC: Final[tuple[Loc, ...]] = (  # promises somebody might rely on: kept ones of them are warned about
@@ -68,7 +78,8 @@ def is_kept(path: str) -> bool:
     >>> is_kept("spec.pipeline.preprocess.steps.0.name"), is_kept("metadata.labels.team")
     (True, False)
     """
-    return not any(f"{path}.".startswith(f"{used}.") for used in MODELSPEC_USED)
+    bare = sub(r"\.(\d+|N)(?=\.|$)", "", path)  # of every entry of a list
+    return not any(f"{bare}.".startswith(f"{used}.") for used in MODELSPEC_USED)
 
 
 def is_categorical(feature: Feature, source: str) -> bool:

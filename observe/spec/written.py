@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import parse_qsl, urlsplit
@@ -96,6 +97,20 @@ def check_url(value: Any) -> Any:
     return value
 
 
+def travels_in_clear(url: str) -> bool:
+    """Whether what is sent to an address can be read on the way: http, to another machine.
+
+    >>> travels_in_clear("http://10.0.0.7/a"), travels_in_clear("http://[::1]:8000/v1"), travels_in_clear("https://a")
+    (True, False, False)
+    """
+    parts = urlsplit(url)
+    try:
+        here = ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        here = parts.hostname == "localhost"
+    return parts.scheme == "http" and not here
+
+
 def _host_port(value: Any) -> Any:
     found = _HOST_PORT.fullmatch(value) if isinstance(value, str) else None
     if isinstance(value, int) and not isinstance(value, bool):
@@ -178,6 +193,10 @@ Size = Annotated[
 Price = Annotated[
     float, _text(quantity.parse_price, "2.90 USD/h"), PlainSerializer(quantity.write_price),
     as_text("USD per hour", rf"{_N} ?USD/h", "2.90 USD/h"),
+]  # fmt: skip
+Usd = Annotated[
+    float, _text(quantity.parse_usd, "0.02 USD"), PlainSerializer(quantity.write_usd),
+    as_text("USD", rf"{_N} ?USD", "0.02 USD"),
 ]  # fmt: skip
 Percent = Annotated[
     float, BeforeValidator(_percent), PlainSerializer(quantity.write_percent),

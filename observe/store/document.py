@@ -41,7 +41,11 @@ hold what is not sealed yet. Latencies are histograms: `x_bins` names the bins t
 while a request was served is `SELECT l.* FROM log_event l JOIN request r ON l.trace_id = r.request_id`. The try a
 record was written under is `attempt.attempt_id = log_event.span_id`, for attempts of source `otlp`.
 """
-_LIKE = {"request": "attempt", "traffic_1m": "attempt_1m"}  # view -> the table whose columns it has
+_LIKE = {
+    "request": "attempt",
+    "traffic_1m": "attempt_1m",
+    "action_outcome": "action",
+}  # view -> the table whose columns it has
 _PREDICTION_MODEL = "model that answered"
 
 

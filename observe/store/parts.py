@@ -18,7 +18,18 @@ import duckdb
 from observe.store.ddl import literal
 
 GROWING: Final = frozenset(
-    {"finding", "alert", "incident", "action", "command", "delivery", "collector_run", "change_event"}
+    {
+        "finding",
+        "alert",
+        "incident",
+        "explanation",
+        "reference_window",
+        "action",
+        "command",
+        "delivery",
+        "collector_run",
+        "change_event",
+    }
 )  # rows are appended and never changed; those that leave are told to `forget`
 
 

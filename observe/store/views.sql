@@ -10,9 +10,50 @@ SELECT * FROM core.alert QUALIFY row_number() OVER (PARTITION BY alert_id ORDER 
 -- Incidents as they are now: the newest row of each.
 SELECT * FROM core.incident QUALIFY row_number() OVER (PARTITION BY incident_id ORDER BY changed_at DESC) = 1
 
+-- view: explanation
+-- Why incidents happened as far as is known now: the newest row of each.
+SELECT * FROM core.explanation QUALIFY row_number() OVER (PARTITION BY incident_id ORDER BY changed_at DESC) = 1
+
+-- view: narration
+-- What a language model wrote about incidents, where the site asks for it: the newest row of each.
+SELECT * FROM core.narration QUALIFY row_number() OVER (PARTITION BY incident_id ORDER BY made_at DESC) = 1
+
 -- view: action
--- Proposed actions as they are now: the newest row of each.
+-- Actions as they are now: the newest row of each.
 SELECT * FROM core.action QUALIFY row_number() OVER (PARTITION BY action_id ORDER BY changed_at DESC) = 1
+
+-- view: action_outcome
+-- Did it help? Every action that its target has taken, and what became of its metric; see docs/actions.md.
+-- * sent_at: when its target was first asked
+-- * metric: e.g. ttft budget burn
+-- * before: the metric in the hour before it was sent, from the onset on
+-- * after: in the hour from when it could work
+-- * effect: the change beyond that of the same hours of earlier days, in `unit`
+-- * ci_low: 95 % interval of the effect
+-- * ci_high: 95 % interval of the effect
+-- * unit: x budget, or that of a performance metric
+-- * days: earlier days it is compared with
+-- * verdict: helped | no change | worse | unknown | too early
+-- * text: the same in words
+SELECT
+  action_id, incident_id, model, kind, target, state, sent_at,
+  outcome ->> '$.metric' AS metric,
+  TRY_CAST(outcome ->> '$.before' AS DOUBLE) AS before,
+  TRY_CAST(outcome ->> '$.after' AS DOUBLE) AS after,
+  TRY_CAST(outcome ->> '$.effect' AS DOUBLE) AS effect,
+  TRY_CAST(outcome ->> '$.ci_low' AS DOUBLE) AS ci_low,
+  TRY_CAST(outcome ->> '$.ci_high' AS DOUBLE) AS ci_high,
+  outcome ->> '$.unit' AS unit,
+  TRY_CAST(outcome ->> '$.days' AS BIGINT) AS days,
+  coalesce(outcome ->> '$.verdict', 'too early') AS verdict,
+  outcome ->> '$.text' AS text
+FROM action
+JOIN (SELECT action_id, min(changed_at) FILTER (state = 'sent') AS sent_at, bool_or(state IN ('acknowledged', 'succeeded')) AS taken FROM core.action GROUP BY 1) USING (action_id)
+WHERE taken
+
+-- view: reference_window
+-- Periods proposed or accepted as the new normal after a training: the newest row of each.
+SELECT * FROM core.reference_window QUALIFY row_number() OVER (PARTITION BY reference_id ORDER BY changed_at DESC) = 1
 
 -- view: mute
 -- What people have muted: the newest word about each object; in force while `until` lies ahead.
@@ -25,7 +66,7 @@ SELECT * FROM core.action QUALIFY row_number() OVER (PARTITION BY action_id ORDE
 SELECT object, ts AS since, TRY_CAST(parameters ->> '$.until' AS TIMESTAMPTZ) AS until, reason, actor, command_id
 FROM (
   SELECT * FROM core.command WHERE verb IN ('mute', 'unmute')
-  QUALIFY row_number() OVER (PARTITION BY object ORDER BY ts DESC, command_id) = 1)
+  QUALIFY row_number() OVER (PARTITION BY object ORDER BY ts DESC, command_id DESC) = 1)
 WHERE verb = 'mute'
 
 -- view: undelivered
@@ -108,6 +149,50 @@ FROM (
     arg_max_null(deployment_id, last) AS deployment_id
   FROM (SELECT *, epoch_us(ts) * 2000 + least(coalesce(attempt_no, 0), 19) * 100 + (hash(attempt_id) % 100)::BIGINT AS last FROM attempt)
   GROUP BY 1)
+
+-- view: performance
+-- How well models do by the labels that have come, by hour of the prediction; labels that came late are in it.
+-- * model: model it is about
+-- * ts: start of the hour
+-- * predictions: answers of the hour
+-- * labelled: of them, those with a usable label
+-- * coverage: labelled of predictions, 0-1
+-- * accuracy: share of right answers among labelled ones; NULL of a regression
+-- * log_loss: mean of -ln(probability of what happened), cut at a probability of 1e-6
+-- * calibration: mean of what happened less its predicted probability; 0 is good
+-- * mae: mean absolute error, in the unit of the score
+-- * rmse: root of the mean squared error
+-- * bias: mean of truth less prediction
+-- * late: of labelled, those that came after the hour was judged
+WITH parts AS (
+  SELECT model, ts, regexp_extract(measure, '/(performance|estimate)/(.*)$', 1) AS part, regexp_extract(measure, '/(performance|estimate)/(.*)$', 2) AS name, n, missing, counts, value_sum, late
+  FROM summary WHERE measure LIKE '%/performance/%' OR measure LIKE '%/estimate/score'),
+summed AS (
+  SELECT model, ts,
+    sum(n + missing) FILTER (part = 'estimate') AS predictions,
+    sum(n) FILTER (part = 'performance' AND name IN ('accuracy', 'mae')) AS labelled,
+    sum(n) FILTER (part = 'performance' AND name IN ('accuracy', 'mae') AND late) AS late,
+    sum(counts[2]) FILTER (name = 'accuracy') AS hits, sum(n) FILTER (name = 'accuracy') AS answered,
+    sum(value_sum) FILTER (name = 'log_loss') AS log_losses, sum(n) FILTER (name = 'log_loss') AS scored,
+    sum(value_sum) FILTER (name = 'calibration') AS gaps, sum(value_sum) FILTER (name = 'mae') AS errors,
+    sum(value_sum) FILTER (name = 'squared') AS squares, sum(value_sum) FILTER (name = 'bias') AS biases, sum(n) FILTER (name = 'mae') AS measured
+  FROM parts GROUP BY model, ts)
+SELECT model, ts, predictions::BIGINT AS predictions, coalesce(labelled, 0)::BIGINT AS labelled, labelled::DOUBLE / nullif(predictions, 0) AS coverage,
+  hits::DOUBLE / nullif(answered, 0) AS accuracy, log_losses / nullif(scored, 0) AS log_loss, gaps / nullif(scored, 0) AS calibration,
+  errors / nullif(measured, 0) AS mae, sqrt(squares / nullif(measured, 0)) AS rmse, biases / nullif(measured, 0) AS bias, coalesce(late, 0)::BIGINT AS late
+FROM summed
+
+-- view: label_unmatched
+-- Labels of the newest day that have no prediction, by model: their ids differ, or the predictions have left.
+-- * model: model it is about
+-- * labels: how many
+-- * newest: when the last of them became available
+-- * example: prediction_id of one of them
+SELECT l.model_id AS model, count(*) AS labels, max(l.ts) AS newest, max_by(l.prediction_id, l.ts) AS example
+FROM label AS l
+WHERE l.ts > (SELECT max(ts) FROM label) - INTERVAL 1 DAY
+  AND NOT EXISTS (FROM prediction AS p WHERE p.prediction_id = l.prediction_id AND p.item_idx = l.item_idx)
+GROUP BY l.model_id
 
 -- view: gpu_5m
 -- GPUs by cluster and product in 5-minute buckets; a device is idle below 5 % and saturated from 90 % mean use.
@@ -197,7 +282,7 @@ GROUP BY ts, model_id, cluster
 SELECT * EXCLUDE (late, ingested_at) FROM attempt_1m UNION ALL BY NAME SELECT * FROM ($open(attempt_1m))
 
 -- view: slo_status
--- Each SLO as last judged: how much of its budget is left and how fast it burns.
+-- Each SLO as last judged: how much of its budget is left, how fast it burns, when it is gone, and what cannot be seen.
 -- * slo_id: <model>.<slo>
 -- * model: model it belongs to
 -- * state: of the newest finding
@@ -210,6 +295,22 @@ SELECT * EXCLUDE (late, ingested_at) FROM attempt_1m UNION ALL BY NAME SELECT * 
 -- * bad: of these, bad
 -- * sli: share of good requests
 -- * budget_left: share of the error budget that is left
+-- * budget_low: 95 % interval of budget_left: how much of it is chance, bad requests coming in bursts
+-- * budget_high: likewise
+-- * budget_events: bad requests that the whole period allows; of a calendar period as expected at its end
+-- * window_kind: rolling | calendar
+-- * window_from: start of the period
+-- * window_to: end of a calendar period
+-- * gaps_s: of the period, time without data while requests usually come: neither good nor bad, s
+-- * exhausted_at: when the budget is gone if things go on; NULL when not until forecast_until, or nothing is known
+-- * exhausted_low: 95 % interval of that: the earliest
+-- * exhausted_high: the latest; NULL when perhaps never
+-- * forecast_until: how far ahead was looked; NULL when nothing can be said
+-- * forecast_basis: what goes on: the last days | since the onset
+-- * forecast_from: when it was made: the last whole hour, or during an alarm when it was judged
+-- * forecast_path: JSON list of [hours after forecast_from, budget left: expected, worst, best of 95 %]
+-- * found_24h: smallest burn rate found within 24 h in nine of ten cases at the present traffic; NULL when not even an outage
+-- * found_1h: likewise within an hour
 -- * burn_5m: how many times faster than allowed the budget burned over the last 5 minutes
 -- * burn_30m: likewise over the last 30 minutes
 -- * burn_1h: likewise over the last hour
@@ -217,6 +318,10 @@ SELECT * EXCLUDE (late, ingested_at) FROM attempt_1m UNION ALL BY NAME SELECT * 
 -- * burn_6h: likewise over the last 6 hours
 -- * burn_1d: likewise over the last day
 -- * burn_3d: likewise over the last 3 days
+-- * burn_low: JSON object of 95 % bounds by window: 5m, 30m, 1h, 2h, 6h, 1d, 3d; null without requests
+-- * burn_high: likewise the upper ones
+-- * onset: most likely start of the burn of an alarm
+-- * note: in one line
 -- * phi: overdispersion of bad events
 -- * tier: burn tier that fired
 -- * evidence_nats: log evidence that the objective is broken
@@ -233,6 +338,22 @@ SELECT
   (details ->> '$.bad')::DOUBLE AS bad,
   (details ->> '$.sli')::DOUBLE AS sli,
   (details ->> '$.budget_left')::DOUBLE AS budget_left,
+  (details ->> '$.budget_low')::DOUBLE AS budget_low,
+  (details ->> '$.budget_high')::DOUBLE AS budget_high,
+  (details ->> '$.budget_events')::DOUBLE AS budget_events,
+  details ->> '$.window.kind' AS window_kind,
+  (details ->> '$.window.from')::TIMESTAMPTZ AS window_from,
+  (details ->> '$.window.to')::TIMESTAMPTZ AS window_to,
+  (details ->> '$.gaps_s')::DOUBLE AS gaps_s,
+  (details ->> '$.forecast.exhausted_at')::TIMESTAMPTZ AS exhausted_at,
+  (details ->> '$.forecast.low')::TIMESTAMPTZ AS exhausted_low,
+  (details ->> '$.forecast.high')::TIMESTAMPTZ AS exhausted_high,
+  (details ->> '$.forecast.until')::TIMESTAMPTZ AS forecast_until,
+  details ->> '$.forecast.basis' AS forecast_basis,
+  (details ->> '$.forecast.from')::TIMESTAMPTZ AS forecast_from,
+  details ->> '$.forecast.path' AS forecast_path,
+  (details ->> '$.power.burn_24h')::DOUBLE AS found_24h,
+  (details ->> '$.power.burn_1h')::DOUBLE AS found_1h,
   (details ->> '$.burn."5m"')::DOUBLE AS burn_5m,
   (details ->> '$.burn."30m"')::DOUBLE AS burn_30m,
   (details ->> '$.burn."1h"')::DOUBLE AS burn_1h,
@@ -240,6 +361,10 @@ SELECT
   (details ->> '$.burn."6h"')::DOUBLE AS burn_6h,
   (details ->> '$.burn."1d"')::DOUBLE AS burn_1d,
   (details ->> '$.burn."3d"')::DOUBLE AS burn_3d,
+  details ->> '$.burn_low' AS burn_low,
+  details ->> '$.burn_high' AS burn_high,
+  onset,
+  note,
   (details ->> '$.phi')::DOUBLE AS phi,
   details ->> '$.tier' AS tier,
   evidence_nats
@@ -462,6 +587,16 @@ WITH moment AS (
 ), mixed AS (
   SELECT model_id, count(*) FILTER (quality & 16 <> 0) AS n, count(*) AS total, min(ts) FILTER (quality & 16 <> 0) AS since
   FROM prediction WHERE ts > (SELECT judged_at - INTERVAL 1 HOUR FROM moment) GROUP BY 1
+), named AS (
+  SELECT models.key AS model, columns.value ->> '$[0]' AS field, columns.value ->> '$[1]' AS name
+  FROM core.setting AS s, json_each(s.value) AS models, json_each(models.value, '$.performance.columns') AS columns
+  WHERE s.key = 'models' AND models.key IN (SELECT model FROM core.model_table)
+), absent AS (
+  SELECT model, field, name, (
+    SELECT max_by(f.feature, jaro_winkler_similarity(lower(f.feature), lower(name))) FROM core.feature_column AS f
+    WHERE f.model = named.model AND jaro_winkler_similarity(lower(f.feature), lower(name)) > 0.85) AS near
+  FROM named
+  WHERE NOT EXISTS (FROM core.feature_column AS f WHERE f.model = named.model AND lower(f.feature) = lower(name))
 ), found AS (
   SELECT 'doubt' AS level, source, 'profiling counters are 0 while the GPUs are busy' AS what, stuck AS n, devices AS "of", stuck_at AS since,
     'a GPU that works would be counted as idle; Observe goes by GPU_UTIL instead' AS why,
@@ -500,6 +635,10 @@ WITH moment AS (
   UNION ALL SELECT 'doubt', model_id, 'features that came with another type were blanked', n, total, since,
     'drift is judged without these values', 'send one type a feature; POST answers name feature and example'
   FROM mixed WHERE n > 0
+  UNION ALL SELECT 'doubt', model, 'performance.' || field || ' names ''' || name || ''', which no prediction has had', NULL, NULL, NULL,
+    'what hangs on this column is unknown; the rest is counted, and it begins when the column comes',
+    if(near IS NULL, 'send it as a feature of the predictions, or correct the name', 'did you mean ''' || near || '''? Correct the name, or send the column')
+  FROM absent
   UNION ALL SELECT 'doubt', source, 'its clock runs ahead by ' || round(-lag_s)::BIGINT || ' s', last_rows, NULL, last_heard,
     'windows close before its rows are due, and later ones look early', 'let ntpd or chrony set the clock of the sender'
   FROM source_health WHERE lag_s < -5

@@ -28,7 +28,9 @@ from observe.store.views import create_bulk_view, create_predictions_view
 
 REMEMBERED: Final = timedelta(hours=2)  # how long after its arrival a row is recognised
 _Cursor = duckdb.DuckDBPyConnection
-_DISTINCT_BY_TIME: Final = frozenset({"finding", "alert", "incident", "action", "command"})  # same ids, same time
+_DISTINCT_BY_TIME: Final = frozenset(
+    {"finding", "alert", "incident", "explanation", "action", "command", "reference_window"}
+)  # same ids, same time
 
 
 @dataclass(slots=True)

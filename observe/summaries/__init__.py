@@ -12,5 +12,6 @@ from __future__ import annotations
 from observe.summaries.closing import Closed, close, closed_until
 from observe.summaries.counting import Grid, count
 from observe.summaries.pace import GENTLE, WHOLE, Pace
+from observe.summaries.promises import source_of
 
-__all__ = ["GENTLE", "WHOLE", "Closed", "Grid", "Pace", "close", "closed_until", "count"]
+__all__ = ["GENTLE", "WHOLE", "Closed", "Grid", "Pace", "close", "closed_until", "count", "source_of"]

@@ -19,17 +19,21 @@ from polars.exceptions import PolarsError
 
 from observe.errors import ObserveError
 from observe.schema import Binning, Json, Window
+from observe.spec.performance import PERFORMANCE
 from observe.summaries import features
+from observe.summaries.given import given
 from observe.summaries.late import looked, recounted, waiting
+from observe.summaries.matched import touched
 from observe.summaries.pace import WHOLE, Pace, pieces
+from observe.summaries.promises import SLO, Promises, sources
 from observe.summaries.rates import rates
 from observe.summaries.retries import judged
-from observe.summaries.rows import FEATURE_S, Rows, Source, sources, tables
+from observe.summaries.rows import FEATURE_S, Rows, Source, tables
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from observe.spec.config import Config
+    from observe.spec.config import Config, Model
 
 _PREFIX: Final = "summaries/"
 _LOOK: Final = timedelta(seconds=10)  # how often a source without summaries is looked for
@@ -74,11 +78,14 @@ def close(store: Rows, config: Config, now: datetime, pace: Pace = WHOLE) -> Clo
         How many rows of table `summary` were written, and which sources failed; those are tried again next time.
     """
     known = tables(store)
-    every = [s for model in config.models.values() for s in sources(model, known, config.site.lateness_s) if s.exists]
+    every = given(store, [s for model in config.models.values() for s in _sources(config, model, known)])
     marks = store.state([source.key for source in every])
     rows, failures, idle = 0, dict[str, str](), dict[str, Json]()
     left, behind = pace.steps, set[str]()
-    for source in sorted(every, key=lambda s: s.name != "slo"):
+    for whole in sorted(every, key=_turn):
+        source = _bounded(store, whole, idle)
+        if source is None:  # how far what it is made of goes is not known yet
+            continue
         name, mark = source.key.removeprefix(_PREFIX), marks.get(source.key, {})
         try:
             made = _advance(store, source, mark, idle, now, replace(pace, steps=left))
@@ -95,6 +102,23 @@ def close(store: Rows, config: Config, now: datetime, pace: Pace = WHOLE) -> Clo
             for key, mark in idle.items():
                 tx.set_state(key, mark, None)
     return Closed(rows, failures, frozenset(behind))
+
+
+def _sources(config: Config, model: Model, known: Mapping[str, str]) -> list[Source]:
+    return [s for s in sources(model, known, config.site.lateness_s, config.models) if s.exists]
+
+
+def _turn(source: Source) -> int:
+    """SLOs first, as seconds matter there; those made of others after these."""
+    return 2 if not isinstance(source, Promises) else 1 if source.name == "slo-composite" else 0
+
+
+def _bounded(store: Rows, source: Source, idle: Mapping[str, Json]) -> Source | None:
+    """The source with how far what it is made of is known by now; None where that is not known at all."""
+    if not isinstance(source, Promises) or not source.bounds:
+        return source
+    fresh = {key: idle[key] for key in source.bounds if key in idle}
+    return source.bounded({**store.state(source.bounds), **fresh})
 
 
 def _advance(store: Rows, source: Source, mark: Json, idle: dict[str, Json], now: datetime, pace: Pace) -> list[_Step]:
@@ -176,8 +200,13 @@ def _since(store: Rows, source: Source, until: datetime, mark: Json) -> datetime
     none, seen = (datetime.fromisoformat(mark[name]) for name in ("none", "seen"))
     rows = f"select min(ts) as ts from {source.relation} where {source.where} and ts < $until and"
     params = {**source.params, "until": until}
-    new = store.read(f"{rows} ts >= $none", {**params, "none": none}, Window(min(none, until), until)).item()
-    late = store.read(f"{rows} ingested_at >= $seen", {**params, "seen": seen}).item()
+    new = store.read(
+        f"{rows} ts >= $none", {**params, "none": none}, source.reach(Window(min(none, until), until))
+    ).item()
+    if source.name == PERFORMANCE:
+        late = next(iter(touched(store, source, {**params, "seen": seen})), None)
+    else:
+        late = store.read(f"{rows} ingested_at >= $seen", {**params, "seen": seen}).item()
     return _window(source, min((ts for ts in (new, late) if ts is not None), default=None))
 
 
@@ -200,7 +229,7 @@ def _binnings(
         if b.feature in names or (b.kind == "pair" and names >= {*(b.levels or ())})
     ]
     lacking = [c for c in wanted if c.feature not in {b.feature for b in old}]
-    period = features.reference(store, source, until) if lacking and until is not None else None
+    period = features.reference(store, source, until, lacking) if lacking and until is not None else None
     if period is None:
         return old, []
     new = features.bin_features(store, source, lacking, period, now)
@@ -208,9 +237,9 @@ def _binnings(
 
 
 def _summaries(store: Rows, source: Source, binnings: Sequence[Binning], span: Window) -> Iterator[pl.DataFrame]:
-    if source.name == "slo":
+    if isinstance(source, Promises) and source.name == SLO:
         yield judged(store, source, span)
-    elif source.name == "attempts":
+    elif isinstance(source, Promises) or source.name == "attempts":
         yield rates(store, source, span, span.end)
     yield from features.summarise(store, source, binnings, span)
 

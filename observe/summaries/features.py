@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from observe.schema import Binning, Window
+from observe.summaries import labelled
 from observe.summaries.rows import ATTEMPT_FEATURES, Rows, Source, quoted
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _PAIR_ROWS: Final = 50_000  # the first ones of the reference say which pairs co
 _MANY: Final = 50_000  # rows from which a second thread pays
 _CHUNK_CELLS: Final = 4_000_000  # bins of all windows and features of one read, at most
 _ANSWERS: Final = {"score": "numeric", "latency_s": "numeric", "prediction": "categorical"}  # watched when listed
-_OK: Final = {"attempts": " and status = 'ok'", "predictions": ""}  # what failed has no tokens and no answer
+_OK: Final = {"attempts": " and status = 'ok'"}  # what failed has no tokens and no answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +42,13 @@ class Column:
     feature: str
     column: str
     kind: str  # numeric | categorical
+    like: str = ""  # the feature of labelled rows whose bins it shares
 
 
 def columns(store: Rows, source: Source) -> tuple[Column, ...]:
     """The features watched: those that Monitoring lists, else those that arrive; unknown ones are left out."""
+    if source.name in labelled.OWN:
+        return _performance(source)
     drift = source.model.monitoring.drift if source.model.monitoring else None
     if drift is None or drift.source != source.name:
         return ()
@@ -56,6 +60,18 @@ def columns(store: Rows, source: Source) -> tuple[Column, ...]:
         known = {**{name: Column(name, name, kind) for name, kind in _ANSWERS.items()}, **known}
     found = [(f, known[f.name]) for f in drift.features if f.name in known]
     return tuple(Column(c.feature, c.column, f.kind or c.kind) for f, c in found)
+
+
+def _performance(source: Source) -> tuple[Column, ...]:
+    """What is counted of predictions with labels, or of all of them before labels come."""
+    said = source.model.monitoring.performance if source.model.monitoring else None
+    if said is None:
+        return ()
+    if source.name == labelled.OWN[0]:
+        names = labelled.features(said, source.given)
+    else:  # without its column there is nothing to estimate from
+        names = (labelled.SCORE,) if source.given is None or said.score in source.given else ()
+    return tuple(Column(name, name, labelled.kind(name), labelled.like(source.name, name)) for name in names)
 
 
 def _known(store: Rows, source: Source) -> Mapping[str, Column]:
@@ -83,19 +99,22 @@ def made(store: Rows, source: Source) -> tuple[Binning, ...]:
     return tuple(nouns(Binning, rows))
 
 
-def reference(store: Rows, source: Source, until: datetime) -> Window | None:
-    """The period new binnings are made from; None while there is too little history."""
+def reference(store: Rows, source: Source, until: datetime, lacking: Sequence[Column] = ()) -> Window | None:
+    """The period new binnings are made from, of features that are `lacking`; None while there is too little history."""
     drift = source.model.monitoring.drift if source.model.monitoring else None
     given = drift.reference if drift else None
     if given is not None and given.start is not None and given.end is not None:
         return Window(given.start, given.end) if given.end <= until else None
     params = {**source.params, "until": until}
+    where = f"{source.where} and ts < $until"
+    if lacking and source.name in labelled.OWN:
+        where += f" and {labelled.present([c.feature for c in lacking])}"
     sql = f"""
         select min(ts) as first, max(ts) as last, count(*) as n, (
-          select max(ts) from (select ts from {source.relation} where {source.where} and ts < $until order by ts limit {FIRST_ROWS})) as full
-        from {source.relation} where {source.where} and ts < $until"""
+          select max(ts) from (select ts from {source.relation} where {where} order by ts limit {FIRST_ROWS})) as full
+        from {source.relation} where {where}"""
     first, last, n, full = store.read(sql, params).row(0)
-    if not n or n < FIRST_ROWS or last - first < FIRST:
+    if not n or n < (labelled.LEAST if source.name in labelled.OWN else FIRST_ROWS) or last - first < FIRST:
         return None
     length = PINNED if last - first >= PINNED else max(FIRST, full - first + timedelta(microseconds=1))
     return Window(first, first + length)
@@ -103,11 +122,12 @@ def reference(store: Rows, source: Source, until: datetime) -> Window | None:
 
 def bin_features(store: Rows, source: Source, wanted: Sequence[Column], period: Window, now: datetime) -> list[Binning]:
     """First binnings of features, from the rows in `period`; a feature without any value there gets none yet."""
-    result = []
+    result: list[Binning] = []
     for column in wanted:
         values = f"select {_value(column)} as x from {source.relation} where {_rows(source)}"
         params = {**source.params, "from": period.start, "to": period.end}
-        binning = binned(store.read(values, params, period)["x"], source, column, period, now)
+        found = store.read(values, params, source.reach(period))["x"]
+        binning = _alike(store, found, source, (column, period, now), result)
         if binning is not None:
             result.append(binning)
     return result
@@ -117,6 +137,8 @@ def bin_pairs(store: Rows, source: Source, binnings: Sequence[Binning], period: 
     """Binnings of the pairs of features that correlate most in the reference, as far as there are not enough of them yet."""
     from observe.summaries.products import strongest
 
+    if source.name in labelled.OWN:
+        return []
     by_name = {c.feature: c for c in columns(store, source)}
     numeric = [b for b in binnings if b.kind == "numeric" and b.feature in by_name and len(b.reference) > 1]
     if len(numeric) < 2:
@@ -131,6 +153,25 @@ def bin_pairs(store: Rows, source: Source, binnings: Sequence[Binning], period: 
         column = Column(f"{one}*{other}", "", "pair")
         found.append(replace(_binning(source, column, period, now), levels=(one, other), reference=(rows.height,)))
     return found
+
+
+def _alike(
+    store: Rows, values: pl.Series, source: Source, asked: tuple[Column, Window, datetime], made_now: Sequence[Binning]
+) -> Binning | None:
+    """The first binning of one feature; one that shares the bins of another waits for that."""
+    column, period, now = asked
+    edges, levels = labelled.fixed(column.feature)
+    if column.like:
+        own = replace(source, name=labelled.OWN[0])
+        shared = next((b for b in (*made_now, *made(store, own)) if b.feature == column.like), None)
+        if shared is None:
+            return None
+        edges = shared.edges
+    if edges is None and levels is None:
+        return binned(values, source, column, period, now)
+    if levels is not None and values.null_count() == values.len():
+        return None
+    return labelled.counted(_binning(source, column, period, now), values, edges, levels)
 
 
 def binned(values: pl.Series, source: Source, column: Column, period: Window, now: datetime) -> Binning | None:
@@ -196,8 +237,10 @@ def summarise(store: Rows, source: Source, binnings: Sequence[Binning], span: Wi
     selected = ", ".join(f"{_value(by_name[b.feature], b.kind)} as f{i}" for i, b in enumerate(needed))
     sql = f"select ts, {selected} from {source.relation} where {_rows(source)}"
     for part in _parts(store, source, counted, span):
-        rows = store.read(sql, {**source.params, "from": part.start, "to": part.end}, part)
+        rows = store.read(sql, {**source.params, "from": part.start, "to": part.end}, source.reach(part))
         rows.columns = ["ts", *(b.feature for b in needed)]
+        if source.name in labelled.OWN:
+            rows = labelled.with_cells(rows, (*made(store, source), *needed))
         grid = Grid(part.start, source.window_s, int(part.length.total_seconds()) // source.window_s)
         yield count(rows, grid, counted, 2 if rows.height > _MANY else 1, pairs, beside)
 
@@ -219,7 +262,7 @@ def _parts(store: Rows, source: Source, binnings: Sequence[Binning], span: Windo
     bins = sum(len(b.reference) for b in binnings)
     sql = f"select time_bucket(interval {source.window_s} second, ts) as ts, count(*) as n from {source.relation} where {_rows(source)} group by 1 order by 1"
     start, end, rows = span.start, span.start, 0
-    for ts, n in store.read(sql, {**source.params, "from": span.start, "to": span.end}, span).iter_rows():
+    for ts, n in store.read(sql, {**source.params, "from": span.start, "to": span.end}, source.reach(span)).iter_rows():
         full = rows + n > _CHUNK_ROWS or ((ts - start) // step + 1) * bins > _CHUNK_CELLS
         if full and rows:
             yield Window(start, ts)
@@ -230,7 +273,7 @@ def _parts(store: Rows, source: Source, binnings: Sequence[Binning], span: Windo
 
 
 def _rows(source: Source) -> str:
-    return f"{source.where}{_OK[source.name]} and ts >= $from and ts < $to"
+    return f"{source.where}{_OK.get(source.name, '')} and ts >= $from and ts < $to"
 
 
 def _value(column: Column, kind: str = "") -> str:

@@ -20,7 +20,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from observe.schema import Binning, Json, Window
+from observe.spec.performance import PERFORMANCE
+from observe.summaries import labelled
 from observe.summaries.features import summarise
+from observe.summaries.matched import touched
 from observe.summaries.pace import Pace, bundles, pieces
 from observe.summaries.rates import OPEN, measures, rates
 from observe.summaries.rows import Rows, Source
@@ -38,7 +41,7 @@ def waiting(mark: Json) -> bool:
 
 def looked(store: Rows, source: Source, mark: Json, seen: datetime) -> Json:
     """The mark after late rows were looked for among what was stored from `mark["seen"]` until `seen`."""
-    if next(_touched(store, source, mark), None) is None:
+    if source.name == "slo-composite" or next(_touched(store, source, mark), None) is None:  # late rows: in its parts
         return {**mark, "seen": seen.isoformat()}
     return {**mark, "late": {"until": mark["until"], "seen": seen.isoformat()}}
 
@@ -96,11 +99,12 @@ def _again(
     store: Rows, source: Source, binnings: Sequence[Binning], span: Window, mark: Json
 ) -> Iterator[pl.DataFrame]:
     """What counting `span` again adds to what is stored of it."""
-    if source.name != "predictions":
+    if not source.of_predictions:
         until = datetime.fromisoformat(mark["until"])
         yield from _changes(store, rates(store, source, span, min(until, span.end + OPEN)), span, measures(source))
     for frame in summarise(store, source, binnings, span):
-        yield from _changes(store, frame, span)
+        for changes in _changes(store, frame, span):
+            yield labelled.grown(changes) if source.name in labelled.OWN else changes
 
 
 def _changes(store: Rows, again: pl.DataFrame, span: Window, whole: Sequence[str] = ()) -> Iterator[pl.DataFrame]:
@@ -131,10 +135,14 @@ def _touched(store: Rows, source: Source, mark: Json) -> Iterator[Window]:
     step, told = timedelta(seconds=source.window_s), mark.get("late", {})
     until, seen = (datetime.fromisoformat(at) for at in (told.get("until", mark["until"]), mark["seen"]))
     params = {**source.params, "until": until, "seen": seen}
-    came = f"from {source.relation} where ts < $until and ingested_at >= $seen"
-    windows = store.read(f"select distinct {_bucket(source)} as ts {came} and {source.where} order by 1", params)
-    found = windows["ts"].to_list()
-    if source.name == "slo":
+    if source.name == PERFORMANCE:
+        found = touched(store, source, params)
+    else:
+        came = f"from {source.relation} where ts < $until and ingested_at >= $seen"
+        found = store.read(f"select distinct {_bucket(source)} as ts {came} and {source.where} order by 1", params)[
+            "ts"
+        ].to_list()
+    if source.name in {"slo", "slo-dependency"}:
         found = sorted({*found, *_siblings(store, source, params)})
     if "from" in told:
         found = [ts for ts in found if ts >= datetime.fromisoformat(told["from"])]
@@ -180,7 +188,7 @@ def _delta(again: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame | None:
     rows = []
     for row in again.iter_rows(named=True):
         changed = _less(row, before[row["measure"], row["ts"]])
-        if any(changed[c] for c in ("n", "events", "missing", "nan", "inf")):
+        if any(changed[c] for c in ("n", "events", "missing", "nan", "inf")) or any(changed["counts"] or ()):
             rows.append(changed)
     return pl.DataFrame(rows, again.schema) if rows else None
 

@@ -19,8 +19,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from observe.schema import Window
+from observe.summaries.promises import Promises
 from observe.summaries.rates import OPEN, as_summaries, by_measure, counts_sql, rates
-from observe.summaries.rows import Rows, Source, quoted
+from observe.summaries.rows import Rows, quoted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -37,7 +38,7 @@ _FOLDED: Final = {
 }
 
 
-def judged(store: Rows, source: Source, span: Window) -> pl.DataFrame:
+def judged(store: Rows, source: Promises, span: Window) -> pl.DataFrame:
     """SLOs over the windows in `span`, each as it stood at its end, and the `late` rows that complete them.
 
     Args:
@@ -70,7 +71,7 @@ def _rows(early: pl.DataFrame, at: str, sign: int, *, late: bool) -> pl.DataFram
     return early.select("measure", pl.col(at).alias("ts"), pl.lit(late).alias("late"), pl.col("n", "events") * sign)
 
 
-def _early_sql(source: Source) -> str:
+def _early_sql(source: Promises) -> str:
     """What requests that went on in the span counted before, by the windows of an attempt (`step`) and of the next one."""
     from observe.spec.predicate import FIELDS
 

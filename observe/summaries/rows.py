@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import floor
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from observe.schema import Json, Window
+from observe.spec.performance import ESTIMATE, PERFORMANCE, WINDOW_S
+from observe.summaries import labelled
 
 if TYPE_CHECKING:
     import polars as pl
@@ -70,9 +72,10 @@ class Source:
     """One table of one model: attempts, predictions, or the SLOs over its requests."""
 
     model: Model
-    name: str  # attempts | predictions | slo
+    name: str  # attempts | predictions | slo | performance | estimate
     table: str | None = None  # where the model's predictions are, in schema `predictions`; None before the first one
     wait: timedelta = timedelta(0)  # lateness: how long after its end a window still takes rows
+    given: Mapping[str, str] | None = field(default=None, kw_only=True)  # columns that `performance` names; None: all
 
     @property
     def key(self) -> str:
@@ -82,22 +85,29 @@ class Source:
     @property
     def window_s(self) -> int:
         """Length of its windows, s."""
-        return SLO_S if self.name == "slo" else FEATURE_S
+        return {"slo": SLO_S, PERFORMANCE: WINDOW_S, ESTIMATE: WINDOW_S}.get(self.name, FEATURE_S)
 
     @property
     def relation(self) -> str:
         """The view its rows come from, as SQL."""
-        return f"predictions.{quoted(self.table or '')}" if self.name == "predictions" else "attempt"
+        if not self.of_predictions:
+            return "attempt"
+        rows, monitoring = f"predictions.{quoted(self.table or '')}", self.model.monitoring
+        if self.name == "predictions" or monitoring is None or monitoring.performance is None:
+            return rows
+        said = monitoring.performance
+        given = labelled.believed(said) if self.given is None else self.given
+        return labelled.joined(said, rows, given) if self.name == PERFORMANCE else labelled.scored(said, rows, given)
 
     @property
     def exists(self) -> bool:
         """Whether there is a view to read: a model that has never sent a prediction has none."""
-        return self.name != "predictions" or self.table is not None
+        return not self.of_predictions or self.table is not None
 
     @property
     def where(self) -> str:
         """Which rows of the view are this model's, as SQL over `$names` and `$clusters`."""
-        if self.name == "predictions":
+        if self.of_predictions:
             return "true"
         monitoring = self.model.monitoring
         clusters = " and (cluster is null or list_contains($clusters, cluster))"
@@ -106,11 +116,20 @@ class Source:
     @property
     def params(self) -> dict[str, Any]:
         """Values for `where`."""
-        if self.name == "predictions":
+        if self.of_predictions and self.name != PERFORMANCE:
             return {}
         clusters = self.model.monitoring.selector.clusters if self.model.monitoring else ()
         names = {"names": [self.model.name, *self.model.aliases]}
-        return {**names, "clusters": list(clusters)} if clusters else names
+        return {**names, "clusters": list(clusters)} if clusters and not self.of_predictions else names
+
+    @property
+    def of_predictions(self) -> bool:
+        """Whether its rows are predictions, with or without labels."""
+        return self.name in ("predictions", PERFORMANCE, ESTIMATE)
+
+    def reach(self, window: Window) -> Window:
+        """Which rows of the store are wanted for those of `window`."""
+        return labelled.reach(window) if self.name == PERFORMANCE else window
 
     def closed(self, now: datetime) -> datetime:
         """The end of the newest window that has closed."""
@@ -138,7 +157,12 @@ def sources(model: Model, tables: Mapping[str, str], lateness_s: Mapping[str, fl
     slos = {"slo", "attempts"} if monitoring.slos else set()
     waits = {name: timedelta(seconds=lateness_s[name]) for name in ("attempts", "predictions")}
     waits["slo"] = waits["attempts"]
-    return tuple(Source(model, name, tables.get(model.name), waits[name]) for name in sorted(drift | slos))
+    judged: tuple[str, ...] = ()
+    if monitoring.performance is not None:
+        judged = (PERFORMANCE, ESTIMATE)  # in this order: the second has the bins of the first
+        waits[ESTIMATE] = waits["predictions"]
+        waits[PERFORMANCE] = waits["predictions"] + timedelta(seconds=monitoring.performance.delay_s)
+    return tuple(Source(model, name, tables.get(model.name), waits[name]) for name in (*sorted(drift | slos), *judged))
 
 
 def quoted(name: str) -> str:

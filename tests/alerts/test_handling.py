@@ -69,7 +69,7 @@ def test_an_incident_is_told_taken_and_muted_by_page_and_command_line(tmp_path: 
         until(lambda: [h for h in receiver.taken if h.json["notice"] == "acknowledged"], 30)
 
         refused = observe(service, "incidents", "mute", "chat", "--for", "2h")
-        assert (refused.returncode, "needs a reason" in refused.stderr) == (2, True)
+        assert (refused.returncode, "needs --reason" in refused.stderr) == (2, True)
         assert observe(service, "incidents", "mute", "chat", "--for", "2h", "--reason", "test").returncode == 0
         (row,) = json.loads(observe(service, "incidents", "--json").stdout)
         assert (row["taken_by"], row["incident_id"], bool(row["muted_until"])) == ("admin", incident, True)

@@ -1,8 +1,10 @@
 """Declared rules propose scale and retrain, inside the envelope, once per incident."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from acted import site
 from alarms import History, at, change, configured, finding
 
 BURN, AMOUNT, DAY = "chat/burn/ttft", "fraud/level/amount/location", 24 * 60
@@ -74,6 +76,18 @@ def test_the_next_incident_waits_for_the_cooldown(history: History) -> None:
     assert (len(waiting), len(ready)) == (0, 1)
 
 
+@pytest.mark.parametrize(("attempts", "asked"), [(1, 0), (None, 1)])
+def test_what_was_asked_and_never_heard_of_again_cools_down_and_what_nobody_approved_does_not(
+    history: History, attempts: int | None, asked: int
+) -> None:
+    (action,) = history.decide(0, finding(BURN, 0)).actions
+    history.actions[action.action_id] = replace(action, state="expired", attempts=attempts)
+    history.incidents.clear()
+    history.alerts.clear()
+
+    assert len(history.decide(9, finding(BURN, 9)).actions) == asked
+
+
 def test_a_proposal_expires_with_its_incident(history: History) -> None:
     history.decide(0, finding(BURN, 0))
     (action,) = history.decide(5, finding(BURN, 5, "ok")).actions
@@ -92,6 +106,22 @@ def test_a_drift_confirmed_for_a_day_proposes_a_retraining_once(history: History
     assert (action.kind, action.target, action.mode) == ("retrain", "airflow:retrain_fraud", "dry_run")
     assert action.parameters["features"] == ["amount"]
     assert action.parameters["since"] == "2026-11-20T08:00:00.000Z"
+
+
+def test_a_live_site_with_a_target_proposes_for_approval_with_key_and_cost(tmp_path: Path) -> None:
+    config = site(tmp_path)
+    (action,) = History(config).decide(0, finding(BURN, 0)).actions
+
+    assert (action.mode, action.action_id) == ("approval", f"act-{action.key}")
+    assert action.parameters["usd_per_h"] == 2 * 4 * 2.5  # two replicas of four GPUs
+    assert History(site(tmp_path, mode="off")).decide(0, finding(BURN, 0)).actions[0].mode == "dry_run"
+
+
+def test_what_can_be_sent_is_not_ended_by_the_stage_that_proposes(tmp_path: Path) -> None:
+    history = History(site(tmp_path))
+    history.decide(0, finding(BURN, 0))
+
+    assert history.decide(61, finding(BURN, 61, "ok")).actions == ()
 
 
 def test_missing_values_never_ask_for_a_retraining(history: History) -> None:

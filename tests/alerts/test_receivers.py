@@ -4,6 +4,13 @@ import base64
 import email
 import hashlib
 import hmac
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.policy import default
 from pathlib import Path
@@ -65,6 +72,56 @@ def test_slack_shows_text_from_outside_as_text(tmp_path: Path) -> None:
     assert text.startswith("*■ page: chat: &lt;!channel&gt; &amp; ∗all∗*\n")
     assert f"<{HOME}/incidents?id=inc-1|Open the incident>" in text
     assert (message.url, box.heard[0].path) == ("slack:team", "/T0/B0/x")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["@channel", "@all and @ada", "<!here>", "[click](https://evil.example)", "![x](http://e/x.png)", "https://evil.example/x",
+     "www.evil.example", "mailto:eve@evil.example", "# head", "a|b", "*b* _i_ ~s~ `c`"],
+)  # fmt: skip
+def test_text_from_outside_mentions_nobody_and_links_nowhere_in_slack_or_mattermost(text: str) -> None:
+    shown = slack.escaped(f"amount of {text} moved")
+
+    assert not re.search(r"@\w|<|>|://|\]\(|\bwww\.|mailto:\w|[*_~`#|]", shown)
+    assert shown.startswith("amount of ")
+
+
+def test_pagerduty_links_lead_to_the_web_only(tmp_path: Path) -> None:
+    receiver = Receiver("oncall", ReceiverSpec(type="pagerduty", routing_key=secret(tmp_path, "R")))
+    odd = [alert(annotations={"runbook_url": u}) for u in ("javascript:alert(1)", "https://r", "file:///etc")]
+
+    body = json.loads(pagerduty.compose(notice(), receiver, odd, None).body)
+    assert [link["href"] for link in body["links"]] == ["https://r"]
+
+
+@pytest.mark.parametrize("tls", [None, "none", "implicit"])
+def test_a_mail_server_that_drips_its_greeting_is_cut_off(tls: str | None) -> None:
+    with dripping() as port:
+        began = time.monotonic()
+        reply = mail_channel.send(
+            mail_channel.compose(notice(), mailing(port, tls=tls), (), None), 0.2, mailing(port, tls=tls), NOW
+        )
+
+    assert (reply.ok, reply.retry) == (False, True)
+    assert time.monotonic() - began < 5.0
+
+
+@contextmanager
+def dripping() -> Iterator[int]:
+    """A server that says a byte every 50 ms, and never a whole line."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ended = threading.Event()
+
+        def serve() -> None:
+            with suppress(OSError), server.accept()[0] as caller:
+                while not ended.wait(0.05):
+                    caller.send(b"2")
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield server.getsockname()[1]
+        ended.set()
+        thread.join(5)
 
 
 def test_pagerduty_gets_one_key_for_all_of_an_incident(tmp_path: Path) -> None:

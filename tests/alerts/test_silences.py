@@ -1,15 +1,17 @@
 """Muted alerts at the real Alertmanager: it keeps hearing of them, tells nobody, and never says "resolved" for it."""
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alarms import configured
 from delivered import alert
-from receivers import http
+from receivers import Heard, http
 from running import free_port, until
 
 from alerts import alertmanager, silences
@@ -94,6 +96,54 @@ def test_a_whole_that_is_refused_is_said_piece_by_piece() -> None:
 
     assert (reply.ok, reply.error) == (True, None)
     assert [h.json[0]["labels"]["alertname"] for h in box.taken] == ["a", "b"]
+
+
+class Cluster:
+    """Two Alertmanagers that tell each other of silences, told the same at once."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, dict[str, Any]] = {}
+
+    def put(self, by: str, comment: str, name: str, state: str = "active") -> None:
+        self.held[name] = {"id": name, "createdBy": by, "comment": comment, "status": {"state": state}}
+
+    def answer(self, heard: Heard) -> tuple[int, bytes]:
+        if heard.method == "GET":
+            return 200, json.dumps(list(self.held.values())).encode()
+        if heard.method == "DELETE":
+            self.held[heard.path.rpartition("/")[2]]["status"]["state"] = "expired"
+            return 200, b""
+        self.put(heard.json["createdBy"], heard.json["comment"], f"s{len(self.held)}")
+        return 200, b"{}"
+
+    def active(self) -> list[str]:
+        return sorted(name for name, s in self.held.items() if s["status"]["state"] == "active")
+
+
+def test_of_silences_that_two_replicas_were_told_at_once_one_stays_and_all_go_when_it_ends() -> None:
+    cluster, wanted = Cluster(), silences.wanted([fired()], muted("chat"), now())
+    for name in ("b", "a", "c"):
+        cluster.put("observe 1f", wanted[0].comment, name)
+    with http() as box:
+        box.answer = cluster.answer
+        assert silences.agree(box.url, wanted, now(), 5.0, "observe 1f").ok
+        assert cluster.active() == ["a"]
+        cluster.put("observe 1f", wanted[0].comment, "d")
+        assert silences.agree(box.url, (), now(), 5.0, "observe 1f").ok
+
+    assert cluster.active() == []
+
+
+def test_silences_of_others_are_left_alone() -> None:
+    cluster = Cluster()
+    cluster.put("observe", "by a person of that name", "p")
+    cluster.put("observe 2e", "alr-9 until 2026: of another site", "q")
+    with http() as box:
+        box.answer = cluster.answer
+        assert silences.agree(box.url, silences.wanted([fired()], muted("chat"), now()), now(), 5.0, "observe 1f").ok
+
+    assert cluster.active() == ["p", "q", "s2"]
+    assert cluster.held["s2"]["createdBy"] == "observe 1f"
 
 
 def test_an_end_is_said_beyond_its_quarter_of_an_hour_to_a_replica_that_was_away(tmp_path: Path) -> None:

@@ -29,10 +29,41 @@ def told(document: Any, **labels: str) -> list[dict[str, Any]]:
 
 def test_our_own_form_is_kept_as_it_is() -> None:
     whole = {"ts": "2026-11-20T11:00:00Z", "event_id": "e1", "kind": "deploy", "object_kind": "Deployment", "object_name": "fraud-api", "namespace": "ml",
-             "cluster": "eu", "node": "n1", "model_id": "fraud", "before": "v41", "after": "v42", "revision": "9f3c", "actor": "ci", "severity": "info", "message": "m"}  # fmt: skip
+             "cluster": "eu", "node": "n1", "model_id": "fraud", "before": "v41", "after": "v42", "revision": "9f3c", "actor": "ci", "severity": "info", "message": "m",
+             "caused_by": "k1", "data_from": None, "data_to": None}  # fmt: skip
     row = parse(whole).tables["change_event"].row(0, named=True)
 
     assert row == whole | {"ts": datetime(2026, 11, 20, 11, tzinfo=UTC)}
+
+
+def test_a_training_says_which_run_it_was_and_what_it_learnt_from() -> None:
+    [row] = told({"kind": "trained", "model": "fraud", "version": "v43", "run_id": "r-7", "data_from": "2026-11-01", "data_to": "2026-11-20T00:00:00Z"})  # fmt: skip
+
+    assert row == {
+        "kind": "trained", "model_id": "fraud", "after": "v43", "caused_by": "r-7",
+        "data_from": datetime(2026, 11, 1, tzinfo=UTC), "data_to": datetime(2026, 11, 20, tzinfo=UTC),
+    }  # fmt: skip
+
+
+def test_a_webhook_of_mlflow_is_a_training_or_a_change_of_version() -> None:
+    created = {"entity": "model_version", "action": "created", "timestamp": "2026-11-20T11:00:00+00:00",
+               "data": {"name": "fraud", "version": "43", "source": "models:/m-1", "run_id": "r-7", "tags": {"observe.key": "k-1"}, "description": None}}  # fmt: skip
+    aliased = {
+        **created,
+        "entity": "model_version_alias",
+        "data": {"name": "fraud", "alias": "champion", "version": "43"},
+    }
+
+    trained, changed = told([created, aliased])
+
+    assert (trained["kind"], trained["model_id"], trained["after"], trained["caused_by"]) == (
+        "trained",
+        "fraud",
+        "43",
+        "k-1",
+    )
+    assert (changed["kind"], changed["message"]) == ("model_version", "alias champion")
+    assert dict(parse({**created, "action": "deleted"}).rejected) == {"missing_key": 1}
 
 
 def test_a_flux_event_is_a_deploy_of_its_revision() -> None:

@@ -13,8 +13,8 @@ import world
 
 pytestmark = pytest.mark.browser
 PATHS = (
-    "/", "/gpu", "/model/llama-70b-chat", "/model/fraud", "/model/reranker", "/health", "/incidents?id=inc-drift",
-    "/model/fraud?feature=country&watch=share:US", "/model/fraud?feature=amount%20×%20n_items",
+    "/", "/gpu", "/model/llama-70b-chat", "/model/fraud", "/model/reranker", "/health", "/incidents?id=inc-drift", "/actions", "/actions?id=act-2",
+    "/slos", "/slos?id=llama-70b-chat.ttft", "/model/fraud?feature=country&watch=share:US", "/model/fraud?feature=amount%20×%20n_items",
 )  # fmt: skip
 
 DRAWN = """() => document.querySelectorAll('#page .dash-graph').length === document.querySelectorAll('#page .dash-graph .main-svg:first-child').length
@@ -91,6 +91,27 @@ def test_the_health_page_fits_a_phone(browser: Any, face: str) -> None:
 
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         assert "predictions/<img" in page.locator(".grid-table").first.inner_text()
+
+
+@pytest.mark.parametrize(("path", "width"), [("/slos", 420), ("/slos?id=llama-70b-chat.ttft", 420), ("/slos", 1440)])
+def test_the_pages_of_objectives_fit_phones_and_screens(browser: Any, face: str, path: str, width: int) -> None:
+    with visiting(browser, face, "light", width=width) as visit:
+        page = visit.open(path)
+
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        assert visit.complaints == []
+
+
+def test_an_objective_is_reached_by_keyboard_and_by_its_row(browser: Any, face: str) -> None:
+    with visiting(browser, face) as visit:
+        page = visit.open("/slos")
+        assert page.locator(".left-cell .sure").count() == 3
+        page.locator(".slo-filters a.choice", has_text="page").focus()
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/slos?state=page")
+        page.locator(".ag-center-cols-container a", has_text="ttft").first.click()
+        page.wait_for_url("**/slos?id=llama-70b-chat.ttft")
+        page.wait_for_selector(".chart-frame[aria-label^='Burn of llama-70b-chat']")
 
 
 def test_the_theme_is_kept_after_a_reload(browser: Any, face: str) -> None:

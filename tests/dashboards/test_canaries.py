@@ -30,7 +30,7 @@ def judged(seeded: core.Core) -> Iterator[None]:
         replace(f, model=MODEL, window_end=world.NOW - timedelta(minutes=1), finding_id="fnd-canary") for f in alarms
     ]
     with pytest.MonkeyPatch.context() as patch, seeded.store.change() as tx:
-        patch.setattr("dashboards.reader.FRESH_S", 0.0)
+        patch.setattr("dashboards.results.FRESH_S", 0.0)
         tx.insert(shown)
     yield
     with seeded.store.change() as tx:
@@ -52,7 +52,8 @@ def test_the_card_says_what_is_worse_and_by_how_much(read: SessionReader) -> Non
         "Canary v2",
         "v2 is worse: errors",
         "ttft_s beyond the old p90",
-        "predictions, tenth 3 of 10",
+        "predictions in tenth 3 of 10",
+        "duration_s on average: 1.2, before 1.01",
         "Times as often",
     ):
         assert words in said, words

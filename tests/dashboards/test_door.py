@@ -7,6 +7,9 @@ from collections.abc import Iterator
 import core
 import httpx
 import pytest
+import world
+from starlette.requests import Request
+from starlette.responses import Response
 
 from dashboards.login import inside
 
@@ -95,3 +98,45 @@ def test_every_answer_carries_the_policy(http: httpx.Client) -> None:
 )
 def test_after_the_login_one_stays_here(target: str) -> None:
     assert inside(target) == "/"
+
+
+class AnybodyCore(core.Core):
+    """A core that asks nobody for a token, as with `auth: none`."""
+
+    async def answer(self, request: Request) -> Response:
+        self.sessions.add(request.headers.get("authorization", "").removeprefix("Bearer "))
+        return await super().answer(request)
+
+
+def test_without_sign_in_no_page_answers_under_a_foreign_name(seeded: core.Core) -> None:
+    from dashboards.face import application
+    from dashboards.reader import CoreClient
+    from observe.clock import EventClock
+
+    with core.served(AnybodyCore(seeded.store).app) as url:
+        client = CoreClient(url, core.FACE_KEY)
+        with core.served(application(client, EventClock(world.NOW))) as face, httpx.Client(base_url=face) as http:
+            evil = {
+                "Host": "evil.example:8050",
+                "Cookie": "observe_session=made-up",
+            }  # a name that resolves to loopback
+            codes = [
+                http.get(path, headers=evil).status_code
+                for path in (
+                    "/",
+                    "/incidents?id=inc-burn",
+                    "/incidents/inc-burn/bundle",
+                    "/_dash-layout",
+                    "/login",
+                    "/reports/x/report.md",
+                )
+            ]
+            posted = http.post("/do", data={"act": "note"}, headers={**evil, "Origin": "http://evil.example:8050"})
+            assert {*codes, posted.status_code} == {403}
+            assert http.get("/").status_code == 200
+            assert http.get("/assets/page.css", headers=evil).status_code == 200  # the same for everybody
+        client.close()
+
+
+def test_with_tokens_a_page_may_have_any_name(http: httpx.Client) -> None:
+    assert http.get("/login", headers={"Host": "observe.example.com"}).status_code == 200

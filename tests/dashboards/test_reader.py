@@ -24,7 +24,7 @@ def test_an_answer_is_not_kept_for_long_though_the_watermark_stands(
     read: SessionReader, seeded: core.Core, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read("select 'aged' as n")  # which asks for the pulse, if that was due
-    monkeypatch.setattr("dashboards.reader.FRESH_S", 0.0)
+    monkeypatch.setattr("dashboards.results.FRESH_S", 0.0)
     before = seeded.reads
     read("select 'aged' as n")
 

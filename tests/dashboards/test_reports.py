@@ -31,7 +31,7 @@ FAILED = KeptReport("monthly-20261101T0000Z", "monthly", "fraud", PERIOD.start, 
 @pytest.fixture(scope="module", autouse=True)
 def kept(seeded: core.Core) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dashboards.reader.FRESH_S", 0.0)  # what earlier tests read has no reports in it
+        patch.setattr("dashboards.results.FRESH_S", 0.0)  # what earlier tests read has no reports in it
         yield from _kept(seeded.store)
 
 

@@ -204,7 +204,7 @@ def _slo_summaries(rng: np.random.Generator, attempts: pl.DataFrame) -> pl.DataF
                 pl.DataFrame(
                     {
                         "ts": pl.Series(old, dtype=pl.Datetime("us", "UTC")),
-                        "window_s": 60,
+                        "window_s": 600,
                         "n": n,
                         "events": rng.binomial(n, (1 - objective) * 0.5),
                         "measure": f"{model}/slo/{name}",
@@ -252,6 +252,11 @@ def _burn(
         "phi": 1.4,
         "tier": "page fast" if alarm else None,
         "onset_basis": "counts",
+        **(
+            {}
+            if few
+            else _outlook(end, burn, 1 - bad / max(total * (1 - objective), 1e-9), alarm, total * (1 - objective))
+        ),
     }
     state = "too_few" if few else "alarm" if alarm else "ok"
     return {
@@ -260,6 +265,25 @@ def _burn(
         "evidence_nats": 41.0 if alarm else 0.2, "threshold_nats": 9.8, "effect": burn["1h"], "unit": "x budget",
         "ci_low": (burn["1h"] or 0) * 0.9, "ci_high": (burn["1h"] or 0) * 1.1, "onset": DEPLOY if alarm else None, "n": total,
         "note": f"{name} burns {burn['1h']} x" if alarm else "quiet", "details": details, "made_at": end,
+    }  # fmt: skip
+
+
+def _outlook(end: datetime, burn: dict[str, Any], left: float, alarm: bool, allowed: float) -> dict[str, Any]:
+    """When its budget ends, what its alarms see and how sure the burn rates are, as the detector tells them."""
+    gone, later, early = (end + timedelta(hours=h) for h in (9, 20, 5))
+    ends = (
+        {"exhausted_at": gone, "low": early, "high": later}
+        if alarm
+        else {"exhausted_at": None, "low": None, "high": None}
+    )
+    path = [[h, left - h * (0.02 if alarm else 0.002), left - h * 0.03, left - h * 0.001] for h in range(0, 80, 10)]
+    return {
+        "budget_low": left - 0.05, "budget_high": left + 0.04, "budget_events": allowed, "gaps_s": 5400,
+        "window": {"kind": "rolling", "from": (end - timedelta(days=30)).isoformat(), "to": None},
+        "burn_low": {k: None if v is None else v * 0.7 for k, v in burn.items()}, "burn_high": {k: None if v is None else v * 1.5 + 0.1 for k, v in burn.items()},
+        "forecast": {**{k: t.isoformat() if t else None for k, t in ends.items()}, "from": end.isoformat(), "until": (end + timedelta(days=30)).isoformat(),
+                     "basis": "since the onset" if alarm else "the last days", "path": path},
+        "power": {"burn_24h": 2.6, "burn_1h": 31.0},
     }  # fmt: skip
 
 
@@ -448,6 +472,37 @@ def _changes() -> pl.DataFrame:
     ])  # fmt: skip
 
 
+def _explained() -> dict[str, pl.DataFrame]:
+    """Why inc-burn happened, in our words and in a model's; inc-drift is not explained yet."""
+    causes = [
+        {"kind": "gpu", "subject": "eu-west", "onset": (DEPLOY - timedelta(minutes=1)).isoformat(), "until": None, "note": f"2 GPUs in eu-west throttle {XSS}", "score": 0.81, "why": ["began 1 min before the onset", "serves 92 % of the bad requests"]},
+        {"kind": "deploy", "subject": "llama-70b-chat", "onset": DEPLOY.isoformat(), "until": None, "note": "deploy v42", "score": 0.12, "why": ["began at the onset"]},
+    ]  # fmt: skip
+    differs = [{"dimension": "team", "value": f"acme {XSS}", "bad": 300, "bad_total": 400, "good": 100, "good_total": 2000, "lift": 15.0, "low": 9.1, "p_adjusted": 1e-9}]  # fmt: skip
+    similar = [{"incident_id": "inc-past", "score": 0.7, "summary": "ttft burned in eu-west", "cause": {"kind": "gpu", "note": "throttling"}, "resolved_after_s": 5400.0, "helped": "scale to 6"}]  # fmt: skip
+    row = {
+        "incident_id": "inc-burn", "changed_at": NOW, "verdict": "cause", "causes": json.dumps(causes), "differs": json.dumps(differs), "similar": json.dumps(similar),
+        "text": "Since 14:02 ttft is too slow. Two GPUs in eu-west throttle.", "unexplained": 0.07, "inhibited_by": None,
+    }  # fmt: skip
+    said = {
+        "incident_id": "inc-burn",
+        "about": "0f",
+        "made_at": NOW,
+        "model": f"tiny {XSS}",
+        "text": "Two GPUs slow down 300 requests.",
+        "refused": None,
+    }
+    told = {
+        "message_id": "ops-1", "channel": "webhook", "url": "webhook:ops", "state": "waiting", "tries": 3, "status": 500, "error": f"not now {XSS}",
+        "first_at": NOW - timedelta(minutes=9), "tried_at": NOW - timedelta(minutes=2), "incident_id": "inc-burn", "notice": "opened",
+    }  # fmt: skip
+    return {
+        "explanation": _rows("explanation", [row]),
+        "narration": _rows("narration", [said]),
+        "delivery": _rows("delivery", [told]),
+    }
+
+
 def _outcomes() -> dict[str, pl.DataFrame]:
     burn = {"incident_id": "inc-burn", "kind": "slo", "model": "llama-70b-chat", "severity": "page", "state": "open", "since": DEPLOY, "opened_at": DEPLOY + timedelta(minutes=9), "summary": "ttft burns its budget 18× too fast", "effect": 18.1, "unit": "x budget", "ci_low": 16.8, "ci_high": 19.6, "evidence_nats": 41.0, "cause": {"kind": "gpu", "subject": "eu-west", "onset": (DEPLOY - timedelta(minutes=1)).isoformat(), "note": "2 GPUs in eu-west throttle since 14:01"}, "alerts": ["alr-1"], "suggestion": "scale vllm-chat from 4 to 6; us-east has 6 idle H100", "changed_at": NOW}  # fmt: skip
     drift = {
@@ -498,6 +553,7 @@ def _outcomes() -> dict[str, pl.DataFrame]:
         "changed_at": NOW,
     }
     return {
+        **_explained(),
         "incident": _rows("incident", [burn, drift]),
         "alert": _rows(
             "alert",

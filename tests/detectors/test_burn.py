@@ -1,64 +1,18 @@
 """SLO burn: found in minutes, quiet when chance explains the errors, the same however it is replayed."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-import polars as pl
 import pytest
+from burning import DAY, FALSE_PAGES, T0, evidence, judged, monitor
 from inline_snapshot import snapshot
 
 from detectors import burn
 from detectors.errorbudget import Minutes, dispersion, gate_nats, onset
 from detectors.lanes import Walk
-from observe.schema import Detected, Evidence, Finding, Json, Monitor, Window
-from observe.spec.burn import usable
-
-T0 = datetime(2026, 3, 2, tzinfo=UTC)
-DAY = 1_440  # minutes
-FALSE_PAGES = 2.0  # a 360-day year; half of the site's 1 per 90 d
-
-
-def monitor(objective: float = 0.999, alpha: float = FALSE_PAGES, **params: Any) -> Monitor:
-    tiers = usable(objective, 30 * 86_400)
-    rows = [
-        {"name": t.name, "severity": t.severity, "long_s": t.long_s, "short_s": t.short_s, "factor": t.factor(30 * 86_400),
-         "gate_nats": t.gate_nats(alpha / sum(o.severity == t.severity for o in tiers))} for t in tiers
-    ]  # fmt: skip
-    given = {"objective": objective, "window_s": 30 * 86_400, "tiers": rows, **params}
-    return Monitor(
-        "m/burn/slo",
-        "m",
-        "burn",
-        "m/slo/slo",
-        "slo",
-        "slo",
-        60,
-        "page",
-        rows[0]["gate_nats"],
-        0.5,
-        None,
-        "x budget",
-        given,
-    )
-
-
-def evidence(
-    n: np.ndarray, bad: np.ndarray, asked: Monitor, start: int = 0, end: int | None = None, state: Json | None = None
-) -> Evidence:
-    end = n.size if end is None else end
-    rows = pl.DataFrame({
-        "ts": pl.Series([T0 + timedelta(minutes=i) for i in range(end)], dtype=pl.Datetime("us", "UTC")),
-        "measure": [asked.measure] * end, "n": n[:end].astype(np.int64), "events": bad[:end].astype(np.int64),
-    }).filter(pl.col("n") > 0)  # fmt: skip
-    span = Window(T0 + timedelta(minutes=start), T0 + timedelta(minutes=end))
-    return Evidence((asked,), span, rows, {}, {asked.monitor_id: state} if state else {})
-
-
-def judged(n: np.ndarray, bad: np.ndarray, asked: Monitor | None = None) -> Detected:
-    return burn.detect(evidence(n, bad, asked or monitor()))
+from observe.schema import Detected, Finding, Json
 
 
 def alarms(found: Detected, severity: str = "page") -> list[Finding]:
@@ -115,6 +69,18 @@ def test_a_fast_burn_is_found_in_minutes(factor: float, within: float) -> None:
     assert 0 < minutes_after(first, DAY) <= within
     assert first.onset is not None
     assert abs(minutes_after(first, DAY) - (first.window_end - first.onset) / timedelta(minutes=1)) <= 25
+
+
+def test_an_objective_that_is_lowered_while_its_fastest_tier_fires_is_judged_on() -> None:
+    n, bad = planted(1000)
+    strict, loose = monitor(0.999), monitor(0.9)
+    e = evidence(n, bad, strict)
+    middle = T0 + timedelta(minutes=DAY + 30)
+    first = burn.detect(replace(e, window=replace(e.window, end=middle)))
+    assert first.state[strict.monitor_id]["lanes"]["page"]["firing"]["tier"] == "page-fast"
+
+    second = burn.detect(replace(e, monitors=(loose,), window=replace(e.window, start=middle), state=first.state))
+    assert second.findings[-1].window_end == e.window.end
 
 
 def test_twenty_errors_where_sixty_are_allowed_stay_quiet() -> None:

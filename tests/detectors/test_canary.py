@@ -16,8 +16,8 @@ T0 = datetime(2026, 3, 2, tzinfo=UTC)
 BEFORE = 120  # minutes of the old version alone
 
 
-def monitor(rollback_at: float = 2.0) -> Monitor:
-    params = {"by": "deployment", "rollback_at": rollback_at}
+def monitor(rollback_at: float = 2.0, **more: float) -> Monitor:
+    params = {"by": "deployment", "rollback_at": rollback_at, **more}
     return Monitor(
         "chat/canary/deployment",
         "chat",
@@ -58,7 +58,7 @@ def rows(
             )
     return pl.DataFrame(
         found, ["model", "ts", "canary", "question", "canary_x", "canary_n", "baseline_x", "baseline_n"], orient="row"
-    )
+    ).with_columns(canary_sum=pl.lit(None, pl.Float64), baseline_sum=pl.lit(None, pl.Float64))
 
 
 def judged(frame: pl.DataFrame, asked: Monitor | None = None, **more: Any) -> Detected:
@@ -120,6 +120,66 @@ def test_an_alarm_ends_when_the_canary_answers_nobody_any_more() -> None:
     assert "alarm" in {f.state for f in found}
     assert (found[-1].state, found[-1].window_end) == ("ok", T0 + timedelta(minutes=BEFORE + 40 + 15))
     assert "no longer answer side by side" in found[-1].note
+
+
+@pytest.mark.parametrize("cut", [41, 54, 55, 56, 70])
+def test_an_alarm_ends_once_even_where_no_row_comes_any_more_and_wherever_windows_are_cut(cut: int) -> None:
+    worse, state, told = rows(40, {"error": (0.01, 0.1)}), {}, []
+    for low, high in ((BEFORE, BEFORE + cut), (BEFORE + cut, BEFORE + 120)):
+        window = Window(T0 + timedelta(minutes=low), T0 + timedelta(minutes=high))
+        found = canary.detect(Evidence((monitor(),), window, pl.DataFrame(), {}, state, {"canary_1m": worse}))
+        told, state = told + list(found.findings), dict(found.state)
+
+    assert [(f.state, f.window_end) for f in told][-1] == ("ok", T0 + timedelta(minutes=BEFORE + 40 + 15))
+    assert sum("no longer answer" in f.note for f in told) == 1
+
+
+def paired(differing: float, minutes: int = 120) -> pl.DataFrame:
+    rng = np.random.default_rng(6)
+    agreement = [
+        (
+            "chat",
+            T0 + timedelta(minutes=BEFORE + i),
+            "v2",
+            "agreement",
+            int(rng.binomial(20, differing)),
+            20,
+            0,
+            0,
+            None,
+            None,
+        )
+        for i in range(minutes)
+    ]
+    errors = rows(minutes, {"error": (0.01, 0.01)})
+    return pl.concat([errors, pl.DataFrame(agreement, schema=errors.schema, orient="row")]).sort("ts")
+
+
+def test_versions_that_disagree_more_than_was_declared_are_told_apart() -> None:
+    found = judged(paired(0.1), monitor(disagree=0.02, within=0.0)).findings[-1]
+
+    assert found.state == "alarm"
+    assert "v2 differs: answers unlike the old version's" in found.note
+    assert "2 % may be" in found.note
+    assert found.ci_low is not None
+    assert found.ci_high is not None
+    assert found.ci_low <= 0.1 / 0.02 <= found.ci_high
+
+
+def test_agreement_that_is_asked_no_more_is_forgotten() -> None:
+    asked = monitor(disagree=0.02, within=0.0)
+    state = judged(paired(0.1), asked).state
+    later = (
+        rows(30, {"error": (0.01, 0.01)}).with_columns(pl.col("ts") + timedelta(hours=4)).filter(pl.col("canary_n") > 0)
+    )
+    window = Window(T0 + timedelta(hours=4), T0 + timedelta(hours=8))
+    found = canary.detect(Evidence((monitor(),), window, pl.DataFrame(), {}, state, {"canary_1m": later})).findings
+
+    assert {f.state for f in found} <= {"learning", "ok"}
+
+
+def test_versions_that_disagree_as_often_as_was_declared_alarm_nobody() -> None:
+    assert "alarm" not in {f.state for f in judged(paired(0.02, 600), monitor(disagree=0.02, within=0.0)).findings}
 
 
 def test_predictions_that_became_rare_are_worth_a_rollback_like_frequent_ones() -> None:

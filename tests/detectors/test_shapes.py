@@ -24,7 +24,7 @@ from streams import (
     wander,
 )
 
-from detectors import gates, level
+from detectors import gates, level, verdict
 from detectors.verdict import Judged, Known
 from observe.schema import Detected, Finding, Monitor, Window
 
@@ -135,6 +135,30 @@ def test_an_accepted_level_ends_the_alarm_and_is_learnt_anew() -> None:
     assert states[-1] == "ok"
 
 
+def test_an_alarm_ends_when_its_level_is_accepted_from_where_the_change_was_over() -> None:
+    """That instant lies before the alarm: it takes hours to be sure."""
+    asked = evidence(ONE, shift(), HISTORY, HISTORY + 4 * DAY)
+    seen_at = START + timedelta(hours=HISTORY_H + 30)
+    before = level.detect(replace(asked, window=Window(asked.window.start, seen_at)))
+    told = before.findings[-1]
+    raised = next(f.window_end for f in before.findings if f.state == "alarm")
+    assert told.state == "alarm"
+    assert told.onset_high is not None
+    assert told.onset_high < raised
+
+    rest = replace(
+        asked,
+        window=Window(seen_at, asked.window.end),
+        state=before.state,
+        accepted={ONE[0].monitor_id: told.onset_high},
+    )
+    states = [f.state for f in level.detect(rest).findings]
+
+    assert "alarm" not in states
+    assert states[0] == "learning"
+    assert "ok" in states
+
+
 def test_an_announced_change_is_neither_judged_nor_learnt_from() -> None:
     means = wander(np.random.default_rng(38), HISTORY_H + 48, 1, tau=0.05)
     means[AT : AT + 20] += 1.5
@@ -171,9 +195,23 @@ def test_an_alarm_that_is_only_shown_says_why() -> None:
     from detectors.memory import Alarm
 
     wandering = replace(Fit.loaded(state["fit"]), hourly_rho=0.99)
-    known = Known.of(ONE[0], None, wandering, Alarm(**state["alarm"]), Judged(0.6, 1000.0, 0.0, 0.01, 0.1))
+    known = Known.of(ONE[0], None, (wandering, Alarm(**state["alarm"])), Judged(0.6, 1000.0, 0.0, 0.01, 0.1), 20.0)
 
     assert known.state == "inform_only"
+
+
+@pytest.mark.parametrize(("nats", "said"), [(2.0, "as expected"), (55.0, "moved, but by less than what is to be told")])
+def test_evidence_that_suffices_for_a_change_too_small_to_tell_is_not_called_as_expected(
+    nats: float, said: str
+) -> None:
+    from detectors.fitting import Fit
+
+    state = level.detect(evidence(ONE, shift(0.0), HISTORY, HISTORY + 7200)).state[ONE[0].monitor_id]
+    window = (Judged(0.1, 1000.0, 0.0, 0.01, 0.1), np.zeros(10))
+    found = verdict.finding(ONE[0], None, (Fit.loaded(state["fit"]), None), HISTORY, nats, window)
+
+    assert found.state == "ok"
+    assert said in found.note
 
 
 def test_a_budget_that_the_history_cannot_vouch_for_says_how_much_would_do() -> None:

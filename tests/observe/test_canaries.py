@@ -109,9 +109,7 @@ def test_a_deployment_that_is_no_worse_alarms_nobody(tmp_path: Path) -> None:
 
 
 def test_versions_of_predictions_are_told_apart_and_their_scores_asked_by_tenths(tmp_path: Path) -> None:
-    (tmp_path / "observe.yaml").write_text(SITE.replace("by: deployment", "by: model_version"))
-    config, clock = load(tmp_path / "observe.yaml"), EventClock(START + timedelta(hours=OLD_H + 2))
-    store = Store.open(tmp_path / "data", clock)
+    store = Store.open(tmp_path / "data", EventClock(START + timedelta(hours=OLD_H + 2)))
     try:
         store.append(Batch("test", "k", {"prediction:chat": predictions(tmp_path)}))
         monitor = Monitor(
@@ -130,10 +128,8 @@ def test_versions_of_predictions_are_told_apart_and_their_scores_asked_by_tenths
             {"by": "model_version", "rollback_at": 2.0},
         )
         began = START + timedelta(hours=OLD_H)
-        found = Canaries(config, store).frame(
-            [monitor], Window(began - timedelta(minutes=5), began + timedelta(hours=1))
-        )
-        quiet = Canaries(config, store).frame([monitor], Window(began - timedelta(hours=3), began - timedelta(hours=2)))
+        found = Canaries(store).frame([monitor], Window(began - timedelta(minutes=5), began + timedelta(hours=1)))
+        quiet = Canaries(store).frame([monitor], Window(began - timedelta(hours=3), began - timedelta(hours=2)))
     finally:
         store.close()
 
@@ -146,14 +142,41 @@ def test_versions_of_predictions_are_told_apart_and_their_scores_asked_by_tenths
         "latency:latency_s:p90",
         "latency:latency_s:p99",
         *(f"prediction:{i}" for i in range(1, 11)),
+        "mean:latency_s",
+        "mean:score",
     }
     after = found.filter(pl.col("ts") >= began, pl.col("question") == "latency:latency_s:p50")
     assert 0.4 < after["canary_x"].sum() / after["canary_n"].sum() < 0.6
     assert 0.4 < after["baseline_x"].sum() / after["baseline_n"].sum() < 0.6
 
 
+def test_requests_that_a_shadow_answers_too_are_paired_and_numbers_near_each_other_agree(tmp_path: Path) -> None:
+    began, n = START + timedelta(hours=2), 600
+    ts = [began + timedelta(seconds=2 * i) for i in range(n)]
+    both = pl.DataFrame({
+        "ts": [*ts, *(t + timedelta(seconds=1) for t in ts)], "prediction_id": [*(f"d{i}" for i in range(n)), *(f"s{i}" for i in range(n))],
+        "trace_id": [f"t{i}" for i in range(n)] * 2, "variant": ["default"] * n + ["shadow"] * n,
+        "score": [*([0.5] * n), *(0.7 if i % 10 == 0 else 0.501 for i in range(n))],
+    }).with_columns(pl.col("ts").cast(pl.Datetime("us", "UTC")))  # fmt: skip
+    params = {"by": "variant", "rollback_at": 2.0, "disagree": 0.02, "within": 0.01}
+    monitor = Monitor(
+        "chat/canary/variant", "chat", "canary", "", "variant", "canary", 60, "ticket", 4.6, 0.0, None, "ratio", params
+    )
+    store = Store.open(tmp_path / "data", EventClock(START + timedelta(hours=4)))
+    try:
+        store.append(Batch("test", "k", {"prediction:chat": both}))
+        found = Canaries(store).frame([monitor], Window(began - timedelta(minutes=5), began + timedelta(hours=1)))
+    finally:
+        store.close()
+
+    pairs, means = found.filter(question="agreement"), found.filter(question="mean:score")
+    assert (pairs["canary_x"].sum(), pairs["canary_n"].sum()) == (60, n)
+    assert pairs.height == 20
+    assert means["canary_sum"].sum() == pytest.approx(60 * 0.7 + 540 * 0.501)
+    assert means["baseline_sum"].sum() == pytest.approx(300.0)
+
+
 def test_a_model_without_a_canary_is_not_asked(tmp_path: Path) -> None:
-    (tmp_path / "observe.yaml").write_text(SITE)
     store = Store.open(tmp_path / "data", EventClock(START))
     try:
         monitor = Monitor(
@@ -171,10 +194,6 @@ def test_a_model_without_a_canary_is_not_asked(tmp_path: Path) -> None:
             "ratio",
             {"by": "deployment"},
         )
-        assert (
-            Canaries(load(tmp_path / "observe.yaml"), store)
-            .frame([monitor], Window(START, START + timedelta(hours=1)))
-            .is_empty()
-        )
+        assert Canaries(store).frame([monitor], Window(START, START + timedelta(hours=1))).is_empty()
     finally:
         store.close()

@@ -15,7 +15,8 @@ import pytest
 from chains import NOW, Authority
 from running import free_port
 
-from observe.app.reaching import Look, _room, looks
+from observe.app.reaching import Look, looks
+from observe.app.reaching_own import _room
 from observe.cli.check import run as check
 from observe.spec import load
 

@@ -1,10 +1,13 @@
 """Evidence in which something happens, for every detector: several monitors, and an alarm on the way."""
 
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import labelled
 import numpy as np
 import polars as pl
 from devices import training
@@ -24,10 +27,16 @@ from streams import (
     wander,
 )
 
-from observe.schema import Evidence, Monitor, Window
+from bench.answers import KINDS
+from bench.performance import evidence as measured
+from observe import summaries
+from observe.app.evidence import Gathering
+from observe.registry import plugin
+from observe.schema import Batch, Evidence, Monitor, Window
 from observe.schema.exchange import frame_schema
 from observe.schema.outcomes import Summary
 from observe.spec.burn import usable
+from observe.spec.monitors import derive
 
 HISTORY, JUDGED = 14 * 24, 36  # hours
 CHANGED = HISTORY + 12
@@ -178,20 +187,42 @@ def canary() -> Evidence:
     rows = [
         {"model": model, "ts": START + timedelta(minutes=i), "canary": "v2", "question": question,
          "canary_x": int(rng.binomial(requests[i], worse if model == "chat" else share)), "canary_n": int(requests[i]),
-         "baseline_x": int(rng.binomial(old[i], share)), "baseline_n": int(old[i])}
+         "baseline_x": int(rng.binomial(old[i], share)), "baseline_n": int(old[i]), "canary_sum": None, "baseline_sum": None}
         for model in ("chat", "fraud") for i in range(n) for question, (share, worse) in shares.items()
+    ]  # fmt: skip
+    rows += [
+        {**row, "question": "mean:duration_s", "canary_sum": 1.2 * row["canary_n"] + i % 3, "baseline_sum": 1.0 * row["baseline_n"] + i % 5}
+        for i, row in enumerate(rows) if row["question"] == "error"
     ]  # fmt: skip
     monitors = tuple(
         Monitor(f"{model}/canary/deployment", model, "canary", "", "deployment", "canary", 60, "ticket", 4.6, 0.0, None, "ratio",
                 {"by": "deployment", "rollback_at": 2.0})
         for model in ("chat", "fraud")
     )  # fmt: skip
-    return Evidence(monitors, _span(1, 2), _none(), {}, {}, {"canary_1m": pl.DataFrame(rows)})
+    return Evidence(monitors, _span(1, 2), _none(), {}, {}, {"canary_1m": pl.DataFrame(rows, infer_schema_length=None)})
+
+
+def performance() -> Evidence:
+    return measured(KINDS["iid"], 1, 11, 36, turned=0.2)
+
+
+def estimate() -> Evidence:
+    answers, truths = labelled.answers()
+    site = labelled.config()
+    with tempfile.TemporaryDirectory() as folder, labelled.opened(Path(folder)) as (store, clock):
+        store.append(Batch("test", "answers", {"prediction:m": answers}))
+        store.append(Batch("test", "truths", {"label": truths}))
+        summaries.close(store, site, clock.now())
+        asked = tuple(m for m in derive(site, {}) if m.detector == "estimate")
+        until = summaries.closed_until(store)["m/estimate"]
+        window = Window(until - timedelta(hours=4), until)
+        since = min(plugin("observe.detectors", "estimate").since(m, {}, window) for m in asked)
+        return Gathering(site, store).evidence(asked, window, since, clock.now())
 
 
 EVIDENCE: Mapping[str, Callable[[], Evidence]] = {
     "level": level, "rate": rate, "burn": burn, "gauge": gauge, "imbalance": imbalance, "silence": silence,
-    "straggler": straggler, "canary": canary,
+    "straggler": straggler, "canary": canary, "performance": performance, "estimate": estimate,
 }  # fmt: skip
 
 

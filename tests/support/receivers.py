@@ -43,7 +43,7 @@ class Http:
 
 
 @contextmanager
-def http(port: int = 0) -> Iterator[Http]:
+def http(port: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[Http]:
     class Handler(BaseHTTPRequestHandler):
         def _any(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -67,7 +67,9 @@ def http(port: int = 0) -> Iterator[Http]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    box = Http(f"http://127.0.0.1:{server.server_port}")
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    box = Http(f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}")
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
         yield box

@@ -39,6 +39,7 @@ def say(client: Client, verb: str, what: str, reason: str | None = None, **param
         (("acknowledge", "inc-2"), "there is no incident 'inc-2'; did you mean 'inc-1'?"),
         (("acknowledge", "inc-over"), "is over"),
         (("false_alarm", "inc-1"), "needs a reason"),
+        (("mut", "chat"), "no verb 'mut'; did you mean 'mute'?"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_what_to_do(

@@ -83,17 +83,29 @@ def test_a_target_latency_becomes_an_slo_when_none_is_declared(tmp_path: Path) -
     assert config.origins["models.m.slos.0.below"] == f"targetLatencyMsP95 at {tmp_path}/models/m.yaml:4:84"
 
 
-def test_declared_slos_leave_no_room_for_the_default_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("more", "names"),
+    [
+        ("slos: [{name: ok, good: status = ok, objective: 99%}]", ["ok", "latency"]),
+        ("slos: [{name: latency, good: status = ok, objective: 99%}]", ["latency", "latency-p95"]),
+        ("slos: [{name: fast, latency: ttft_s, below: 1s, objective: 99%}]", ["fast"]),
+        ("slos: [{name: ok, good: status = ok, objective: 99%}]\nderivedSlos: off", ["ok"]),
+        ("derivedSlos: off", []),
+    ],
+)
+def test_the_default_slo_is_there_unless_one_about_latency_is_declared_or_it_is_switched_off(
+    tmp_path: Path, more: str, names: list[str]
+) -> None:
     spec = SPEC + "metadata: {name: m}\nspec: {operations: {scaling: {targetLatencyMsP95: 800}}}\n---\n"
     config = written(
         tmp_path,
         "",
-        m=spec + MONITORING + "metadata: {name: m}\nslos: [{name: ok, good: status = ok, objective: 99%}]\n",
+        m=spec + MONITORING + f"metadata: {{name: m}}\n{more}\n",
     )
 
     monitoring = config.models["m"].monitoring
     assert monitoring is not None
-    assert [slo.name for slo in monitoring.slos] == ["ok"]
+    assert [slo.name for slo in monitoring.slos] == names
 
 
 def test_all_errors_of_all_files_are_told_at_once(tmp_path: Path) -> None:

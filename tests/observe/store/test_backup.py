@@ -97,7 +97,7 @@ def test_a_backup_that_fails_leaves_nothing(sealed, tmp_path) -> None:
         sealed.backup(tmp_path / "b")
 
     assert list((tmp_path / "b").iterdir()) == []
-    assert sealed.read("SELECT database_name AS n FROM duckdb_databases() WHERE NOT internal")["n"].to_list() == [
+    assert sealed.read("SELECT database_name AS n FROM duckdb_databases() WHERE path IS NOT NULL")["n"].to_list() == [
         "observe"
     ]
 

@@ -62,3 +62,14 @@ def test_it_can_be_closed_while_it_is_down(tmp_path: Path) -> None:
     broken(database, tmp_path / "a.duckdb")
 
     database.close()
+
+
+def test_row_groups_are_small_so_that_a_checkpoint_holds_nobody_up_for_long(database: Database) -> None:
+    with database.change() as cursor:
+        cursor.execute("INSERT INTO t SELECT * FROM range(40_000)")
+    with database.cursor() as cursor:
+        cursor.execute("CHECKPOINT")
+        cursor.execute("CALL pragma_storage_info('t')")
+        [(groups,)] = cursor.execute("SELECT max(row_group_id) + 1 FROM pragma_storage_info('t')").fetchall()
+
+    assert groups == 3

@@ -125,6 +125,11 @@ def test_an_slo_stands_as_it_was_judged_last(store, noon) -> None:
         "sli": 0.9,
         "budget_left": -3.5,
         "burn": {"5m": 14.5, "3d": 1.0},
+        "burn_low": {"5m": 9.0},
+        "budget_low": -5.5,
+        "window": {"kind": "calendar", "from": "2026-11-01T00:00:00+01:00", "to": "2026-12-01T00:00:00+01:00"},
+        "forecast": {"exhausted_at": "2026-11-21T12:00:00+00:00", "low": None, "path": [[0, 0.5, 0.4, 0.6]]},
+        "power": {"burn_24h": 3.5, "burn_1h": None},
         "phi": 1.0,
         "tier": "fast",
     }
@@ -140,6 +145,10 @@ def test_an_slo_stands_as_it_was_judged_last(store, noon) -> None:
     ).rows()
 
     assert row == [("m.ttft", "alarm", 0.999, -3.5, 14.5, None, 1.0, "fast")]
+    more = store.read("""
+        SELECT budget_low, epoch(window_to - window_from) / 86400 AS days, exhausted_at = '2026-11-21 12:00:00+00'::TIMESTAMPTZ AS noon,
+          exhausted_low, forecast_path, found_24h, found_1h, burn_low ->> '$."5m"' AS low, gaps_s FROM slo_status""").rows()
+    assert more == [(-5.5, 30.0, True, None, "[[0,0.5,0.4,0.6]]", 3.5, None, "9.0", None)]
 
 
 def test_an_alert_is_shown_as_it_is_now(store, noon) -> None:

@@ -1,0 +1,107 @@
+"""The head of an incident's page: what, since when, how much, why, what to do, who has it, and its bundle.
+
+Source: our own, after UX.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final
+from urllib.parse import quote
+
+from dash import dcc, html
+
+from dashboards import cards, explained, incident, states, words
+from dashboards.cards import Badge, Query
+from dashboards.incident import EXPLAINED, IMPACT, ONE, Explained, Row
+from dashboards.palette import SIGNS
+from dashboards.reader import Reader
+from dashboards.scope import Scope
+
+NARRATED: Final = """
+select made_at, model, "text", refused from narration where incident_id = $id
+"""
+
+
+def evidence_span(row: Row, view: Scope) -> dict[str, str | None]:
+    """From an hour before the onset until it ended, as the URL has it."""
+    until = (row["resolved_at"] or view.now) + timedelta(minutes=10)
+    return {"from": (row["since"] - timedelta(hours=1)).isoformat(), "to": until.isoformat(), "range": None}
+
+
+def head(read: Reader, row: Row, told: Explained | None, view: Scope) -> Any:
+    """The whole head."""
+    is_open = row["state"] == "open"
+    mark = states.severity_badge(row["severity"]) if is_open else Badge("unknown", "resolved")
+    asked = incident.during(row, view.now)
+    paid = [incident.impact(r) for r in read(IMPACT, asked).to_dicts()]
+    queries = [
+        Query(ONE, {"id": row["incident_id"]}),
+        Query(EXPLAINED, {"id": row["incident_id"]}),
+        Query(IMPACT, asked),
+    ]
+    title = html.H1([html.Span(SIGNS[mark.state], className="sign", **cards.HIDDEN), row["summary"]])
+    tools = html.Div([cards.source(queries), cards.badge(mark)], className="card-tools")
+    body = [
+        html.Div([_facts(row, paid, view), _links(row, view)], className="verdict-body"), _why(row, told, view),
+        *_narrated(read, row),
+    ]  # fmt: skip
+    return html.Section([tools, title, *body], className=f"verdict {mark.state} span-12")
+
+
+def _facts(row: Row, paid: Sequence[str], view: Scope) -> Any:
+    nats = f"{words.number(row['evidence_nats'])} nats" if words.known(row["evidence_nats"]) else None
+    ended = f"{words.clock(row['resolved_at'], view.now)} UTC" if row["resolved_at"] else None
+    return cards.facts([
+        ("model", row["model"]), ("since", incident.since(row, view.now)), ("lasted", incident.lasted(row, view.now)), ("over since", ended),
+        ("opened", f"{words.clock(row['opened_at'], view.now)} UTC"), ("how much", incident.strength(row)), ("evidence", nats),
+        ("in hand", f"{row['taken_by']} has it" if row["taken_by"] else "nobody has taken it" if row["state"] == "open" else None), ("impact", " · ".join(paid) or None), ("what to do", row["suggestion"]),
+    ])  # fmt: skip
+
+
+def _links(row: Row, view: Scope) -> Any:
+    path = "/gpu" if row["model"] == "site" else f"/model/{quote(row['model'], safe='')}"
+    see = dcc.Link(
+        "See the model" if row["model"] != "site" else "See the fleet",
+        href=view.link(path, **evidence_span(row, view)),
+        className="button",
+    )
+    bundle = html.A(
+        "Bundle (.zip)", href=f"/incidents/{quote(row['incident_id'], safe='')}/bundle", className="button quiet",
+        title="JSON, Parquet, a page and a text for a ticket; nothing that users wrote", download="",
+    )  # fmt: skip
+    return html.Div([see, bundle], className="buttons")
+
+
+def _why(row: Row, told: Explained | None, view: Scope) -> Any:
+    """The words of its explanation; before there is one, the nearest signal."""
+    lead = [html.Strong("Why"), cards.badge(explained.verdict(told))]
+    if told is None:
+        near = incident.cause_of(row)
+        said = f"Nearest signal: {near['note']}." if near else "No signal began within 30 min of the onset."
+        return html.Div([html.Div(lead, className="lead"), html.P(said)], className="why-text")
+    parts: list[Any] = [html.P(told.text)]
+    if told.inhibited_by:
+        parts.append(
+            html.P(
+                [
+                    "Told as part of ",
+                    dcc.Link(told.inhibited_by, href=view.link("/incidents", id=told.inhibited_by)),
+                    ".",
+                ]
+            )
+        )
+    return html.Div([html.Div(lead, className="lead"), *parts], className="why-text")
+
+
+def _narrated(read: Reader, row: Row) -> list[Any]:
+    """The words of a model, marked as such; nothing when none were asked for."""
+    rows = read(NARRATED, {"id": row["incident_id"]}).to_dicts()
+    return [_narration(rows[0])] if rows else []
+
+
+def _narration(row: Mapping[str, Any]) -> Any:
+    by = html.Span(f"written by {row['model']}", className="badge info")
+    said = html.P(f"Not shown: {row['refused']}.", className="sub") if row["refused"] else html.P(row["text"])
+    return html.Div([html.Div([html.Strong("In other words"), by], className="lead"), said], className="why-text")
