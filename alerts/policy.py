@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from alerts import incidents, proposals, wording
@@ -36,6 +37,7 @@ def decide(  # noqa: PLR0913, PLR0917 - everything a decision may look at, as th
     now: datetime,
     actions: Sequence[Action] = (),
     explained: frozenset[str] = frozenset(),
+    running: Mapping[str, int] = MappingProxyType({}),
 ) -> Decision:
     """What to append for these findings; only rows that changed.
 
@@ -49,6 +51,7 @@ def decide(  # noqa: PLR0913, PLR0917 - everything a decision may look at, as th
         now: the present, written as `at`.
         actions: the newest row of recent actions; without it an action would be proposed again.
         explained: incidents that have an explanation, which names their cause.
+        running: replicas that are seen, by model.
     """
     desk = _Desk(open_alerts, open_incidents, config, now)
     for finding in sorted({f.finding_id: f for f in findings}.values(), key=lambda f: (f.window_end, f.finding_id)):
@@ -60,7 +63,7 @@ def decide(  # noqa: PLR0913, PLR0917 - everything a decision may look at, as th
     written = incidents.update(open_incidents, changed, firing, desk.speaking, around)
     current = {i.incident_id: i for i in (*open_incidents, *written)}
     performed = [f for f in (*signals, *findings) if f.kind == "performance"]
-    present = proposals.Present(tuple(current.values()), firing, changes, actions, performed)
+    present = proposals.Present(tuple(current.values()), firing, changes, actions, performed, running)
     return Decision(changed, written, proposals.propose(present, config, now))
 
 

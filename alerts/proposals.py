@@ -10,7 +10,7 @@ Source: our own; ARCHITECTURE section 5 `actions`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid5
@@ -36,6 +36,7 @@ class Present:
     changes: Sequence[ChangeEvent]
     actions: Sequence[Action]
     performance: Sequence[Finding] = ()  # the newest of each monitor of kind performance
+    running: Mapping[str, int] = field(default_factory=dict)  # replicas that are seen, by model
 
 
 def key(model: str, trigger: str, incident_id: str) -> str:
@@ -131,7 +132,7 @@ def _action(rule: ActionRule, incident: Incident, present: Present, config: Conf
 def _parameters(rule: ActionRule, incident: Incident, present: Present, config: Config) -> Json | None:
     if rule.do == "scale":
         mine = [c for c in present.changes if c.model_id == incident.model]
-        return scaling.parameters(rule, config.models[incident.model].spec, mine)
+        return scaling.parameters(rule, config.models[incident.model].spec, mine, present.running.get(incident.model))
     if rule.do == "retrain":
         known = retraining.performance(present.performance, incident.model, incident.since)
         return retraining.parameters(rule, incident, present.firing, known)

@@ -1,7 +1,7 @@
 """How many replicas a scale action asks for: one step up, inside the model's own envelope.
 
-The envelope is the ModelSpec's `minReplicas` and `maxReplicas`. Replicas running now are those of the
-newest scale event; where none was seen, the declared minimum, and the action says so.
+The envelope is the ModelSpec's `minReplicas` and `maxReplicas`. Replicas running now are those that are seen
+(`scaling_decision`), else those of the newest scale event, else the declared minimum, and the action says which.
 
 Source: our own; KEDA and HPA keep the same envelope.
 """
@@ -17,25 +17,30 @@ if TYPE_CHECKING:
     from observe.spec import ActionRule, ModelSpec
 
 
-def parameters(rule: ActionRule, spec: ModelSpec | None, changes: Sequence[ChangeEvent]) -> Json | None:
+def parameters(
+    rule: ActionRule, spec: ModelSpec | None, changes: Sequence[ChangeEvent], seen: int | None = None
+) -> Json | None:
     """Replicas from and to, and the envelope; None when nothing may be asked for.
 
     Args:
         rule: what the team declared.
         spec: the model's ModelSpec; without its maximum there is no envelope and no action.
         changes: recent change events of the model.
+        seen: replicas there are; None where they are not seen.
     """
     if spec is None or spec.max_replicas is None:
         return None
     low = spec.min_replicas or 1
-    seen = running(changes)
-    now = low if seen is None else seen
+    told = running(changes)
+    now, basis = next(
+        (n, why) for n, why in ((seen, "seen"), (told, "last scale event"), (low, "declared minimum")) if n is not None
+    )
     wanted = max(low, min(spec.max_replicas, now + rule.step))
     if wanted <= now:
         return None
     return {
         "from": now, "to": wanted, "min": low, "max": spec.max_replicas,
-        "basis": "declared minimum" if seen is None else "last scale event",
+        "basis": basis,
     }  # fmt: skip
 
 

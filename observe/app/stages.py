@@ -48,6 +48,9 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("observe.stages")
 QUICK: Final = ("burn", "silence", "imbalance", "gauge", "canary")  # seconds matter
+_RUNNING: Final = """
+select model, running from (from scaling_decision qualify row_number() over (partition by model order by ts desc) = 1)
+where running is not null"""
 _TOGETHER: Final = 60  # monitors judged in one call
 _HISTORY: Final = timedelta(
     days=450
@@ -221,6 +224,7 @@ class Stages:
             now=now,
             actions=nouns(Action, self._store.read('select * from action where changed_at > $t', {"t": now - max(timedelta(days=30), permits.memory(self._config))})),
             explained=frozenset(self._store.read(EXPLAINED_NOW)["incident_id"]),
+            running=dict(self._store.read(_RUNNING).iter_rows()),
         )  # fmt: skip
         explained = self._explaining.opening(decision, now)
         asked = training.proposed(self._store, self._config, decision.actions, now)

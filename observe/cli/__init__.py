@@ -357,7 +357,7 @@ def main() -> None:
 
     os.environ.setdefault("DO_NOT_TRACK", "1")
     try:
-        sys.exit(app(standalone_mode=False))
+        sys.exit(app(prog_name="observe", standalone_mode=False))
     except _MISUSES as error:
         typer.echo(said(error), err=True)
         sys.exit(error.exit_code)

@@ -39,6 +39,7 @@ _OURS: Final = re.compile(rf"\d{{12}}|{_PARTS}")  # folders that we make
 _PREDICTION: Final = "prediction"
 # of core.setting; the rest never leaves the service
 _PUBLIC_SETTINGS: Final = ("false_alarms", "prices", "models", "collectors", "store", "reject_examples")
+_BOOKS: Final = ("core.model_table", "core.feature_column")  # which models and features there are
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,8 @@ class Snapshots:
         public = ", ".join(literal(key) for key in _PUBLIC_SETTINGS)
         settings = f"FROM core.setting WHERE key IN ({public})"
         yield "core.setting", [_export(cursor, settings, folder / "core.setting")]
+        for book in _BOOKS:
+            yield book, [_export(cursor, f"FROM {book}", folder / book)]
         for bulk in all_bulks(cursor):
             if bulk.view in names or bulk.table.name in names:
                 hot = folder / f"hot.{bulk.folder.replace('/', '.')}"

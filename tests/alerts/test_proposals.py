@@ -44,6 +44,12 @@ def test_without_a_scale_event_the_declared_minimum_is_assumed_and_said(history:
     )
 
 
+def test_replicas_that_are_seen_count_more_than_what_was_told(history: History) -> None:
+    (action,) = history.decide(0, finding(BURN, 0), changes=[scaled(4)], running={"chat": 6}).actions
+
+    assert (action.parameters["from"], action.parameters["to"], action.parameters["basis"]) == (6, 8, "seen")
+
+
 @pytest.mark.parametrize(("running", "asked"), [(11, 12), (1, 3)])
 def test_a_scale_action_stays_inside_the_envelope(history: History, running: int, asked: int) -> None:
     (action,) = history.decide(0, finding(BURN, 0), changes=[scaled(running)]).actions

@@ -88,7 +88,7 @@ class History:
         self.incidents: dict[str, Incident] = {}
         self.actions: dict[str, object] = {}
 
-    def decide(self, minute: float, *findings: Finding, changes=(), signals=()) -> Decision:
+    def decide(self, minute: float, *findings: Finding, changes=(), signals=(), running=None) -> Decision:
         from alerts import policy
 
         firing = [a for a in self.alerts.values() if a.state == "firing"]
@@ -101,6 +101,7 @@ class History:
             self.config,
             at(minute),
             list(self.actions.values()),
+            running=running or {},
         )
         self.alerts |= {a.alert_id: a for a in made.alerts}
         self.incidents |= {i.incident_id: i for i in made.incidents}
