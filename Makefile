@@ -1,6 +1,9 @@
 PY   ?= python3
 BIN  := .venv/bin
 UV    = $$(command -v uv || echo $(BIN)/uv)
+# test processes side by side; tests of one file stay together, files are handed out in order
+WORKERS ?= 2
+PYTEST   = $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder --inline-snapshot=disable
 export DO_NOT_TRACK := 1
 .DEFAULT_GOAL := help
 .PHONY: help setup demo check test ci-deps bench verify-samples clean lock
@@ -34,7 +37,7 @@ check: setup  ## format, lint, import contracts, types, fast tests (five minutes
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -m "not slow and not servers and not browser"
+	$(PYTEST) -m "not slow and not servers and not browser"
 
 ci-deps:  ## Debian's prometheus, alertmanager, chromium, kubectl and gcc, when root and apt are there
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
@@ -49,7 +52,7 @@ test: setup ci-deps  ## everything, with real servers and a browser
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q
+	$(PYTEST) --durations 15
 
 verify-samples: setup  ## parse a folder of recorded pages and bodies: make verify-samples SAMPLES=DIR
 	@test -n "$(SAMPLES)" || { echo "verify-samples: say where, e.g. make verify-samples SAMPLES=../recorded"; exit 2; }

@@ -33,6 +33,7 @@ class Known:
     similar: Sequence[Json] = ()
     inhibited_by: str | None = None
     explains: Sequence[Incident] = ()  # that are told inside this one
+    about: str = ""  # the sick thing it shares with others
 
 
 def account(known: Known) -> str:
@@ -55,7 +56,8 @@ def _minute(at: datetime) -> str:
 
 def _cause(known: Known) -> Iterator[str]:
     if known.verdict == "too little":
-        yield "Too little is known to say why: no signal near it, and too few bad requests to compare."
+        few = "too few bad requests" if known.mixes.totals.bad or known.mixes.totals.good else "no requests"
+        yield f"Too little is known to say why: no signal near it, and {few} to compare."
         return
     likely = [w for w in known.ranked[: _OTHERS + 1] if w.score >= 0.05]
     if known.verdict == "cause":
@@ -95,10 +97,11 @@ def _differs(known: Known) -> Iterator[str]:
 
 def _inhibition(known: Known) -> Iterator[str]:
     if known.inhibited_by:
-        yield f"It is told inside {known.inhibited_by}, which has the same cause, and pages nobody by itself."
+        shared = f" ({known.about})" if known.about else ""
+        yield f"It is told inside {known.inhibited_by}, which has the same cause{shared}, and pages nobody by itself."
     elif known.explains:
         named = ", ".join(f"{i.incident_id} ({i.model})" for i in known.explains[:3])
-        yield f"It also explains {named}, told here only."
+        yield f"Of one cause with {named}, told here only."
 
 
 def _similar(known: Known) -> Iterator[str]:

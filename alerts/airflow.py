@@ -80,11 +80,11 @@ def check(target: Target) -> tuple[bool | None, str]:
     """
     bearer = _token(target, asking.CHECK_S)
     if isinstance(bearer, Heard):
-        return False, ": ".join(filter(None, (_said(bearer), bearer.error)))
+        return asking.refused(_said(bearer), bearer)
     path = f"/api/v2/dags/{asking.part(target.what)}" if target.what else "/api/v2/dags?limit=1"
     answer = asking.heard(target, Call(path, method="GET", bearer=bearer), asking.CHECK_S)
     if not answer.ok or not answer.understood:
-        return False, ": ".join(filter(None, (_said(answer), answer.error)))
+        return asking.refused(_said(answer), answer)
     if answer.json.get("is_paused") is True:
         return None, f"DAG {target.what} is paused: a run would wait until somebody unpauses it"
     return True, f"knows DAG {target.what}" if target.what else "answers and knows us"

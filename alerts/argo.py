@@ -16,37 +16,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from alerts import asking
-from alerts.asking import Call
+from alerts.asking import Call, Words
 from alerts.cloudevents_sink import attributes_of, binary
-from alerts.webhook import reached
-from observe.errors import ConfigError
-from observe.schema.acting import Receipt, key_of
+from observe.schema.acting import key_of
 
 if TYPE_CHECKING:
     from observe.clock import Clock
     from observe.schema import Action
+    from observe.schema.acting import Receipt
     from observe.spec.acting import Target
 
-_WORDS: Final = {
-    401: "the event source does not know us: is the token that of its authSecret?",
-    403: "the event source does not know us: is the token that of its authSecret?",
-    404: "no event source listens at this path: is it the endpoint of its spec?",
+_STRANGER: Final = "the event source does not know us: is the token that of its authSecret?"
+_WORDS: Final = Words("the event source took it", "the event source did not take it", {
+    401: _STRANGER, 403: _STRANGER, 404: "no event source listens at this path: is it the endpoint of its spec?",
     400: "the event source refuses it",
-}
+})  # fmt: skip
 
 
 def send(action: Action, target: Target, clock: Clock) -> Receipt:
     """Post it once, and say what became of it."""
-    try:
-        bearer = asking.shown(target)
-    except ConfigError as error:
-        return Receipt(False, retry=True, text=error.message)
-    headers, body = binary(attributes_of(action, target, clock), asking.written(asking.told(action, target)))
-    call = Call("", body, "POST", {**headers, "Idempotency-Key": key_of(action)}, bearer)
-    answer = asking.heard(target, call)
-    if not answer.ok:
-        return answer.receipt(_WORDS.get(answer.status or 0, "the event source did not take it"))
-    return Receipt(True, status=answer.status, remote_id=key_of(action), text="the event source took it")
+    return asking.handed(target, key_of(action), lambda: _call(action, target, clock), _WORDS)
 
 
 def check(target: Target) -> tuple[bool | None, str]:
@@ -55,5 +44,9 @@ def check(target: Target) -> tuple[bool | None, str]:
     Raises:
         ConfigError: the token cannot be read.
     """
-    call = Call(method="HEAD", bearer=asking.shown(target))
-    return reached(asking.answered(target, call, asking.CHECK_S), "a POST with this token")
+    return asking.headed(target, "a POST with this token")
+
+
+def _call(action: Action, target: Target, clock: Clock) -> Call:
+    headers, body = binary(attributes_of(action, target, clock), asking.written(asking.told(action, target)))
+    return Call("", body, "POST", {**headers, "Idempotency-Key": key_of(action)}, asking.shown(target))

@@ -9,13 +9,15 @@ Source: RFC 6750 (bearer), RFC 9110; TRUST section 2, "webhooks out".
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from alerts.posting import SHOWN, Answer, Request, ask, hidden
+from alerts.webhook import reached
 from alerts.wording import instant
+from observe.errors import ConfigError
 from observe.schema import Action, Json
 from observe.schema.acting import Receipt, key_of
 
@@ -88,6 +90,48 @@ def answered(target: Target, call: Call, timeout_s: float | None = None) -> Answ
     secrets = (call.bearer, *call.secrets)
     request = Request(url, call.body, headers, call.method, secrets, spec.ca, _CAP, spec.cert, spec.key)
     return ask(request, timeout_s or spec.timeout_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What people are told of an answer: that it was taken, what a status means there, and of any other."""
+
+    taken: str
+    otherwise: str
+    meant: Mapping[int, str] = field(default_factory=dict)
+
+
+def handed(target: Target, key: str, made: Callable[[], Call], words: Words) -> Receipt:
+    """Ask once what a sink makes; who takes it knows it by its key.
+
+    Args:
+        target: who is asked.
+        key: of the action.
+        made: the request; a secret of it that cannot be read now is read again at the next try.
+        words: for people.
+    """
+    try:
+        call = made()
+    except ConfigError as error:
+        return Receipt(False, retry=True, text=error.message)
+    answer = heard(target, call)
+    if not answer.ok:
+        return answer.receipt(words.meant.get(answer.status or 0, words.otherwise))
+    return Receipt(True, status=answer.status, remote_id=key, text=words.taken)
+
+
+def headed(target: Target, what: str) -> tuple[bool | None, str]:
+    """Whether an address that only takes a POST answers, and what it is shown can be read.
+
+    Raises:
+        ConfigError: the token cannot be read.
+    """
+    return reached(answered(target, Call(method="HEAD", bearer=shown(target)), CHECK_S), what)
+
+
+def refused(said: str, answer: Heard) -> tuple[bool, str]:
+    """What a check says of an answer that is none: our words, then theirs."""
+    return False, ": ".join(filter(None, (said, answer.error)))
 
 
 def shown(target: Target) -> str:

@@ -15,34 +15,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from alerts import asking
-from alerts.asking import Call
-from alerts.webhook import reached, signature
+from alerts.asking import Call, Words
+from alerts.webhook import signature
 from alerts.wording import instant
 from observe.errors import ConfigError
-from observe.schema.acting import Receipt, key_of
+from observe.schema.acting import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from observe.clock import Clock
     from observe.schema import Action
+    from observe.schema.acting import Receipt
     from observe.spec.acting import Target
 
 STRUCTURED: Final = "application/cloudevents+json; charset=utf-8"
 MODES: Final = ("binary", "structured")
+_WORDS: Final = Words("took the event", "the receiver did not take the event")
 _PLAIN: Final = frozenset(range(0x21, 0x7F)) - {0x22, 0x25}  # of a header's value: no space, no '"', no '%'
 
 
 def send(action: Action, target: Target, clock: Clock) -> Receipt:
     """Post the event once, and say what became of it."""
-    try:
-        call = _call(action, target, clock, _mode(target))
-    except ConfigError as error:
-        return Receipt(False, retry=True, text=error.message)
-    answer = asking.heard(target, call)
-    if not answer.ok:
-        return answer.receipt("the receiver did not take the event")
-    return Receipt(True, status=answer.status, remote_id=key_of(action), text="took the event")
+    return asking.handed(target, key_of(action), lambda: _call(action, target, clock, _mode(target)), _WORDS)
 
 
 def check(target: Target) -> tuple[bool | None, str]:
@@ -51,9 +46,7 @@ def check(target: Target) -> tuple[bool | None, str]:
     Raises:
         ConfigError: a secret cannot be read, or there is no such mode.
     """
-    mode = _mode(target)
-    call = Call(method="HEAD", bearer=asking.shown(target))
-    return reached(asking.answered(target, call, asking.CHECK_S), f"a CloudEvent in {mode} mode")
+    return asking.headed(target, f"a CloudEvent in {_mode(target)} mode")
 
 
 def binary(attributes: Mapping[str, str], data: bytes) -> tuple[Mapping[str, str], bytes]:

@@ -53,28 +53,39 @@ def _period(promise: Promise) -> str:
 
 
 def _sloth(promise: Promise) -> list[dict[str, Any]]:
-    budget, period = promql.number(promise.budget), promql.series(promise, promql.RATIO, promise.window_s)
+    budget, objective = promql.number(promise.budget), promql.number(promise.objective)
     now = promql.series(promise, promql.RATIO, promql.SHORTEST_S)
-    name = promql.recorded(promql.RATIO, promise.window_s)
-    days, objective = promql.number(promise.window_s / _DAY_S), promql.number(promise.objective)
     return [
-        _record(promise, name, _period(promise), **window_label(promise, promise.window_s)),
         _record(promise, "slo:objective:ratio", f"vector({objective})"),
         _record(promise, "slo:error_budget:ratio", f"vector({budget})"),
-        _record(promise, "slo:time_period:days", f"vector({days})"),
         _record(promise, "slo:current_burn_rate:ratio", f"{now} / {budget}"),
-        _record(promise, "slo:period_burn_rate:ratio", f"{period} / {budget}"),
-        _record(promise, "slo:period_error_budget_remaining:ratio", f"1 - {period} / {budget}"),
+        *_sloth_period(promise, budget),
         _record(promise, "sloth_slo_info", "vector(1)", sloth_spec="prometheus/v1", sloth_objective=objective),
     ]
 
 
-def _pyrra(promise: Promise) -> list[dict[str, Any]]:
-    made = [
-        _record(promise, "pyrra_objective", f"vector({promql.number(promise.objective)})"),
-        _record(promise, "pyrra_window", f"vector({promql.number(promise.window_s)})"),
-        _record(promise, "pyrra_availability", f"1 - {_period(promise)}"),
+def _sloth_period(promise: Promise, budget: str) -> list[dict[str, Any]]:
+    """What is of the whole period; a calendar's is the service's to tell."""
+    if promise.calendar:
+        return []
+    name = promql.recorded(promql.RATIO, promise.window_s)
+    period = promql.series(promise, promql.RATIO, promise.window_s)
+    days = promql.number(promise.window_s / _DAY_S)
+    return [
+        _record(promise, name, _period(promise), **window_label(promise, promise.window_s)),
+        _record(promise, "slo:time_period:days", f"vector({days})"),
+        _record(promise, "slo:period_burn_rate:ratio", f"{period} / {budget}"),
+        _record(promise, "slo:period_error_budget_remaining:ratio", f"1 - {period} / {budget}"),
     ]
+
+
+def _pyrra(promise: Promise) -> list[dict[str, Any]]:
+    made = [_record(promise, "pyrra_objective", f"vector({promql.number(promise.objective)})")]
+    if not promise.calendar:
+        made += [
+            _record(promise, "pyrra_window", f"vector({promql.number(promise.window_s)})"),
+            _record(promise, "pyrra_availability", f"1 - {_period(promise)}"),
+        ]
     found = selectors.two(promise.sli) if promise.sli is not None else None
     if found is None:
         return made

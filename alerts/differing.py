@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import exp, lgamma, log, sqrt
+from math import exp, inf, lgamma, log, sqrt
 from statistics import NormalDist
 from typing import Final
 
@@ -79,6 +79,12 @@ class Mix:
     p_adjusted: float
     is_new: bool  # more so than before the onset
     also: tuple[tuple[str, str], ...] = ()  # dimensions and values of the same requests
+    high: float = inf  # upper bound of the lift
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether bad requests are clearly no more common here than good ones."""
+        return self.tells and self.high < LEAST_LIFT
 
     @property
     def tells(self) -> bool:
@@ -256,8 +262,8 @@ def _ratio(part: int, whole: int, other: int, others: int) -> tuple[float, float
 
 def _mix(c: Count, also: tuple[tuple[str, str], ...], s: _Sides, p: float, told: tuple[float, bool]) -> Mix:
     lift, spread = _ratio(s.bad, s.bad_total, s.good, s.good_total)
-    low = exp(lift - told[0] * spread)
-    return Mix(c.dimension, c.value, s.bad, s.bad_total, s.good, s.good_total, exp(lift), low, p, told[1], also)
+    low, high = exp(lift - told[0] * spread), exp(lift + told[0] * spread)
+    return Mix(c.dimension, c.value, s.bad, s.bad_total, s.good, s.good_total, exp(lift), low, p, told[1], also, high)
 
 
 def _is_new(c: Count, s: _Sides, totals: Totals) -> bool:

@@ -19,7 +19,8 @@ from hashlib import sha256
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
-from alerts.posting import Request, ask
+from alerts import assistant
+from alerts.posting import ask
 from alerts.wording import instant
 from observe.errors import SourceError
 from observe.schema import Explanation, Incident, withheld
@@ -132,16 +133,7 @@ def written(told: Mapping[str, Any], spec: AssistantSpec) -> Words:
         SourceError: it cannot be reached, or does not answer as the API says.
         ConfigError: the token cannot be read.
     """
-    token = spec.token.resolve() if spec.token else ""
-    headers = {
-        "Content-Type": "application/json",
-        "User-Agent": "observe",
-        **({"Authorization": f"Bearer {token}"} if token else {}),
-    }
-    request = Request(
-        f"{spec.url.rstrip('/')}/chat/completions", asked(told, spec.model), headers, secrets=(token,), ca=spec.ca
-    )
-    answer = ask(request, spec.timeout_s)
+    answer = ask(assistant.request(spec, assistant.COMPLETIONS, asked(told, spec.model)), spec.timeout_s)
     if not answer.reply.ok:
         raise SourceError(f"the assistant at {spec.url} did not answer: {answer.reply.error or 'no words'}")
     try:

@@ -1,23 +1,23 @@
 """Why did it happen? An incident and what is known around it become one row: causes, differences, likeness, words.
 
-Pure: the same case gives the same explanation. An incident whose cause explains an earlier one that is open and at
-least as loud is told inside that one: inhibition by cause.
+Pure: the same case gives the same explanation. An incident that one sick thing makes one with an older, open one is
+told inside that (`alerts.grouping`): inhibition by cause.
 
 Source: our own; docs/incidents.md. Alertmanager's inhibition rules for the idea of the last sentence.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from alerts import account, alike, weighing, wording
+from alerts import account, alike, grouping, weighing, wording
 from alerts.account import Known
 from alerts.clues import Clue
 from alerts.differing import Count, Totals, compare
-from alerts.incidents import RANK
+from alerts.grouping import Ground, Seen, Thing
 from alerts.suggestion import suggest
 from alerts.weighing import Scene, Weighed
 from observe.schema import Explanation, Finding, Incident, Json
@@ -30,9 +30,8 @@ if TYPE_CHECKING:
 MOST: Final = 8  # causes told
 LEAST: Final = 0.005  # score worth telling
 FEW: Final = 10  # bad requests below which, without any signal, nothing can be said
-SHARED: Final = frozenset({"xid", "node", "throttle", "provider", "saturation"})  # causes that strike several models
-SURE: Final = 0.5  # of a cause before it inhibits
 LONGEST: Final = timedelta(days=7)  # after which an inhibited incident is told by itself
+NAMED: Final = frozenset({"gpu", "node", "provider"})  # things that an incident of one model is about, too
 _OWN: Final[Mapping[str, frozenset[str]]] = {
     "drift": frozenset({"drift"}), "gpu": frozenset({"saturation"}), "imbalance": frozenset({"saturation"}),
 }  # fmt: skip  # what an incident of a kind consists of is not its cause
@@ -50,16 +49,9 @@ class Case:
     counts: Sequence[Count] = ()
     totals: Totals = field(default_factory=Totals)
     past: Sequence[alike.Past] = ()
-    others: Sequence[Told] = ()  # incidents that are open now
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """Another open incident, how it is explained, and the GPUs and nodes it is about."""
-
-    incident: Incident
-    explanation: Explanation | None = None
-    hardware: frozenset[str] = field(default=frozenset())
+    others: Sequence[Ground] = ()  # incidents that are open now, and parts of this one
+    on: frozenset[Thing] = frozenset()  # what it stands on
+    blames: tuple[str, ...] = ()  # models its objectives are about
 
 
 def explain(case: Case, now: datetime) -> Explanation:
@@ -71,12 +63,29 @@ def explain(case: Case, now: datetime) -> Explanation:
     causes = tuple(weighing.as_json(w) for w in ranked[:MOST] if w.score >= LEAST)
     differs = tuple(m.as_json() for m in mixes.ranked)
     similar = alike.similar(alike.Now(case.incident, causes if verdict == "cause" else (), differs), case.past)
-    inhibitor = inhibited_by(case, ranked, verdict)
-    known = Known(case.incident, case.scene, verdict, ranked, unexplained, mixes, similar, inhibitor, _explains(case))
+    head, about = _home(case, grouping.ground(_seen(case, verdict, causes, differs)))
+    known = Known(
+        case.incident, case.scene, verdict, ranked, unexplained, mixes, similar, head, _explains(case), about["says"] if about else ""
+    )  # fmt: skip
     return Explanation(
         incident_id=case.incident.incident_id, changed_at=now, verdict=verdict, causes=causes, differs=differs, similar=similar,
-        text=account.account(known), unexplained=None if verdict == "too little" else round(unexplained, 3), inhibited_by=inhibitor,
+        text=account.account(known), unexplained=None if verdict == "too little" else round(unexplained, 3), inhibited_by=head,
+        about=about,
     )  # fmt: skip
+
+
+def _seen(case: Case, verdict: Verdict, causes: Sequence[Json], differs: Sequence[Json]) -> Seen:
+    return Seen(case.incident, case.scene.onset, verdict, causes, differs, case.on, case.blames)
+
+
+def _home(case: Case, mine: Ground) -> tuple[str | None, Json | None]:
+    """The incident it is told in, and the sick thing that it is about; what was joined stays so."""
+    if case.incident.part_of:
+        return case.incident.part_of, case.incident.about
+    found = grouping.home(mine, case.others)
+    if found is not None:
+        return found[0].incident_id, found[1].as_json()
+    return None, mine.sick[0].as_json() if mine.sick and mine.sick[0].kind in NAMED else None
 
 
 def _verdict(case: Case, ranked: Sequence[Weighed]) -> Verdict:
@@ -102,9 +111,10 @@ def caused(
 ) -> Incident:
     """The incident with the first of its causes, and what to do about that; the same row where nothing changed."""
     cause = first_cause(explanation)
-    if cause == incident.cause:
+    about = incident.about if incident.models or incident.part_of else explanation.about
+    if cause == incident.cause and about == incident.about:
         return incident
-    made = replace(incident, cause=cause)
+    made = replace(incident, cause=cause, about=about)
     return replace(made, suggestion=suggest(made, signals, config, now), changed_at=now)
 
 
@@ -119,56 +129,27 @@ def _gist(e: Explanation) -> tuple[object, ...]:
     """What must change before a row is written: scores count in tenths."""
     causes = [(c["kind"], c["subject"], round(float(c["score"]), 1)) for c in e.causes[:3]]
     differs = [(d["dimension"], d["value"]) for d in e.differs[:3]]
-    return e.verdict, causes, differs, [s["incident_id"] for s in e.similar], e.inhibited_by
+    return (
+        e.verdict,
+        causes,
+        differs,
+        [s["incident_id"] for s in e.similar],
+        e.inhibited_by,
+        (e.about or {}).get("says"),
+    )
 
 
 # --- inhibition -------------------------------------------------------------------------------------
 
 
-def inhibited_by(case: Case, ranked: Sequence[Weighed], verdict: Verdict) -> str | None:
-    """The open incident that explains this one: it has the same cause, is older, and at least as loud."""
-    if verdict != "cause" or ranked[0].score < SURE or ranked[0].clue.kind not in SHARED:
-        return None
-    mine, cause = case.incident, ranked[0].clue
-    fitting = [o.incident for o in case.others if _leads(o.incident, mine) and _has(o, cause)]
-    return min(fitting, key=_age).incident_id if fitting else None
-
-
-def _leads(other: Incident, mine: Incident) -> bool:
-    louder = RANK[other.severity] >= RANK[mine.severity]
-    return other.state == "open" and louder and other.incident_id != mine.incident_id and _age(other) < _age(mine)
-
-
-def _age(incident: Incident) -> tuple[datetime, str]:
-    return incident.opened_at, incident.incident_id
-
-
-def _has(other: Told, cause: Clue) -> bool:
-    """Whether another incident is about the hardware of this cause, or has the same first cause and is itself told."""
-    if {cause.device, cause.node, cause.subject} & other.hardware:
-        return True
-    e = other.explanation
-    if e is None or e.inhibited_by or e.verdict != "cause":
-        return False
-    return (e.causes[0]["kind"], e.causes[0]["subject"]) == cause.key
-
-
 def _explains(case: Case) -> list[Incident]:
     mine = case.incident.incident_id
-    return [o.incident for o in case.others if o.explanation is not None and o.explanation.inhibited_by == mine]
+    return [o.incident for o in case.others if o.incident.part_of == mine]
 
 
-def quiet(explanations: Iterable[Explanation], incidents: Mapping[str, Incident]) -> dict[str, Incident]:
-    """By incident that nobody is told of: the open one it is told inside."""
-    pairs = {e.incident_id: e.inhibited_by for e in explanations if e.inhibited_by}
-    return {i: incidents[by] for i, by in pairs.items() if by in incidents and incidents[by].state == "open"}
-
-
-def mute(explanation: Explanation, by: Incident) -> Mute:
-    """Nobody is told of an incident while the one that explains it is open, for a week at most."""
-    return Mute(
-        explanation.incident_id, explanation.changed_at, by.opened_at + LONGEST, f"its cause, told in {by.incident_id}"
-    )
+def mute(part: Incident, by: Incident) -> Mute:
+    """Nobody is told of a part for itself while the incident it is told in is open, for a week at most."""
+    return Mute(part.incident_id, part.opened_at, by.opened_at + LONGEST, f"its cause, told in {by.incident_id}")
 
 
 def model_of(incident: Incident) -> str:

@@ -18,6 +18,7 @@ Group = dict[str, Any]
 _KINDS: Final[Mapping[str, str]] = {
     "drift": "{{ $labels.model }}: {{ $value }} monitored streams have moved",
     "performance": "{{ $labels.model }} does worse by its labels",
+    "skew": "{{ $labels.model }} is asked other rows than it was trained on",
     "silence": "a source of {{ $labels.model }} is silent",
     "imbalance": "one region is full while another idles",
     "gpu": "{{ $value }} GPUs lag behind their peers",
@@ -26,7 +27,8 @@ _KINDS: Final[Mapping[str, str]] = {
 _PAGES: Final[Mapping[str, str]] = {
     "drift": "/model/{{ $labels.model }}",
     "performance": "/model/{{ $labels.model }}",
-    "silence": "/",
+    "skew": "/model/{{ $labels.model }}",
+    "silence": '{{ if eq $labels.model "site" }}/{{ else }}/slos?model={{ $labels.model | urlquery }}{{ end }}',
     "imbalance": "/gpu",
     "gpu": "/gpu",
     "canary": "/model/{{ $labels.model }}",
@@ -40,7 +42,7 @@ def groups(dashboard_url: str = "") -> list[Group]:
     home = dashboard_url.rstrip("/")
     return [
         {"name": "observe:findings", "interval": "1m", "rules": [_finding(kind, home) for kind in _KINDS]},
-        {"name": "observe:gpu", "interval": "1m", "rules": [_xid(home), _idle(home)]},
+        {"name": "observe:gpu", "interval": "1m", "rules": [_xid(home), _xid_page(home), _idle(home)]},
         {"name": "observe:self", "interval": "1m", "rules": _of_itself(home)},
     ]
 
@@ -82,6 +84,30 @@ def _xid(home: str) -> dict[str, Any]:
         "dashboard_url": f"{home}/gpu" if home else "",
     }
     return _rule("GpuXid", f"max by ({_GPU}) ({news} unless ({own}))", "ticket", said, keeps="15m")
+
+
+def _xid_page(home: str) -> dict[str, Any]:
+    """An XID while an SLO pages in its cluster is a page: it keeps that one quiet, and somebody must be woken."""
+    fault = 'ALERTS{alertname="GpuXid", severity="ticket", alertstate="firing"'
+    burns = 'ALERTS{alertname="SloBurn", severity="page", alertstate="firing"'
+    told = (
+        'max(observe_alerts_firing{kind="slo", severity="page"}) > 0'  # pushed by the service: where is not known here
+    )
+    same = (
+        f"{fault}}} and on (cluster) {burns}}}"  # a Prometheus of one cluster may add that label only as alerts leave
+    )
+    either = f'{fault}}} and on () {burns}, cluster=""}}\n  or {fault}, cluster=""}} and on () {burns}}}'
+    expression = f"max by ({_GPU}) (\n  {same}\n  or {either}\n  or {fault}}} and on () {told}\n)"
+    said = {
+        "summary": "GPU {{ $labels.gpu }} of {{ $labels.Hostname }} reports an XID while SLOs of its cluster page",
+        "description": (
+            "SLO pages of this cluster are kept quiet while this one fires: look at the GPU first. "
+            "They are told by themselves when it is over and they still burn."
+        ),
+        "runbook_url": "https://docs.nvidia.com/deploy/xid-errors/",
+        "dashboard_url": f"{home}/incidents" if home else "",
+    }
+    return _rule("GpuXid", expression, "page", said)
 
 
 def _idle(home: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Alerts that belong together are one incident: what happened, since when, how much, why, what to do.
 
-Alarms of one model within 6 h of each other are one incident (for the site: of one model and kind).
+Alarms of one model within 6 h of each other are one incident (for the site: of one model and kind). Incidents that one
+sick thing strikes are one, too (`alerts.grouping`): the alerts of its parts count in the one they are told in.
 Capacity that idles elsewhere belongs to the burn it could relieve: an imbalance alarm whose full side
 is a cluster of a burning model joins that incident.
 An incident that ended less than an hour ago is opened again rather than doubled. Its severity only
@@ -11,7 +12,8 @@ Source: METHODS section 4 "After an alarm"; hysteresis is our own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 TOGETHER: Final = timedelta(hours=6)  # METHODS section 4
 REOPEN: Final = timedelta(hours=1)  # fired again so soon, it was never well
 STRONGER: Final = 1.25  # evidence must grow by this factor before the estimate shown is renewed
+_MORE: Final = re.compile(r" \(\+\d+ more (feature|pair)s?( and \d+ more pairs?)?\)$")
 RANK: Final[Mapping[str, int]] = {"inform": 0, "ticket": 1, "page": 2}
 
 
@@ -105,6 +108,16 @@ class _Home:
         return any(abs(alert.starts_at - start) <= TOGETHER for start in self.starts)
 
 
+def families(incidents: Iterable[Incident]) -> dict[str, frozenset[str]]:
+    """By incident, the ids whose alerts are its own: itself and its parts."""
+    made: dict[str, set[str]] = {}
+    for i in incidents:
+        made.setdefault(i.incident_id, set()).add(i.incident_id)
+        if i.part_of:
+            made.setdefault(i.part_of, {i.part_of}).add(i.incident_id)
+    return {name: frozenset(ids) for name, ids in made.items()}
+
+
 def update(
     incidents: Sequence[Incident],
     changed: Sequence[Alert],
@@ -121,12 +134,14 @@ def update(
         speaking: the strongest fresh alarm of an alert, by alert_id.
         around: what else is known.
     """
-    known = {i.incident_id: i for i in incidents}
+    known, members = {i.incident_id: i for i in incidents}, families(incidents)
     touched = {a.incident_id for a in (*changed, *firing)} | {i.incident_id for i in incidents if i.state == "open"}
+    touched |= {str(known[i].part_of) for i in touched if i in known and known[i].part_of in known}
     rows = []
     for incident_id in sorted(touched):
-        mine = [a for a in changed if a.incident_id == incident_id]
-        on = [a for a in firing if a.incident_id == incident_id]
+        own = members.get(incident_id, frozenset({incident_id}))
+        mine = [a for a in changed if a.incident_id in own]
+        on = [a for a in firing if a.incident_id in own]
         before = known.get(incident_id)
         if before is None and not mine:
             continue  # an alert whose incident we were not given: nothing to say
@@ -203,12 +218,16 @@ def _with_estimate(incident: Incident, best: Finding) -> Incident:
 
 
 def _counted(summary: str, alerts: Sequence[Alert]) -> str:
-    """The summary with how many more features moved."""
-    bare = summary.rpartition(" (+")[0] if summary.endswith((" more feature)", " more features)")) else summary
-    more = len({a.subject for a in alerts if a.kind == "drift"}) - 1
-    if more < 1 or not all(a.kind == "drift" for a in alerts):
+    """The summary with what else moved: features, and pairs of features whose correlation did."""
+    bare = _MORE.sub("", summary)
+    if not all(a.kind == "drift" for a in alerts):
         return bare
-    return f"{bare} (+{more} more feature{'s' if more > 1 else ''})"
+    pairs = {a.subject for a in alerts if a.key.endswith("/pair")}
+    features = {a.subject for a in alerts} - pairs
+    first = any(f" {name} " in f" {bare} " for name in pairs)  # what the summary itself is about
+    counted = (len(features) - (not first), "feature"), (len(pairs) - first, "pair")
+    more = [f"{n} more {what}{'s' if n > 1 else ''}" for n, what in counted if n > 0]
+    return f"{bare} (+{' and '.join(more)})" if more else bare
 
 
 def _with_cause(incident: Incident, around: Surroundings) -> Incident:

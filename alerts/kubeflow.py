@@ -96,12 +96,12 @@ def check(target: Target) -> tuple[bool | None, str]:
     if target.what:
         found = _pipeline(target, bearer)
         if isinstance(found, Heard):
-            return False, ": ".join(filter(None, (_said(found), found.error)))
+            return asking.refused(_said(found), found)
         return True, f"knows pipeline {target.what}"
     answer = asking.heard(target, Call(f"{_PIPELINES}?page_size=1", method="GET", bearer=bearer), asking.CHECK_S)
     if answer.ok and answer.understood:
         return True, "answers and knows us"
-    return False, ": ".join(filter(None, (_said(answer), answer.error)))
+    return asking.refused(_said(answer), answer)
 
 
 def _pipeline(target: Target, bearer: str) -> str | Heard:

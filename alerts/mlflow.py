@@ -19,35 +19,22 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from alerts import asking
-from alerts.asking import Call
-from alerts.webhook import reached
-from observe.errors import ConfigError
-from observe.schema.acting import Receipt, key_of
+from alerts.asking import Call, Words
+from observe.schema.acting import key_of
 
 if TYPE_CHECKING:
     from observe.clock import Clock
     from observe.schema import Action
+    from observe.schema.acting import Receipt
     from observe.spec.acting import Target
 
 ENTITY: Final = "registered_model"
+_WORDS: Final = Words("took it", "the receiver did not take it")
 
 
 def send(action: Action, target: Target, clock: Clock) -> Receipt:
     """Post it once, and say what became of it."""
-    body = asking.written(payload(action, target, clock))
-    try:
-        headers = {
-            "Content-Type": asking.JSON,
-            "Idempotency-Key": key_of(action),
-            **signed(action, target, clock, body),
-        }
-        call = Call("", body, "POST", headers, asking.shown(target))
-    except ConfigError as error:
-        return Receipt(False, retry=True, text=error.message)
-    answer = asking.heard(target, call)
-    if not answer.ok:
-        return answer.receipt("the receiver did not take it")
-    return Receipt(True, status=answer.status, remote_id=key_of(action), text="took it")
+    return asking.handed(target, key_of(action), lambda: _call(action, target, clock), _WORDS)
 
 
 def check(target: Target) -> tuple[bool | None, str]:
@@ -58,8 +45,7 @@ def check(target: Target) -> tuple[bool | None, str]:
     """
     if target.spec.secret:
         target.spec.secret.resolve()
-    call = Call(method="HEAD", bearer=asking.shown(target))
-    return reached(asking.answered(target, call, asking.CHECK_S), "a signed POST")
+    return asking.headed(target, "a signed POST")
 
 
 def payload(action: Action, target: Target, clock: Clock) -> Mapping[str, object]:
@@ -82,3 +68,9 @@ def signed(action: Action, target: Target, clock: Clock, body: bytes) -> Mapping
     content = b".".join((key.encode(), now.encode(), body))
     digest = hmac.new(target.spec.secret.resolve().encode(), content, hashlib.sha256).digest()
     return {**headers, "X-MLflow-Signature": "v1," + base64.b64encode(digest).decode()}
+
+
+def _call(action: Action, target: Target, clock: Clock) -> Call:
+    body = asking.written(payload(action, target, clock))
+    headers = {"Content-Type": asking.JSON, "Idempotency-Key": key_of(action), **signed(action, target, clock, body)}
+    return Call("", body, "POST", headers, asking.shown(target))

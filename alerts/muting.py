@@ -57,7 +57,7 @@ def named(alert: Alert) -> Names:
 
 def parts(incident: Incident, alerts: Mapping[str, Alert]) -> list[Names]:
     """The same of an incident, one for each of its alerts: it is muted while all of them are."""
-    known = [named(alerts[i]) for i in incident.alerts if i in alerts]
+    known = [named(alerts[i]) | {incident.incident_id} for i in incident.alerts if i in alerts]  # a part's alerts, too
     return known or [frozenset({EVERYTHING, incident.incident_id, incident.model})]
 
 

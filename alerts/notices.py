@@ -1,4 +1,4 @@
-"""What receivers are told of an incident: that it opened, got worse, was taken, ended, came back.
+"""What receivers are told of an incident: that it opened, got worse, was taken, ended, came back, became part of another.
 
 Made anew from the rows of the incident each time, so they are the same after a restart: a notice is known by the
 row that brought it. Receivers are told of incidents, for in them the false-alarm budget is declared.
@@ -15,13 +15,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final, Literal
 
 from alerts.incidents import RANK, identity
-from observe.schema import Command, Incident
+from observe.schema import Command, Incident, withheld
 
 if TYPE_CHECKING:
     from observe.spec.receiving import ReceiverSpec
 
-Kind = Literal["opened", "raised", "reopened", "acknowledged", "resolved", "test"]
-OPENING: Final = ("opened", "raised", "reopened")  # what asks for somebody
+Kind = Literal["opened", "raised", "grown", "reopened", "acknowledged", "resolved", "joined", "test"]
+OPENING: Final = ("opened", "raised", "grown", "reopened")  # what asks for somebody
+ENDING: Final = ("resolved", "joined")  # after which nothing more is told of it: it is over, or told in another
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Notice:
     until: datetime | None = None  # when this episode of the incident ended; None while it lasts
     by: str = ""  # who took it
     reason: str = ""
+    new: tuple[str, ...] = ()  # models that it concerns from now on
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +54,31 @@ class Receiver:
     def hears(self, notice: Notice) -> bool:
         """Whether it wants to hear of that incident."""
         incident = notice.incident
-        return incident.severity in self.spec.severities and (
-            not self.spec.models or incident.model in self.spec.models
-        )
+        about, mine = concerned(incident), frozenset(self.spec.models)
+        if incident.severity not in self.spec.severities or (mine and not about & mine):
+            return False
+        return notice.kind != "grown" or bool(mine and not (about - frozenset(notice.new)) & mine)
 
     def message_id(self, notice: Notice) -> str:
         """The idempotency key: this notice, to this receiver."""
         return f"{self.name}-{notice.notice_id}"
+
+
+def concerned(incident: Incident) -> frozenset[str]:
+    """Every model it concerns."""
+    return frozenset((incident.model, *(incident.models or ())))
+
+
+def leaving(incident: Incident) -> Incident:
+    """The row without the text of log messages, which may quote users: notices leave the house."""
+    quoted = withheld.log_notes([incident.cause])
+    if not quoted or incident.cause is None:
+        return incident
+    cause = {**incident.cause, "subject": "log", "note": withheld.quiet(str(incident.cause.get("note") or ""))}
+    suggestion = withheld.without_logs(incident.suggestion, quoted) if incident.suggestion else incident.suggestion
+    return replace(
+        incident, cause=cause, suggestion=suggestion, summary=withheld.without_logs(incident.summary, quoted)
+    )
 
 
 def notices(rows: Iterable[Incident], commands: Iterable[Command] = ()) -> dict[str, list[Notice]]:
@@ -83,23 +103,33 @@ def _told(rows: Sequence[Incident], taken: Sequence[Command]) -> list[Notice]:
     for row in rows:
         kind = _kind(before, row)
         if kind is not None:
-            made.append(Notice(_id(kind, row.incident_id, row.changed_at), kind, row.changed_at, row))
+            new = concerned(row) - concerned(before) if before is not None else frozenset()
+            notice_id = _id(kind, row.incident_id, row.changed_at)
+            made.append(Notice(notice_id, kind, row.changed_at, leaving(row), new=tuple(sorted(new))))
         before = row
     for command in taken:
         then = next((r for r in reversed(rows) if r.changed_at <= command.ts), None)
-        if then is not None and then.state == "open":
+        if then is not None and then.state == "open" and not then.part_of:
             notice_id = _id("acknowledged", then.incident_id, command.ts)
-            made.append(Notice(notice_id, "acknowledged", command.ts, then, None, command.actor, command.reason or ""))
+            made.append(
+                Notice(notice_id, "acknowledged", command.ts, leaving(then), None, command.actor, command.reason or "")
+            )
     return sorted(made, key=lambda n: n.at)
 
 
 def _kind(before: Incident | None, row: Incident) -> Kind | None:
-    """What a row tells that the one before did not; of what was over when it was found nobody is told."""
+    """What a row tells that the one before did not; of what was over when it was found nobody is told, nor of a part."""
+    if row.part_of:
+        return "joined" if before is not None and before.state == "open" and not before.part_of else None
     if before is None:
         return "opened" if row.state == "open" else None
     if row.state != before.state:
         return "resolved" if row.state == "resolved" else "reopened"
-    return "raised" if RANK[row.severity] > RANK[before.severity] and row.state == "open" else None
+    if row.state != "open":
+        return None
+    if RANK[row.severity] > RANK[before.severity]:
+        return "raised"
+    return "grown" if concerned(row) - concerned(before) else None  # to those whose models were not in it
 
 
 def _ended(told: Sequence[Notice]) -> list[Notice]:
@@ -107,7 +137,7 @@ def _ended(told: Sequence[Notice]) -> list[Notice]:
     made: list[Notice] = []
     end: datetime | None = None
     for notice in reversed(told):
-        end = notice.at if notice.kind == "resolved" else end
+        end = notice.at if notice.kind in ENDING else end
         made.append(replace(notice, until=end))
         if notice.kind in ("opened", "reopened"):
             end = None

@@ -12,13 +12,13 @@ from typing import Any, Final
 
 from alerts import counting
 from alerts.openslo_policy import policies, tiers_of
+from alerts.openslo_window import period
 from alerts.promise import Promise, Sli
 from alerts.promql import number, within
 from alerts.reading import Field
 from observe.spec.nearest import did_you_mean
 
 VERSION: Final = "openslo/v1"
-PERIOD_S: Final = 30 * 86_400.0  # where no timeWindow is given
 REFERRED: Final = ("SLI", "AlertPolicy", "AlertCondition", "DataSource", "AlertNotificationTarget", "Service")
 _BAD_WHEN: Final[Mapping[str, str]] = {"lte": ">", "lt": ">=", "gte": "<", "gt": "<="}
 _META: Final[Mapping[str, Any]] = {"name": None, "displayName": None, "labels": {}, "annotations": {}}
@@ -88,7 +88,7 @@ def promises(root: Field, known: Objects) -> Iterator[Promise]:
     """
     name, spec = root("metadata", "name").needed(), root("spec")
     service, labels = spec("service").needed(), _plain(root("metadata", "labels"))
-    window_s, objectives = _window(spec), list(spec("objectives").items())
+    over, objectives = period(spec), list(spec("objectives").items())
     if not objectives:
         raise spec("objectives").refused("an SLO needs objectives", "objectives: [{target: 0.999}]")
     alarm = policies(spec, known)
@@ -97,9 +97,9 @@ def promises(root: Field, known: Objects) -> Iterator[Promise]:
         told = re.sub(r"[^a-z0-9]+", "-", objective("displayName").text(str(i + 1)).lower()).strip("-") or str(i + 1)
         whole = name if len(objectives) == 1 else f"{name}.{told}" if told not in named else f"{name}.{i + 1}"
         named.add(told)
-        tiers, after = tiers_of(alarm, window_s)
+        tiers, after = tiers_of(alarm, over.window_s)
         yield Promise(
-            slo_id=f"{service}.{whole}", service=service, name=whole, objective=_target(objective), window_s=window_s,
+            slo_id=f"{service}.{whole}", service=service, name=whole, objective=_target(objective), window_s=over.window_s, calendar=over.calendar,
             sli=_sli(spec, objective, known), owner=labels.get("owner", labels.get("team", "")),
             description=spec("description").text(root("metadata", "displayName").text()), tiers=tiers, after_s=after, labels={"": _labels(labels)},
             annotations={"": _annotations(root)}, no_data=alarm.no_data, origin=root("metadata", "name").where,
@@ -130,18 +130,6 @@ def _annotations(root: Field) -> dict[str, str]:
             )
     found = {ours: next((given[name] for name in names if name in given), "") for ours, names in kept.items()}
     return {name: text for name, text in found.items() if text}
-
-
-def _window(spec: Field) -> float:
-    windows = list(spec("timeWindow").items())
-    if len(windows) > 1:
-        raise spec("timeWindow").refused("an SLO has one time window", "write two SLOs")
-    if not windows:
-        return PERIOD_S
-    window = windows[0]
-    if window("calendar").given or not window("isRolling").flag(True):
-        window.note(f"a calendar window is counted as the rolling {window('duration').text()} up to now")
-    return window("duration").seconds()
 
 
 def _target(objective: Field) -> float:

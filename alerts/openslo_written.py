@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any
 
+from alerts import openslo_window
 from alerts.openslo import VERSION
 from alerts.promise import Promise, Sli
 from alerts.sloth import query
@@ -17,12 +18,6 @@ from observe.spec.burn import Tier
 from observe.spec.quantity import write_duration
 
 _COUNTER = re.compile(r"sum\(increase\((.*)\[\$window\]\)\)", re.DOTALL)
-
-
-_CALENDAR: Final[Mapping[str, tuple[str, str]]] = {  # duration and a first instant, by unit; 2026-01-05 is a Monday
-    "day": ("1d", "2026-01-01 00:00:00"), "week": ("1w", "2026-01-05 00:00:00"),
-    "month": ("1M", "2026-01-01 00:00:00"), "quarter": ("1Q", "2026-01-01 00:00:00"),
-}  # fmt: skip
 
 
 def documents(found: Sequence[Promise], notes: list[str]) -> list[dict[str, Any]]:
@@ -48,14 +43,6 @@ def object_names(found: Sequence[Promise]) -> dict[str, str]:
     }
 
 
-def _window(promise: Promise) -> dict[str, Any]:
-    if not promise.calendar:
-        return {"duration": write_duration(promise.window_s), "isRolling": True}
-    duration, start = _CALENDAR[promise.calendar["unit"]]
-    zone = promise.calendar["time_zone"]
-    return {"duration": duration, "isRolling": False, "calendar": {"startTime": start, "timeZone": zone}}
-
-
 def _document(promise: Promise, sli: Sli, name: str) -> dict[str, Any]:
     metadata: dict[str, Any] = {"name": name}
     labels = {**promise.given("labels", ""), **({"owner": promise.owner} if promise.owner else {})}
@@ -72,7 +59,7 @@ def _document(promise: Promise, sli: Sli, name: str) -> dict[str, Any]:
     spec |= {
         "service": promise.service,
         "indicator": {"metadata": {"name": name}, "spec": {"ratioMetric": _ratio(sli)}},
-        "timeWindow": [_window(promise)],
+        "timeWindow": [openslo_window.written(promise.window_s, promise.calendar)],
         "budgetingMethod": "Occurrences",
         "objectives": [{"displayName": promise.name, "target": promise.objective}],
         "alertPolicies": [_policy(promise, tier) for tier in promise.usable],
@@ -105,7 +92,7 @@ def _policy(promise: Promise, tier: Tier) -> dict[str, Any]:
     }  # fmt: skip
     inline = {
         "kind": "AlertCondition", "metadata": {"name": tier.name},
-        "spec": {"severity": tier.severity, "condition": condition},
+        "spec": {"severity": promise.severity(tier), "condition": condition},
     }  # fmt: skip
     spec = {"alertWhenBreaching": True, "alertWhenNoData": promise.no_data, "conditions": [inline]}
     return {"kind": "AlertPolicy", "metadata": {"name": f"{_named(promise.name)}-{tier.name}"}, "spec": spec}

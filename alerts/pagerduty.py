@@ -20,7 +20,11 @@ from observe.schema import Alert, Message, Reply
 
 CHANNEL: Final = "pagerduty"
 URL: Final = "https://events.pagerduty.com/v2/enqueue"
-_ACTIONS: Final[Mapping[str, str]] = {"acknowledged": "acknowledge", "resolved": "resolve"}  # else trigger
+_ACTIONS: Final[Mapping[str, str]] = {
+    "acknowledged": "acknowledge",
+    "resolved": "resolve",
+    "joined": "resolve",
+}  # else trigger
 _SEVERITIES: Final[Mapping[str, str]] = {"page": "critical", "ticket": "warning"}
 _SUMMARY: Final = 1024  # characters at most
 

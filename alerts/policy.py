@@ -171,6 +171,8 @@ def _asked(alert: Alert, config: Config) -> bool:
         return False
     if alert.kind == "silence":
         return any(slo.no_data_s and no_data(model.name, slo) == alert.subject for slo in model.monitoring.slos)
+    if alert.kind == "skew":
+        return model.monitoring.drift is not None and model.monitoring.drift.skew is not None
     if alert.kind == "performance":
         return model.monitoring.performance is not None
     return alert.kind != "slo" or any(slo.name == alert.subject for slo in model.monitoring.slos)

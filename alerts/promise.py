@@ -58,6 +58,7 @@ class Promise:
         labels: further labels of its alerts, by severity; `""` for all.
         annotations: likewise annotations.
         no_data: whether vanished counters are told.
+        tickets_only: whether no tier may page, whatever its severity.
         calendar: unit and time_zone of a period that begins at local midnight; empty for a rolling one.
         dialect: whose dashboards are to read the recordings, too: sloth or pyrra.
         origin: `file:line:col` it was declared at.
@@ -79,6 +80,7 @@ class Promise:
     labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     annotations: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     no_data: bool = True
+    tickets_only: bool = False
     dialect: str = ""
     calendar: Mapping[str, str] = field(default_factory=dict)  # unit and time_zone, of a calendar period
     origin: str = ""
@@ -99,6 +101,10 @@ class Promise:
         if self.calendar:
             return f"calendar {self.calendar['unit']} ({self.calendar['time_zone']})"
         return write_duration(self.window_s)
+
+    def severity(self, tier: Tier) -> str:
+        """Whom a tier disturbs: page or ticket."""
+        return "ticket" if self.tickets_only else tier.severity
 
     def factor(self, tier: Tier) -> float:
         """Burn rate at which a tier fires; where nothing is counted no evidence keeps it from firing at the allowed one."""

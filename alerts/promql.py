@@ -90,7 +90,7 @@ def evidence(promise: Promise, seconds: float) -> str:
     return (
         f"clamp_min(\n"
         f"  ({bad} * ln({bad} / ({allowed})) - {bad} + {allowed}) / {phi}\n"
-        f"  - 0.5 * ln({bad} / {number(2 * pi * promise.phi)}), 0\n"
+        f"  - 0.5 * ln(clamp_min({bad}, {phi}) / {number(2 * pi * promise.phi)}), 0\n"
         f")\n"
         f"and {bad} >= 1 and {bad} > {allowed} and {all_} > 0\n"
         f"or 0 * {all_}"

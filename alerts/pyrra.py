@@ -49,10 +49,17 @@ def promise(root: Field) -> Promise:
     _tell(spec)
     return Promise(
         slo_id=f"{service}.{name}", service=service, name=name, objective=spec("target").share(),
-        window_s=spec("window").seconds(), sli=_sli(spec("indicator")), owner=owner,
+        window_s=_window(spec("window")), sli=_sli(spec("indicator")), owner=owner,
         description=spec("description").text(), tiers=_tiers(spec("alerting")), labels={"": labels}, annotations={"": annotations},
         no_data=spec("alerting", "absent").flag(True), origin=root("metadata", "name").where,
     )  # fmt: skip
+
+
+def _window(window: Field) -> float:
+    """The last so long; Pyrra knows neither months nor calendars."""
+    if window.text()[-1:] in {"M", "Q", "Y"}:
+        raise window.refused(f"Pyrra's windows roll over days or weeks, and {window.text()} is neither", "30d, 4w")
+    return window.seconds()
 
 
 def _propagated(given: Field) -> dict[str, str]:

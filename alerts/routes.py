@@ -1,6 +1,8 @@
 """An Alertmanager configuration for the generated rules: who is woken, what is grouped, what keeps quiet.
 
-Receivers are named and empty: who is told how is the reader's to fill in.
+Receivers are named and empty: who is told how is the reader's to fill in. A fault of a GPU keeps the SLO pages of its
+cluster quiet, for it is told as a page itself while they fire (`fleetrules`): one page that names the cause. Alertmanager
+takes two missing labels for equal ones, so both sides must have the label.
 
 Source: Alertmanager documentation, "Configuration" (routes, inhibition rules).
 """
@@ -34,6 +36,16 @@ def config() -> dict[str, Any]:
         "inhibit_rules": [
             _inhibit(
                 ['severity="page"', 'alertname="SloBurn"'], ['severity="ticket"', 'alertname="SloBurn"'], ["slo_id"]
+            ),
+            _inhibit(
+                ['alertname="GpuXid"', 'cluster!=""'],
+                ['alertname="SloBurn"', 'severity="page"', 'cluster!=""'],
+                ["cluster"],
+            ),
+            _inhibit(
+                ['alertname="GpuXid"', 'severity="page"', 'UUID!=""'],
+                ['alertname="GpuXid"', 'severity="ticket"', 'UUID!=""'],
+                ["UUID"],
             ),
             _inhibit(['alertname="ObserveDown"'], [f'alertname="{UNJUDGED}"', 'severity="ticket"'], []),
             _inhibit(['alertname="ObserveDown"'], ['alertname="ObserveBehind"'], []),

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Final
 
 from alerts.muting import Quiet, parts
-from alerts.notices import OPENING, Notice, Receiver
+from alerts.notices import ENDING, OPENING, Notice, Receiver
 from alerts.outbox import LOOK_BACK
 from observe.schema import Alert, Delivery
 
@@ -83,7 +83,7 @@ def _open(
             yield notice, free, ""
         elif began:
             yield notice, notice.at, ""
-        began = began and notice.kind != "resolved"
+        began = began and notice.kind not in ENDING
 
 
 def _from(told: Sequence[Notice], since: datetime) -> Sequence[Notice]:

@@ -82,8 +82,8 @@ def _burn(promise: Promise, tier: Tier) -> Rule:
     rule: Rule = {"alert": NAMES["slo"], "expr": promql.burns(promise, tier)}
     if promise.after_s.get(tier.name):
         rule["for"] = write_duration(promise.after_s[tier.name])
-    rule["keep_firing_for"] = KEEPS[tier.severity]
-    rule["labels"] = _plain(labels(promise, tier.severity, tier.name))
+    rule["keep_firing_for"] = KEEPS[promise.severity(tier)]
+    rule["labels"] = _plain(labels(promise, promise.severity(tier), tier.name))
     rule["annotations"] = _annotations(promise, tier)
     return rule
 
@@ -112,7 +112,7 @@ def _annotations(promise: Promise, tier: Tier) -> dict[str, str]:
         **_interval(promise, tier),
         **_judge(promise, tier),
     }
-    return {**made, **promise.given("annotations", tier.severity)}  # theirs may be templates of their own
+    return {**made, **promise.given("annotations", promise.severity(tier))}  # theirs may be templates of their own
 
 
 def _interval(promise: Promise, tier: Tier) -> dict[str, str]:

@@ -92,7 +92,7 @@ def _convinces(promise: Promise, tier: Tier, fed: Fed) -> bool:
     """Whether the gate lets a tier fire after twelve minutes of these events, computed apart from PromQL."""
     bad, all_ = 12 * (fed.bad or 0.0), 12 * fed.total
     e, mu = bad / promise.phi, all_ * promise.budget / promise.phi
-    nats = e * log(e / mu) - e + mu - 0.5 * log(e / (2 * pi)) if bad > 1 and e > mu else 0.0
+    nats = e * log(e / mu) - e + mu - 0.5 * log(max(e, 1.0) / (2 * pi)) if bad > 1 and e > mu else 0.0
     return bad / all_ > promise.factor(tier) * promise.budget and nats > promise.gate_nats(tier)
 
 
@@ -147,7 +147,7 @@ def _told(promise: Promise, tier: Tier | None, evaluated: str) -> list[dict[str,
     ends = " stale" if evaluated.endswith("stale") else ""
     lasts = ENDS if ends else LASTS
     for each in promise.usable:
-        name = f"observe_slo_firing{{{ident},severity={promql.quoted(each.severity)},burn_tier={promql.quoted(each.name)}}}"
+        name = f"observe_slo_firing{{{ident},severity={promql.quoted(promise.severity(each))},burn_tier={promql.quoted(each.name)}}}"
         made.append({"series": name, "values": f"{int(each == tier)}+0x{lasts}{ends}"})
     return made
 
@@ -168,7 +168,7 @@ def _test(
         }
         for expression, value in (values or {}).items()
     ]
-    expected = [rules.labels(promise, tier.severity, tier.name) for tier in fires]
+    expected = [rules.labels(promise, promise.severity(tier), tier.name) for tier in fires]
     return {
         "name": f"{promise.slo_id}: {name}",
         "interval": "1m",

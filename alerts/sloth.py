@@ -121,7 +121,7 @@ def _written(promise: Promise, sli: Sli) -> dict[str, Any]:
     )
     alerting: dict[str, Any] = {"name": "SloBurn"}
     for severity in ("page", "ticket"):
-        if not any(t.severity == severity for t in promise.usable):
+        if not any(promise.severity(t) == severity for t in promise.usable):
             alerting[f"{severity}_alert"] = {"disable": True}
             continue
         more = {key: promise.given(key, severity) for key in ("labels", "annotations")}

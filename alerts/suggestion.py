@@ -86,6 +86,7 @@ def _of_kind(incident: Incident) -> str | None:
     return {
         "canary": "roll back; the finding lists every question with its ratio",
         "performance": "look at the slices and at what moved; retrain if labels keep saying so",
+        "skew": "compare how this feature is made for training and for serving; accept it if the difference is meant",
         "drift": "accept it as the new normal if it was meant; if it stays, retrain",
         "silence": "check that the target is up and reachable from here",
         "imbalance": "move load, or give the idle devices back",

@@ -19,7 +19,7 @@ from observe.schema import Incident
 SIGNS: Final[Mapping[str, str]] = {"page": "■", "ticket": "▲"}
 _HEADS: Final[Mapping[str, str]] = {
     "opened": "{severity}", "raised": "now a {severity}", "reopened": "{severity} again", "acknowledged": "taken by {by}",
-    "resolved": "resolved", "test": "TEST, nothing is wrong",
+    "resolved": "resolved", "grown": "{severity}", "joined": "told in {within} from now on", "test": "TEST, nothing is wrong",
 }  # fmt: skip
 _TEST: Final = "this is a test of Observe; nobody needs to do anything"
 _LINE: Final = 300  # characters of one text from the outside
@@ -28,10 +28,10 @@ _LINE: Final = 300  # characters of one text from the outside
 def title(notice: Notice) -> str:
     """What happened, in one line."""
     incident = notice.incident
-    sign = "●" if notice.kind in ("resolved", "test") else SIGNS.get(incident.severity, "▲")
-    head = _HEADS[notice.kind].format(severity=incident.severity, by=notice.by)
-    whose = "" if incident.model == wording.SITE else f"{incident.model}: "
-    return line(f"{sign} {head}: {whose}{incident.summary}")
+    sign = "●" if notice.kind in ("resolved", "joined", "test") else SIGNS.get(incident.severity, "▲")
+    head = _HEADS[notice.kind].format(severity=incident.severity, by=notice.by, within=incident.part_of)
+    named = wording.whose(incident)
+    return line(f"{sign} {head}: {named + ': ' if named else ''}{incident.summary}")
 
 
 def facts(notice: Notice) -> list[tuple[str, str]]:
@@ -39,8 +39,9 @@ def facts(notice: Notice) -> list[tuple[str, str]]:
     incident = notice.incident
     effect = wording.effect(incident.effect, incident.unit, incident.ci_low, incident.ci_high)
     cause = str(incident.cause.get("note", "")) if incident.cause else ""
+    about = str(incident.about["says"]) if incident.about else ""
     said = [
-        ("model", incident.model), ("since", wording.said(incident.since)),
+        ("model", wording.whose(incident) or incident.model), ("about", about), ("since", wording.said(incident.since)),
         ("ended", wording.said(incident.resolved_at) if incident.resolved_at and notice.kind == "resolved" else ""),
         ("effect", effect), ("nearest signal", cause), ("suggested", incident.suggestion or ""),
         ("taken by", notice.by), ("why", notice.reason), ("incident", incident.incident_id),

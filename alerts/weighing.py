@@ -5,7 +5,8 @@ Exactly one hypothesis is true: clue i is the cause, or none is. Given the prior
    often its like begins by chance, plus how often such a signal is itself an effect (`follows`). Both are averaged over
    the intervals in which the incident and the clue may have begun.
  * where: whether the model, cluster, node or deployment it names is the incident's.
- * who: whether bad requests gather where its effect is expected more than good ones do, and more than before.
+ * who: whether bad requests gather where its effect is expected more than good ones do, and more than before; and
+   against what would strike everybody where nearly all of them are one tenant's.
 The weights are multiplied; with the prior of "none of these" they are made to sum to 1.
 
 Source: Bayes' rule over exclusive hypotheses; a Poisson process for what comes by chance. Numbers: our own, declared.
@@ -36,10 +37,15 @@ EARLY_SYMPTOM, EARLY_S, SYMPTOM_S = (
     60.0,
     240.0,
 )  # signals of an incident mostly begin just after it, as fast as they would act
-ELSEWHERE: Final = 0.01  # weight of a clue that names another model or place
+ELSEWHERE: Final = 0.01  # weight of a clue that names another model or place, or one where bad requests clearly are not
 SAME: Final[Mapping[str, float]] = {"model": 1.5, "node": 3.0}  # of one that names this one
 GATHERED: Final = 0.9  # probability that bad requests gather where the cause is
 BY_CHANCE: Final = 0.5  # that they gather somewhere, whatever the cause
+STRIKES_ALL: Final = frozenset(
+    {"deploy", "version", "scale", "node", "xid", "throttle", "saturation", "provider"}
+)  # whoever asks
+TENANTS: Final = frozenset({"team", "API key", "tag", "route"})
+WHERE: Final = frozenset({"deployment", "cluster", "provider"})
 SIBLINGS_S: Final = 120.0  # changes so near to each other are one rollout
 
 
@@ -167,8 +173,23 @@ def _who(clue: Clue, mixes: Mixes) -> tuple[float, tuple[str, ...]]:
             by_chance = BY_CHANCE / max(mixes.values(mix.dimension), 2)
             if mix.gathers:
                 return GATHERED / by_chance, (mix.words(),)
-            return (1 - GATHERED) / (1 - by_chance), (f"bad requests do not gather there: {mix.words()}",)
-    return 1.0, ()
+            missed = ELSEWHERE if mix.is_elsewhere else 1 - GATHERED
+            return missed / (1 - by_chance), (f"bad requests do not gather there: {mix.words()}",)
+    narrow = _narrower(clue, mixes)
+    return (1.0, ()) if narrow is None else ((1 - GATHERED) / (1 - BY_CHANCE), (f"it would hit others, too: {narrow}",))
+
+
+def _narrower(clue: Clue, mixes: Mixes) -> str | None:
+    """Where almost all bad requests are of one tenant, or of a version all at one place: nothing that the clue would explain."""
+    for mix in mixes.ranked:
+        every = {mix.dimension, *(dimension for dimension, _ in mix.also)}
+        if not mix.tells or mix.bad < GATHERED * mix.bad_total:
+            continue
+        if clue.kind in STRIKES_ALL and every <= TENANTS:
+            return mix.words()
+        if clue.kind == "version" and every & WHERE:
+            return mix.words()
+    return None
 
 
 def as_json(weighed: Weighed) -> dict[str, object]:
@@ -177,7 +198,7 @@ def as_json(weighed: Weighed) -> dict[str, object]:
     return {
         "kind": clue.kind, "subject": clue.subject, "onset": clue.onset.isoformat(), "note": clue.note,
         "until": clue.until.isoformat() if clue.until else None, "score": round(weighed.score, 3), "why": list(weighed.why),
-        **{name: value for name, value in (("node", clue.node), ("device", clue.device)) if value},
+        **{name: value for name, value in (("node", clue.node), ("device", clue.device), ("model", clue.model)) if value},
     }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlencode
 
-from observe.schema import Finding
+from observe.schema import Finding, Incident
 
 if TYPE_CHECKING:
     from observe.spec import Config, ModelSpec
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SITE: Final = "site"
 NAMES: Final[Mapping[str, str]] = {
     "slo": "SloBurn", "drift": "Drift", "silence": "SourceSilent", "imbalance": "CapacityImbalance", "gpu": "GpuStraggler",
-    "canary": "CanaryWorse", "performance": "PerformanceLoss",
+    "canary": "CanaryWorse", "performance": "PerformanceLoss", "skew": "TrainingServingSkew",
 }  # fmt: skip
 _PAGES: Final[Mapping[str, str]] = {"imbalance": "/gpu", "gpu": "/gpu", "silence": "/"}
 _BEFORE: Final = timedelta(hours=1)  # shown before the onset, so that the change can be seen
@@ -54,6 +54,11 @@ def clusters(model: str, config: Config) -> tuple[str, ...]:
     """Clusters a model is declared to run in; empty when it does not say."""
     known = config.models.get(model)
     return known.monitoring.selector.clusters if known and known.monitoring else ()
+
+
+def whose(incident: Incident) -> str:
+    """Whose incident it is: its models; "" for the platform's own."""
+    return ", ".join(m for m in (incident.models or (incident.model,)) if m != SITE)
 
 
 def spec_of(model: str, config: Config) -> ModelSpec | None:
@@ -113,12 +118,13 @@ def description(finding: Finding) -> str:
         "drift": f"Feature {finding.subject} of {finding.model}",
         "canary": f"Version {finding.subject} of {finding.model}",
         "performance": f"{finding.subject.replace('_', ' ').capitalize()} of {finding.model} by its labels",
+        "skew": f"Feature {finding.subject} of {finding.model} beside its training file",
     }
     head = f"{what.get(finding.kind, finding.subject)}: {finding.note}."
     since = f"Most likely since {said(onset(finding))}"
     if finding.onset_low and finding.onset_high:
         since += f" (between {said(finding.onset_low)} and {said(finding.onset_high)})"
-    rows = f" Judged on {finding.n:,} rows." if finding.n else ""
+    rows = f" Judged on {finding.n:,} {finding.details.get('counted', 'rows')}." if finding.n else ""
     return f"{head} {since}.{rows}"
 
 
@@ -144,11 +150,22 @@ def evidence(nats: float | None, needed: float | None) -> str:
     return f"{nats:.1f} nats" + (f", {needed:.1f} needed" if needed is not None else "")
 
 
+def slo_url(home: str | None, slo_id: str) -> str:
+    """The page of an SLO, the same whether the service or a generated rule tells of it; "" when the site names no address.
+
+    >>> slo_url("https://observe.example.com/", "chat.ttft")
+    'https://observe.example.com/slos?id=chat.ttft'
+    """
+    return f"{str(home).rstrip('/')}/slos?id={quote(slo_id, safe='')}" if home else ""
+
+
 def dashboard_url(finding: Finding, config: Config) -> str:
-    """The page that shows it, from an hour before the onset until now; "" when the site names no address."""
+    """The page that shows it; of what is not an SLO from an hour before the onset until now; "" without an address."""
     home = config.site.alerts.dashboard_url
     if not home:
         return ""
+    if finding.kind == "slo" or (finding.kind == "silence" and finding.model != SITE):
+        return slo_url(home, f"{finding.model}.{finding.monitor_id.rpartition('/')[2]}")
     path = _PAGES.get(finding.kind, "/gpu") if finding.model == SITE else f"/model/{quote(finding.model, safe='')}"
     query = {"from": instant(onset(finding) - _BEFORE), "cluster": cluster_of(finding, config)}
     return f"{str(home).rstrip('/')}{path}?{urlencode({k: v for k, v in query.items() if v})}"

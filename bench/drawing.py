@@ -56,7 +56,7 @@ def _drawn(panel: Panel, across: Floats, floor: int) -> list[str]:
         dots = [f'<circle cx="{a:.1f}" cy="{b:.1f}" r="1.3"/>' for a, b in zip(across, up(panel.dots), strict=True)]
         parts += [f'<g fill="{GREY}">', *dots, "</g>"]
     for values, colour in panel.lines:
-        at = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(across, up(values), strict=True))
+        at = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(across, up(values), strict=True) if np.isfinite(b))
         parts.append(f'<polyline points="{at}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
     if panel.level is not None:
         value, said = panel.level

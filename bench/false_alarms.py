@@ -5,7 +5,9 @@ Every replicate has 28 d of history and, for false alarms, 30 d in which nothing
 site spends it: `null` on the location of 60 features, `others` on their spread, third and fourth scores,
 `quick` on five-minute windows of 30 features. Delays come from further runs in which every feature shifts
 at an hour of day 30 of its own, at once (`0.25`) or over three days (`ramp0.5`); beside them stands an
-oracle that knows everything but when, at the same threshold.
+oracle that knows everything but when, at the same threshold. `spread1.2` widens every feature 1.2 times instead:
+does the interval of the spread's effect hold what the score shows on average, and does the ratio that people are
+told hold 1.2? There is no oracle of that.
 
     python -m bench.false_alarms --replicates 40 --seed 20261121 --processes 2 --out calibration.jsonl
     python -m bench.false_alarms --table calibration.jsonl
@@ -28,6 +30,7 @@ from scipy.special import gammaincinv
 from bench import streams, walks
 from bench.streams import STREAMS, World
 from bench.walks import NULL_D, START, Raised, Watch
+from detectors.effects import told
 
 HISTORY_D, SHIFT_D = 28, 6
 GIVEN_UP_H = 120
@@ -39,6 +42,8 @@ WATCHES = {
 }
 COVERED = ("covered at first", "covered at last", "onset covered")
 SHIFTS = ("0.25", "0.5", "ramp0.5")
+SPREADS = ("spread1.2", "spread1.4")
+WIDENED = Watch({"spread": 1.0}, 90)  # 60 features whose spread has two thirds of the alarm, as in `others`
 GATES = {"season": (6, 6), "traffic": (8, 6), "t3": (16, 6), "ar.5": (18, 6), "sink": (15, 6), "ar.9": (87, 18.5)}
 
 Job = tuple[str, str, int, int]  # stream, question, replicates, seed
@@ -85,9 +90,37 @@ def shifted(name: str, question: str, replicates: int, seed: int) -> Found:
     return dict(found)
 
 
+def widened(name: str, question: str, replicates: int, seed: int) -> Found:
+    """As `shifted`, of features that spread wider; whether intervals held the effect on the score, and the ratio."""
+    ratio = float(question.removeprefix("spread"))
+    rng = np.random.default_rng([seed, list(STREAMS).index(name), 2000 + SPREADS.index(question)])
+    judged = 24 * (1 + SHIFT_D)
+    hours, count = 24 * HISTORY_D + judged, 60 * replicates
+    world = World.of(STREAMS[name], streams.HOUR_S, hours, count, rng)
+    at = hours - judged + rng.integers(1, 24, count)
+    scale = np.where(np.arange(hours)[:, None] >= at, ratio, 1.0)
+    names = ("location", "spread")
+    raised = walks.judge(world, walks.totals(world, world.mean, names, rng, scale), names, WIDENED, judged)
+    effect = streams.seen_spread(world.kind, ratio) - streams.seen_spread(world.kind, 1.0)
+    found: Found = defaultdict(list)
+    for i, own in enumerate(raised):
+        begun = int(START.timestamp()) + 3600 * int(at[i])
+        if not own or own[0].at > begun:
+            compared = _compared(own, begun, np.nan, effect)
+            if "covered at last" in compared:
+                alarm = own[0].alarm
+                low, high = (told("spread", walks.BINNING, 0.0, v) for v in (alarm.ci_low, alarm.ci_high))
+                compared["ratio covered"] = float(low <= ratio <= high)
+            for what, value in compared.items():
+                found[what].append(value)
+    return dict(found)
+
+
 def _compared(raised: list[Raised], begun: int, oracle: float, effect: float) -> dict[str, float]:
     late = (raised[0].at - begun) / 3600 if raised else np.inf
-    found = {"delay": late if late <= GIVEN_UP_H else np.inf, "oracle": oracle if 0 < oracle <= GIVEN_UP_H else np.inf}
+    found = {"delay": late if late <= GIVEN_UP_H else np.inf}
+    if not np.isnan(oracle):
+        found["oracle"] = oracle if 0 < oracle <= GIVEN_UP_H else np.inf
     if raised and late <= GIVEN_UP_H:
         alarm = raised[0].alarm
         found |= {
@@ -100,7 +133,7 @@ def _compared(raised: list[Raised], begun: int, oracle: float, effect: float) ->
 
 def work(job: Job) -> tuple[Job, Found]:
     """One piece of work."""
-    return job, (null if job[1] in WATCHES else shifted)(*job)
+    return job, (null if job[1] in WATCHES else widened if job[1] in SPREADS else shifted)(*job)
 
 
 def jobs(given: argparse.Namespace) -> Iterator[Job]:
@@ -138,9 +171,12 @@ def table(lines: list[str]) -> None:
         "\n| stream | shift | found | median windows (in 24 h) | gate | oracle | ratio | 95 % interval holds the size, at first / at last | the start |\n|---|---|---|---|---|---|---|---|---|"
     )
     for (name, question, what), values in sorted(found.items()):
-        if what == "delay":
-            told = ("oracle",) if question.startswith("ramp") else ("oracle", *COVERED)  # a ramp has no one size
-            part = {k: found.get((name, question, k), []) for k in told}
+        if what == "delay" and question in SPREADS:
+            part = {k: found.get((name, question, k), []) for k in (*COVERED, "ratio covered")}
+            print(f"| {name} | {question} | {_widened(np.array(values), part)} |")
+        elif what == "delay":
+            told_ = ("oracle",) if question.startswith("ramp") else ("oracle", *COVERED)  # a ramp has no one size
+            part = {k: found.get((name, question, k), []) for k in told_}
             print(f"| {name} | {question} σ | {_row(name, question, np.array(values), part)} |")
 
 
@@ -149,6 +185,11 @@ def _row(name: str, question: str, delay: "np.ndarray[tuple[int], np.dtype[np.fl
     gate = GATES.get(name, ("", ""))[("0.25", "0.5").index(question)] if question in ("0.25", "0.5") else "1.5 x oracle"
     shares = [f"{np.mean(part[k]):.2f}" if part.get(k) else "–" for k in COVERED]
     return f"{delay.size} | {own:g} ({np.mean(delay <= 24):.2f}) | {gate} | {best:g} | {own / best:.2f} | {shares[0]} / {shares[1]} | {shares[2]}"
+
+
+def _widened(delay: "np.ndarray[tuple[int], np.dtype[np.float64]]", part: Found) -> str:
+    shares = [f"{np.mean(part[k]):.2f}" if part.get(k) else "–" for k in (*COVERED, "ratio covered")]
+    return f"{delay.size} | {np.median(delay):g} ({np.mean(delay <= 24):.2f}) | | – | – | {shares[0]} / {shares[1]}, ratio {shares[3]} | {shares[2]}"
 
 
 def main() -> None:

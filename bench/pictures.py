@@ -1,6 +1,6 @@
 """The pictures of docs/detectors: each detector at work on a series made for it.
 
-python -m bench.pictures docs/detectors/img
+python -m bench.pictures docs/detectors/img [NAME ...]
 """
 
 import sys
@@ -11,9 +11,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from bench import rates, streams, walks
+from bench import pictures_fleet, pictures_service, rates, streams, walks
 from bench.drawing import BLUE, RED, Panel, svg
 from detectors import gauge
+from observe.app.backtest import backtest
+from observe.app.backtest_plan import Options
+from observe.app.backtest_table import tabulate
 from observe.schema import Evidence, Monitor, Window
 
 Floats = NDArray[np.float64]
@@ -108,10 +111,40 @@ def gauge_() -> str:
     return svg([panel], [onset])
 
 
+def past() -> str:
+    """Two weeks of a metric with a season and memory that `observe backtest` judged: it becomes a tenth larger."""
+    days, begun = 14, 24 * 8
+    rng, hours = np.random.default_rng(7), 24 * (HISTORY_D + days)
+    wander = np.zeros(hours)
+    for t in range(1, hours):
+        wander[t] = 0.6 * wander[t - 1] + 4 * rng.standard_normal()
+    x = 200 + 20 * np.cos(2 * np.pi * np.arange(hours) / 24) + wander
+    x[24 * HISTORY_D + begun :] *= 1.1
+    start = datetime(2026, 1, 5, tzinfo=UTC)
+    table = tabulate(pl.DataFrame({"ts": [start + timedelta(hours=i) for i in range(hours)], "x": x}), "ts")
+    [alarm] = backtest(table, Options(fit_s=HISTORY_D * 86_400.0))[0].alarms
+    at = [int((t - start) / timedelta(hours=1)) - 24 * HISTORY_D for t in (alarm.onset, alarm.at)]
+    level = np.where(np.arange(24 * days) < at[0], alarm.levels.before or 0.0, alarm.levels.after or 0.0)
+    seen = x[24 * HISTORY_D :]
+    panel = Panel(
+        "a metric by the hour; median of the week before and after; since when it moved, and when that was found",
+        seen.min(), seen.max(), (f"{seen.min():.0f}", f"{seen.max():.0f}"), seen, [(level, BLUE)],
+    )  # fmt: skip
+    return svg([panel], at)
+
+
 def _evidence(title: str, nats: Floats, need: float) -> Panel:
     return Panel(title, 0.0, 2 * need, ("0", ""), None, [(nats, RED)], (need, f"{need:.0f} nats"))
 
 
+DRAWN = {
+    "level": level, "rate": rate, "gauge": gauge_, "backtest": past, "silence": pictures_fleet.silent, "imbalance": pictures_fleet.uneven,
+    "straggler": pictures_fleet.behind, "burn": pictures_service.burning, "canary": pictures_service.beside,
+    "performance": pictures_service.labelled, "estimate": pictures_service.unlabelled,
+}  # fmt: skip
+
+
 if __name__ == "__main__":
-    for name, draw in {"level": level, "rate": rate, "gauge": gauge_}.items():
-        Path(sys.argv[1], f"{name}.svg").write_text(draw())
+    folder, *chosen = sys.argv[1:]
+    for name in chosen or DRAWN:
+        Path(folder, f"{name}.svg").write_text(DRAWN[name]())

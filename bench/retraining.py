@@ -5,7 +5,8 @@ comes a day later. A ridge logistic regression learns from January and February 
 drift that `observe backtest` finds in the columns the model reads (hourly, 1 false alarm in 30 d, a day for
 confirmation, another until the new level is accepted) and a loss that the labels prove, as `needs:` says, and learns
 from where the last change was over once 10,000 labelled flights have come; "older rows too" learns at once from 59 d, as
-monthly does. Its trainings are approved and done at once.
+monthly does; "older rows weighed" learns from those 59 d with older rows counting as much as they help the newest, once 10,000 new
+ones have come. Its trainings are approved and done at once.
 
     python -m bench.retraining [SDIST] [--until 2014-01-01] [--seed 20261121]
 

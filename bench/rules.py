@@ -61,7 +61,7 @@ def nats(slo: Promise, drawn: Minutes, minutes: int) -> np.ndarray:
     n, e = drawn.within(minutes)
     mu = np.maximum(n * slo.budget, 1e-300)
     with np.errstate(divide="ignore", invalid="ignore"):
-        value = (e * np.log(e / mu) - e + mu) / slo.phi - 0.5 * np.log(e / slo.phi / (2 * np.pi))
+        value = (e * np.log(e / mu) - e + mu) / slo.phi - 0.5 * np.log(np.maximum(e / slo.phi, 1.0) / (2 * np.pi))
     return np.where((e >= 1) & (e > n * slo.budget) & (n > 0), np.maximum(value, 0.0), 0.0)
 
 

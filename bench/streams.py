@@ -126,6 +126,11 @@ def seen(kind: Stream, mean: Floats) -> Floats:
     return np.asarray(_shares(kind, mean, 1.0) @ scores.weights(np.ones(BINS) * 1000))
 
 
+def seen_spread(kind: Stream, scale: float) -> float:
+    """What the spread score is on average when values have this scale."""
+    return float((_shares(kind, np.zeros(1), scale) @ scores.shapes(np.ones(BINS) * 1000)[:, 1])[0])
+
+
 def abrupt(size: float) -> Callable[[Floats], Floats]:
     """A shift of `size` sigma at once; the argument is hours since it began."""
     return lambda h: size * (h >= 0)

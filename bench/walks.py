@@ -70,11 +70,14 @@ class Counted(Walk):
             self.raised[i].append(Raised(end, alarm.effect, alarm.ci_low, alarm.ci_high, alarm))
 
 
-def totals(world: World, mean: Floats, names: Sequence[str], rng: np.random.Generator) -> Floats:
-    """Sums of some scores, (T, S, scores), from one draw of rows."""
+def totals(
+    world: World, mean: Floats, names: Sequence[str], rng: np.random.Generator, scale: Floats | None = None
+) -> Floats:
+    """Sums of some scores, (T, S, scores), from one draw of rows with this mean and scale (by default 1)."""
     basis = scores.shapes(np.ones(streams.BINS) * 1000)
     columns = basis[:, [scores.SHAPES.index(name) for name in names]]
-    drawn = [streams.counts(world, mean[:, i], 1.0, rng, i) @ columns for i in range(mean.shape[1])]
+    wide = np.ones(mean.shape) if scale is None else scale
+    drawn = [streams.counts(world, mean[:, i], wide[:, i], rng, i) @ columns for i in range(mean.shape[1])]
     return np.round(np.stack(drawn, axis=1) * 2.0**20) / 2.0**20
 
 

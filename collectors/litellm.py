@@ -22,12 +22,12 @@ from typing import Any, Final
 
 from collectors.instants import bounds, instant
 from collectors.litellm_body import example, read_items
+from collectors.litellm_values import finite, part_of, storable
 from collectors.outcome import error_kind
 from collectors.weight import check_json
 from observe.schema import TABLES, Json, Parsed
 from observe.schema.exchange import frame
 
-MAX_TEXT: Final = 8192  # characters of one value; TRUST section 2
 MAX_TAGS: Final = 128
 _MOST_TOKENS: Final = 10**9
 _MOST_USD: Final = 1e6  # of one call
@@ -121,14 +121,14 @@ def _id(value: object, start_us: int | None, notes: Counter[str]) -> str | None:
     An answer from the cache repeats the id of the first answer with the time of logging behind it,
     another one in each log; the start of the call, in whole ms as the database has it, is the same.
     """
-    said = _text(value, notes)
+    said = storable(value, notes)
     if said is None or _CACHE_HIT not in said or start_us is None:
         return said
     return f"{said.partition(_CACHE_HIT)[0]}{_CACHE_HIT}{start_us // 1000}"
 
 
 def _status(item: Json, kind: str) -> str | None:
-    said = item.get("status") or _part(item, "status_fields").get("llm_api_status")
+    said = item.get("status") or part_of(item, "status_fields").get("llm_api_status")
     if said == "success":
         return "ok"
     if said == "failure":
@@ -138,7 +138,7 @@ def _status(item: Json, kind: str) -> str | None:
 
 def _failure_kind(item: Json) -> str:
     """The neutral kind of the failure, if it was one."""
-    error = _part(item, "error_information")
+    error = part_of(item, "error_information")
     told = [error.get(name) for name in ("normalized_error", "error_message")]
     text = "\n".join(part for part in told if isinstance(part, str))
     return error_kind(str(error.get("error_class") or ""), _code(error), text)
@@ -151,40 +151,42 @@ def _code(error: Json) -> int | None:
 
 def _names(item: Json, notes: Counter[str]) -> Row:
     """Who asked whom for what."""
-    metadata = _part(item, "metadata")
-    requested, served = _text(item.get("model_group"), notes), _text(item.get("model"), notes)
+    metadata = part_of(item, "metadata")
+    requested, served = storable(item.get("model_group"), notes), storable(item.get("model"), notes)
     user = (
-        item.get("end_user") or metadata.get("user_api_key_end_user_id") or _part(item, "model_parameters").get("user")
+        item.get("end_user")
+        or metadata.get("user_api_key_end_user_id")
+        or part_of(item, "model_parameters").get("user")
     )
     tags = item.get("request_tags")
     call = str(item.get("call_type") or "")
     return {
-        "trace_id": _text(item.get("trace_id"), notes), "session_id": _text(item.get("session_id"), notes),
+        "trace_id": storable(item.get("trace_id"), notes), "session_id": storable(item.get("session_id"), notes),
         "model_id": requested or served, "model_requested": requested, "model_served": served,
-        "provider": _text(item.get("custom_llm_provider"), notes), "deployment_id": _text(item.get("model_id"), notes),
-        "operation": _text(_OPERATIONS.get(call, call), notes),
-        "team_id": _text(metadata.get("user_api_key_team_id"), notes),
-        "api_key_hash": _text(metadata.get("user_api_key_hash"), notes),
+        "provider": storable(item.get("custom_llm_provider"), notes), "deployment_id": storable(item.get("model_id"), notes),
+        "operation": storable(_OPERATIONS.get(call, call), notes),
+        "team_id": storable(metadata.get("user_api_key_team_id"), notes),
+        "api_key_hash": storable(metadata.get("user_api_key_hash"), notes),
         "end_user_hash": hashlib.sha256(str(user).encode("utf-8", "replace")).hexdigest()[:16] if user else None,
-        "tags": [t for t in (_text(tag, notes) for tag in tags[:MAX_TAGS]) if t] if isinstance(tags, list) else None,
-        "prompt_version": _text(_part(metadata, "prompt_management_metadata").get("prompt_version"), notes),
+        "tags": [t for t in (storable(tag, notes) for tag in tags[:MAX_TAGS]) if t] if isinstance(tags, list) else None,
+        "prompt_version": storable(part_of(metadata, "prompt_management_metadata").get("prompt_version"), notes),
     }  # fmt: skip
 
 
 def _tokens(item: Json, failed: bool, row: Row, notes: Counter[str]) -> Row:
     """Token counts; of a failure 0 means not known."""
-    usage = _part(_part(item, "metadata"), "usage_object")
-    cached = _part(usage, "prompt_tokens_details")
+    usage = part_of(part_of(item, "metadata"), "usage_object")
+    cached = part_of(usage, "prompt_tokens_details")
     found = {
         "tokens_in": item.get("prompt_tokens"),
         "tokens_out": item.get("completion_tokens"),
         "tokens_cached_in": cached.get("cached_tokens"),
         "tokens_cache_write_in": cached.get("cache_creation_tokens", usage.get("cache_creation_input_tokens")),
-        "tokens_reasoning": _part(usage, "completion_tokens_details").get("reasoning_tokens"),
+        "tokens_reasoning": part_of(usage, "completion_tokens_details").get("reasoning_tokens"),
     }
     counts: Row = {}
     for name, value in found.items():
-        number = _number(value)
+        number = finite(value)
         if number is not None and not 0 <= number <= _MOST_TOKENS:
             row["quality"] |= _OUT_OF_RANGE
             notes["out_of_range"] += 1
@@ -195,21 +197,21 @@ def _tokens(item: Json, failed: bool, row: Row, notes: Counter[str]) -> Row:
 
 def _outcome(item: Json, failed: bool, notes: Counter[str]) -> Row:
     """How it ended."""
-    error = _part(item, "error_information")
-    choices = _part(item, "response").get("choices")
+    error = part_of(item, "error_information")
+    choices = part_of(item, "response").get("choices")
     first = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
     hit = item.get("cache_hit")
     return {
-        "error_class": _text(error.get("error_class"), notes) if failed else None,
+        "error_class": storable(error.get("error_class"), notes) if failed else None,
         "http_status": _code(error) if failed else None,
-        "finish_reason": _text(first.get("finish_reason"), notes),
+        "finish_reason": storable(first.get("finish_reason"), notes),
         "cache_hit": {"true": True, "false": False}.get(str(hit).lower()),
     }
 
 
 def _streaming(item: Json, row: Row, notes: Counter[str]) -> Row:
     """Whether it was streamed and, only then, the time to the first token and between the others."""
-    said, asked = item.get("stream"), _part(item, "model_parameters").get("stream")
+    said, asked = item.get("stream"), part_of(item, "model_parameters").get("stream")
     stream = (
         said
         if isinstance(said, bool)
@@ -235,8 +237,8 @@ def _streaming(item: Json, row: Row, notes: Counter[str]) -> Row:
 
 def _cost(item: Json, row: Row) -> Row:
     """What it cost; 0.0 with tokens and no breakdown that says more is an unknown price."""
-    breakdown = _number(_part(item, "cost_breakdown").get("total_cost"))
-    cost = breakdown or _number(item.get("response_cost"))
+    breakdown = finite(part_of(item, "cost_breakdown").get("total_cost"))
+    cost = breakdown or finite(item.get("response_cost"))
     used = (row["tokens_in"] or 0) + (row["tokens_out"] or 0) > 0
     if cost is None:
         cost = breakdown
@@ -246,8 +248,8 @@ def _cost(item: Json, row: Row) -> Row:
 
 def _tries(item: Json) -> int | None:
     """Retries and fallbacks before this try, as the gateway says; failures do not say."""
-    headers = _part(_part(item, "hidden_params"), "additional_headers")
-    said = [_number(headers.get(f"x-litellm-attempted-{name}")) for name in ("retries", "fallbacks")]
+    headers = part_of(part_of(item, "hidden_params"), "additional_headers")
+    said = [finite(headers.get(f"x-litellm-attempted-{name}")) for name in ("retries", "fallbacks")]
     numbers = [int(n) for n in said if n is not None and 0 <= n < 1000]
     return sum(numbers) if numbers else None
 
@@ -270,33 +272,3 @@ def _number_attempts(rows: list[Row]) -> None:
             row["attempt_no"] = max(place, said)
         elif row["trace_id"] in siblings:
             row["attempt_no"] = place
-
-
-def _part(item: Json, name: str) -> Json:
-    """A JSON object inside another; empty when it is absent or something else."""
-    part = item.get(name)
-    return part if isinstance(part, dict) else {}
-
-
-def _number(value: object) -> float | None:
-    """A finite number, else None; true and false are none."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    if isinstance(value, int):
-        value = max(-(10**15), min(value, 10**15))
-    return float(value) if value - value == 0.0 else None
-
-
-def _text(value: object, notes: Counter[str]) -> str | None:
-    """A text that can be stored; empty is NULL, longer than `MAX_TEXT` is cut and counted."""
-    if value is None or value == "" or isinstance(value, (dict, list)):
-        return None
-    text = str(value)
-    if not text.isascii():
-        text = text.encode("utf-8", "replace").decode()  # JSON may escape half of a surrogate pair
-    if "\0" in text:
-        text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
-    if len(text) > MAX_TEXT:
-        notes["truncated"] += 1
-        return text[:MAX_TEXT]
-    return text

@@ -6,6 +6,7 @@ value of the body is a number, `Boolean` where every one is true or false, else 
     syntax         a line is no JSON object, is longer than 1 MiB, or `features` is none
     missing_key    a required key is absent, null or empty
     bad_ts         `ts` is no time
+    mixed_column:<feature>   kept: its values were numbers and text, and are text now
 
 Source: our own format (see `collectors.predictions`); items as in `collectors.json_items`.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from collectors.instants import instant
 from collectors.json_items import items
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
     import polars as pl
 
 
+MIXED: Final = "mixed_column"
+MIXED_TOLD: Final = 20  # features of one body that are named; it may have 500
+
+
 def read_ndjson(payload: bytes, shape: Shape) -> Records:
     """The objects of a JSON body as columns.
 
@@ -43,8 +48,10 @@ def read_ndjson(payload: bytes, shape: Shape) -> Records:
         PayloadTooLarge: more rows or cells than one body may hold.
     """
     records = joined(lambda texts: _blocks(payload, shape, texts), len(payload), truth_is_number=True)
-    if records.mixed:
-        records.notes["mixed_column"] += len(records.mixed)
+    names = sorted(records.mixed)
+    records.notes.update({f"{MIXED}:{name}": 1 for name in names[:MIXED_TOLD]})
+    if len(names) > MIXED_TOLD:
+        records.notes[MIXED] += len(names) - MIXED_TOLD
     return records
 
 

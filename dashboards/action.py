@@ -36,7 +36,7 @@ _BADGES: Final[Mapping[str, Badge]] = {
     "acknowledged": Badge("info", "taken"), "succeeded": Badge("ok", "succeeded"), "failed": Badge("page", "failed"),
     "denied": Badge("unknown", "denied"), "expired": Badge("unknown", "expired"),
 }  # fmt: skip
-_VERDICTS: Final[Mapping[str, str]] = {"helped": "ok", "no change": "ticket", "worse": "page", "unknown": "unknown"}
+VERDICTS: Final[Mapping[str, str]] = {"helped": "ok", "no change": "ticket", "worse": "page", "unknown": "unknown"}
 _MEANT: Final[Mapping[str, str]] = {
     "sent": "the target was asked", "acknowledged": "the target has it", "succeeded": "it is done", "approved": "it may be sent",
     "proposed": "a rule asked for it", "failed": "it was not done", "denied": "it is not done", "expired": "it ended by time",
@@ -130,7 +130,7 @@ def _outcome(read: Reader, view: Scope, row: Mapping[str, Any], params: Mapping[
     if row["mode"] == "dry_run" or row["state"] in ("proposed", "approved", "denied"):
         return None
     if not row["outcome"]:
-        taken = row["state"] in ("sent", "acknowledged", "succeeded")
+        taken = row["state"] in ("sent", "acknowledged", "succeeded") or (row["state"] == "expired" and row["attempts"])
         why = "Too early: the hour after it is not over" if taken else "It was not done, so it changed nothing"
         return cards.card(
             "Did it help?",
@@ -149,7 +149,7 @@ def _outcome(read: Reader, view: Scope, row: Mapping[str, Any], params: Mapping[
     assumed = "It is assumed that what was wrong would have lasted without it; what ends by itself looks like help."
     return cards.card(
         "Did it help?", html.P(found["text"], className="verdict-line"), numbers, drawn, html.P(assumed, className="sub"),
-        mark=Badge(_VERDICTS.get(found["verdict"], "unknown"), found["verdict"]), sql=[*query, *queries],
+        mark=Badge(VERDICTS.get(found["verdict"], "unknown"), found["verdict"]), sql=[*query, *queries],
     )  # fmt: skip
 
 

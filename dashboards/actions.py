@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from dash import dcc, html
 
-from dashboards import action, cards, proposal, words
+from dashboards import action, action_others, cards, proposal, words
 from dashboards.cards import Badge, Query
 from dashboards.palette import SIGNS
 from dashboards.reader import Reader
@@ -44,10 +44,14 @@ def page(read: Reader, params: Mapping[str, str]) -> Any:
     chosen = params.get("id", "")
     if chosen:
         return action.page(read, view, chosen)
-    waiting, done, broken = cards.gather(
-        lambda: _waiting(read, view), lambda: _list(read, view), lambda: _breakers(read), spans=(12, 12, 12)
+    waiting, done, others, broken = cards.gather(
+        lambda: _waiting(read, view),
+        lambda: _list(read, view),
+        lambda: action_others.card(read, view),
+        lambda: _breakers(read),
+        spans=(12, 12, 12, 12),
     )
-    return cards.grid([broken, waiting, done])
+    return cards.grid([broken, waiting, done, others])
 
 
 def _waiting(read: Reader, view: Scope) -> Any:

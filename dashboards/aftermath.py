@@ -13,20 +13,20 @@ from dash import html
 
 from dashboards import cards, doing, proposal, words
 from dashboards.cards import Badge, Query
-from dashboards.incident import Row
+from dashboards.incident import FAMILY, Row
 from dashboards.reader import Reader, Value
 from dashboards.scope import Scope
 
 SAID: Final = """
 select ts, actor, role, verb, reason, parameters->>'until' as until from command where object = $id order by ts desc, command_id limit 200
 """
-DONE: Final = """
-select action_id, kind, target, mode, state, reason, parameters::VARCHAR as parameters, changed_at, approved_by, error, outcome::VARCHAR as outcome from action where incident_id = $id
+DONE: Final = f"""
+select action_id, kind, target, mode, state, reason, parameters::VARCHAR as parameters, changed_at, approved_by, error, outcome::VARCHAR as outcome from action where incident_id in {FAMILY}
 order by changed_at desc, action_id limit 50
 """
-TOLD: Final = """
+TOLD: Final = f"""
 select message_id, url, notice, arg_max(state, tried_at) as state, max(tries) as tries, arg_max(error, tried_at) as error, min(first_at) as first_at, max(tried_at) as tried_at
-from delivery where incident_id = $id group by 1, 2, 3 order by tried_at desc, message_id limit 200
+from delivery where incident_id in {FAMILY} group by 1, 2, 3 order by tried_at desc, message_id limit 200
 """
 _WORDS: Final = {
     "acknowledge": "took it",

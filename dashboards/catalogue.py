@@ -46,16 +46,20 @@ def catalogue(read: Reader) -> Catalogue:
 
 
 def bad_request(slo: Mapping[str, Any]) -> str | None:
-    """SQL that is true for a bad request of this SLO; None when its definition is not known.
+    """SQL that is true for a bad request of this SLO, and NULL for what it does not count; None when it counts no requests.
 
-    The text of `good_sql` comes from the validated configuration, never from data.
+    The same as its budget is counted by: a failed request is bad. The text of `good_sql` and `total_sql` comes from the
+    validated configuration, never from data.
+
+    >>> bad_request({"kind": "latency", "column": "ttft_s", "threshold_s": 0.8})
+    "case when true then status = 'error' or ttft_s > 0.8 end"
     """
-    of_total = f" and ({slo['total_sql']})" if slo.get("total_sql") else ""
+    bad = None
     if slo.get("kind") == "latency" and slo.get("column") in _COLUMNS and slo.get("threshold_s"):
-        return f"{slo['column']} > {float(slo['threshold_s'])}{of_total}"
-    if slo.get("kind") == "good" and slo.get("good_sql"):
-        return f"not ({slo['good_sql']}){of_total}"
-    return None
+        bad = f"{slo['column']} > {float(slo['threshold_s'])}"
+    elif slo.get("kind") == "good" and slo.get("good_sql"):
+        bad = f"not ({slo['good_sql']})"
+    return None if bad is None else f"case when {slo.get('total_sql') or 'true'} then status = 'error' or {bad} end"
 
 
 def title(name: str, slo: Mapping[str, Any]) -> str:

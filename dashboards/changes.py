@@ -18,7 +18,7 @@ where ts >= $start::TIMESTAMPTZ and ts < $end::TIMESTAMPTZ and kind <> 'alert_si
   and ($model = '' or model_id is null or model_id = $model)
 union all
 select epoch(since)::DOUBLE, 'incident', left('■ ' || kind || ' ' || model, 28) from incident
-where since >= $start::TIMESTAMPTZ and since < $end::TIMESTAMPTZ and severity = 'page' and ($model = '' or model = $model)
+where ($model <> '' or part_of is null) and since >= $start::TIMESTAMPTZ and since < $end::TIMESTAMPTZ and severity = 'page' and ($model = '' or model = $model)
 order by 1
 """
 

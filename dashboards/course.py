@@ -12,6 +12,7 @@ import polars as pl
 
 from dashboards import cards, changes, figures, moved
 from dashboards.cards import Query
+from dashboards.compared import compared
 from dashboards.palette import faint, palette
 from dashboards.reader import Reader, Value
 from dashboards.scope import Scope
@@ -49,9 +50,12 @@ def course_card(read: Reader, view: Scope, model: str, finding: Mapping[str, Any
         none = cards.empty("Not judged often enough yet", "A point is drawn for every judged window.", 260)
         return cards.card(title, none, sub=sub, sql=[query], span=span)
     marked = changes.read_changes(read, view, model, changes.NEAR_DATA)
-    figure = course_figure(drawn, view, finding, marked)
+    with_ = compared(read, view, model, str(finding["subject"]).replace(" × ", "*"))
+    figure = with_.drawn(course_figure(drawn, view, finding, marked), view)
     label = f"{title}: {finding['subject']}, {moved.name(finding)}"
-    return cards.card(title, cards.graph(figure, 326, label, brush="effect"), sub=sub, sql=[query], span=span)
+    return cards.card(
+        title, cards.graph(figure, 326, label, brush="effect"), sub=sub, sql=[query, with_.query], span=span
+    )
 
 
 def course_figure(frame: pl.DataFrame, view: Scope, finding: Mapping[str, Any], marked: pl.DataFrame) -> figures.Figure:

@@ -52,12 +52,12 @@ def differs_card(read: Reader, view: Scope, slo: Slo, span: int = 7) -> Any:
     since = slo.since if slo.since and view.start < slo.since < view.end else None
     begin = max(since or view.start, view.end - LONGEST)
     when = f" · since {words.clock(begin, view.now)} UTC" if begin > view.start else ""
-    title, sub = "What differs in the bad requests?", f"{slo.name} · share among bad against share among good{when}"
+    title, sub = (
+        f"What differs in the bad {slo.events}?",
+        f"{slo.name} · share among bad against share among good{when}",
+    )
     if slo.bad is None:
-        none = cards.empty(
-            "This objective's definition is not published", "It is read from the model's Monitoring.", 180
-        )
-        return cards.card(title, none, sub=sub, span=span)
+        return cards.card(title, _nothing_to_compare(slo), sub=slo.name, span=span)
     params = {**view.params, "model": slo.row["model"], "from": begin}
     sql = DIFFERS.replace("{bad}", f"({slo.bad})")
     frame = read(sql, params)
@@ -69,6 +69,16 @@ def differs_card(read: Reader, view: Scope, slo: Slo, span: int = 7) -> Any:
     body = html.Div([difference(r) for r in frame.iter_rows(named=True)], className="differs")
     legend: list[Any] = [html.Span(className="key bad"), f"of {bad} bad", html.Span(className="key good"), f"of {good} good requests · lower bounds are 99.7 %"]  # fmt: skip
     return cards.card(title, body, html.P(legend, className="legend"), sub=sub, sql=query, span=span)
+
+
+def _nothing_to_compare(slo: Slo) -> Any:
+    """Why there are no requests of which some are bad."""
+    if not slo.declared:
+        return cards.empty(
+            "This objective's definition is not published", "It is read from the model's Monitoring.", 180
+        )
+    said = f"It counts {slo.events}: no request of this model is good or bad by it"
+    return cards.empty(said, "What may have caused a burn stands in its incident.", 180)
 
 
 def p_value(p: float) -> str:

@@ -65,7 +65,11 @@ def _head(held: Dossier) -> Markup:
 
 def _sections(held: Dossier) -> list[Markup]:
     parts: tuple[tuple[str, str, Part], ...] = (
-        ("Impact", "counted since the onset", _list([incident.impact(r) for r in held.impact])),
+        (
+            "Impact",
+            "counted since the onset",
+            _list([incident.impact(r, named=len(held.row["models"] or ()) > 1) for r in held.impact]),
+        ),
         ("Timeline", "UTC; shaded: the incident; amber: where its onset may lie", drawn(held.story)),
         ("Why", "", _why(held)),
         (

@@ -20,7 +20,7 @@ from dashboards.reader import used, written_out
 from dashboards.report_text import text
 
 SCHEMA: Final = "observe/incident/v1"
-_JSON_FIELDS: Final = ("cause", "parameters", "outcome")
+_JSON_FIELDS: Final = ("cause", "about", "parameters", "outcome")
 
 
 def as_json(held: Dossier) -> str:
@@ -77,13 +77,14 @@ def as_markdown(held: Dossier) -> str:
 
 def headline(row: Row) -> str:
     """What happened, to whom."""
-    return str(row["summary"]) if row["model"] == "site" else f"{row['model']}: {row['summary']}"
+    named = incident.whose(row)
+    return str(row["summary"]) if named == "site" else f"{named}: {row['summary']}"
 
 
 def _sections(held: Dossier) -> list[tuple[str, Sequence[str]]]:
     parts: tuple[tuple[str, Sequence[str]], ...] = (
         ("What happened", [f"- **{name}**: {text(value)}" for name, value in facts(held)]),
-        ("Impact", [f"- {text(incident.impact(r))}" for r in held.impact]),
+        ("Impact", [f"- {text(incident.impact(r, named=len(held.row['models'] or ()) > 1))}" for r in held.impact]),
         ("Why", _why(held)),
         ("What differs in the bad requests", _table(DIFFERENCE_HEADS, difference_rows(held.told))),
         ("Timeline", [f"- {instant(s['ts'])} **{text(s['kind'])}** {text(str(s['words']))}" for s in held.steps]),
@@ -100,7 +101,7 @@ def facts(held: Dossier) -> list[tuple[str, str]]:
     """What, since when, how long, how much, how sure."""
     row = held.row
     said = [
-        ("state", f"{row['state']}, {row['severity']}"), ("model", row["model"]), ("since", incident.since(row, None)),
+        ("state", f"{row['state']}, {row['severity']}"), ("model", incident.whose(row)), ("about", incident.about(row)), ("since", incident.since(row, None)),
         ("opened", instant(row["opened_at"])), ("over", instant(row["resolved_at"]) if row["resolved_at"] else ""),
         ("lasted", incident.lasted(row, held.as_of)), ("taken by", row["taken_by"] or ""), ("how much", incident.strength(row)),
         ("evidence", f"{words.number(row['evidence_nats'])} nats" if words.known(row["evidence_nats"]) else ""), ("suggested", row["suggestion"] or ""),

@@ -88,7 +88,7 @@ def differs_card(told: Explained | None, incident_id: str, span: int = 5) -> Any
     if told is None or not told.differs:
         why = "Not yet explained" if told is None else "Nothing stands out"
         hint = (
-            "No value is clearly more common among bad requests after correction for all that were looked at."
+            "No value is clearly more common among bad requests after correction for all that were looked at; only objectives about requests have any."
             if told
             else ""
         )

@@ -12,6 +12,7 @@ import polars as pl
 
 from dashboards import cards, changes, course, figures, moved, states, words
 from dashboards.cards import Badge, Query
+from dashboards.compared import compared
 from dashboards.palette import palette
 from dashboards.reader import Reader, Value
 from dashboards.scope import Scope
@@ -36,7 +37,9 @@ NEUTRAL = {"ratio": 1.0}  # the value that means "as before"; elsewhere 0
 
 
 def badge(finding: Mapping[str, Any], view: Scope) -> Badge:
-    """The state of a drift finding."""
+    """The state of a drift finding; a level that had no rows to judge is not ok."""
+    if finding["state"] == "ok" and finding["detector"] == "level" and not finding["n"]:
+        return Badge("unknown", "no rows")
     return states.finding_badge(
         finding["state"], finding["severity"], finding["window_end"], view.now, states.STALE_DRIFT
     )
@@ -56,9 +59,13 @@ def effect_card(
     if frame.height < 2:
         none = cards.empty("Not judged often enough yet", "A point is drawn for every judged window.", 260)
         return cards.card(title, none, sub=sub, sql=[query], span=span)
+    with_ = compared(read, view, model, str(finding["subject"]))
     figure = _effect(frame, view, material, finding, changes.read_changes(read, view, model, changes.NEAR_DATA))
+    figure = with_.drawn(figure, view)
     label = f"Effect of {finding['subject']} over time, {moved.name(finding)}"
-    return cards.card(title, cards.graph(figure, 326, label, brush="effect"), sub=sub, sql=[query], span=span)
+    return cards.card(
+        title, cards.graph(figure, 326, label, brush="effect"), sub=sub, sql=[query, with_.query], span=span
+    )
 
 
 def _measured(unit: str) -> str:

@@ -33,8 +33,8 @@ select object, since, until, actor, reason from mute where until > $now::TIMESTA
 """
 CALENDAR: Final = "select value::VARCHAR as value from core.setting where key = 'maintenance'"
 MEMBERS: Final = """
-select incident_id, alert_id, key, model from alert where incident_id in (
-  select incident_id from incident where state = 'open' or opened_at >= $start::TIMESTAMPTZ or incident_id = $id)
+select a.incident_id, a.alert_id, a.key, a.model, i.part_of from alert a join incident i using (incident_id)
+where i.state = 'open' or i.opened_at >= $start::TIMESTAMPTZ or i.incident_id = $id or i.part_of = $id
 """
 UNDELIVERED = """
 select tried_at, url, coalesce(notice, 'alerts') as notice, incident_id, state, tries, error from undelivered order by state = 'waiting', tried_at desc limit 100
@@ -69,9 +69,10 @@ def muted_until(read: Reader, rows: Sequence[Mapping[str, Any]], view: Scope) ->
     alerts: dict[str, dict[str, Names]] = defaultdict(dict)
     only: dict[str, Value] = {"start": view.start, "id": rows[0]["incident_id"] if len(rows) == 1 else ""}
     for a in read(MEMBERS, only).iter_rows(named=True):
-        alerts[a["incident_id"]][a["alert_id"]] = frozenset(
-            {EVERYTHING, a["alert_id"], a["incident_id"], a["key"], a["model"]}
-        )
+        names = frozenset({EVERYTHING, a["alert_id"], a["incident_id"], a["key"], a["model"]})
+        alerts[a["incident_id"]][a["alert_id"]] = names
+        if a["part_of"]:  # a mute of the whole is one of its parts
+            alerts[a["part_of"]][a["alert_id"]] = names | {a["part_of"]}
     ends = {r["incident_id"]: known.free(parts(r, alerts[r["incident_id"]]), view.now) for r in rows}
     return {name: end for name, end in ends.items() if end > view.now}
 

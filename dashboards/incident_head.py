@@ -35,7 +35,7 @@ def head(read: Reader, row: Row, told: Explained | None, view: Scope) -> Any:
     is_open = row["state"] == "open"
     mark = states.severity_badge(row["severity"]) if is_open else Badge("unknown", "resolved")
     asked = incident.during(row, view.now)
-    paid = [incident.impact(r) for r in read(IMPACT, asked).to_dicts()]
+    paid = [incident.impact(r, named=len(row["models"] or ()) > 1) for r in read(IMPACT, asked).to_dicts()]
     queries = [
         Query(ONE, {"id": row["incident_id"]}),
         Query(EXPLAINED, {"id": row["incident_id"]}),
@@ -54,7 +54,7 @@ def _facts(row: Row, paid: Sequence[str], view: Scope) -> Any:
     nats = f"{words.number(row['evidence_nats'])} nats" if words.known(row["evidence_nats"]) else None
     ended = f"{words.clock(row['resolved_at'], view.now)} UTC" if row["resolved_at"] else None
     return cards.facts([
-        ("model", row["model"]), ("since", incident.since(row, view.now)), ("lasted", incident.lasted(row, view.now)), ("over since", ended),
+        ("model", incident.whose(row)), ("about", incident.about(row) or None), ("since", incident.since(row, view.now)), ("lasted", incident.lasted(row, view.now)), ("over since", ended),
         ("opened", f"{words.clock(row['opened_at'], view.now)} UTC"), ("how much", incident.strength(row)), ("evidence", nats),
         ("in hand", f"{row['taken_by']} has it" if row["taken_by"] else "nobody has taken it" if row["state"] == "open" else None), ("impact", " · ".join(paid) or None), ("what to do", row["suggestion"]),
     ])  # fmt: skip
@@ -77,22 +77,21 @@ def _links(row: Row, view: Scope) -> Any:
 def _why(row: Row, told: Explained | None, view: Scope) -> Any:
     """The words of its explanation; before there is one, the nearest signal."""
     lead = [html.Strong("Why"), cards.badge(explained.verdict(told))]
+    whole = _whole(row, view)
     if told is None:
         near = incident.cause_of(row)
         said = f"Nearest signal: {near['note']}." if near else "No signal began within 30 min of the onset."
-        return html.Div([html.Div(lead, className="lead"), html.P(said)], className="why-text")
-    parts: list[Any] = [html.P(told.text)]
-    if told.inhibited_by:
-        parts.append(
-            html.P(
-                [
-                    "Told as part of ",
-                    dcc.Link(told.inhibited_by, href=view.link("/incidents", id=told.inhibited_by)),
-                    ".",
-                ]
-            )
-        )
+        return html.Div([html.Div(lead, className="lead"), html.P(said), *whole], className="why-text")
+    parts: list[Any] = [html.P(told.text), *whole]
     return html.Div([html.Div(lead, className="lead"), *parts], className="why-text")
+
+
+def _whole(row: Row, view: Scope) -> list[Any]:
+    """Where a part is told."""
+    if not row["part_of"]:
+        return []
+    link = dcc.Link(row["part_of"], href=view.link("/incidents", id=row["part_of"]))
+    return [html.P([f"Part of one incident with others ({incident.about(row) or 'one cause'}), told in ", link, "."])]
 
 
 def _narrated(read: Reader, row: Row) -> list[Any]:

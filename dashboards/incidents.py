@@ -21,6 +21,7 @@ from dashboards import (
     hand,
     incident,
     incident_head,
+    incident_members,
     proof,
     ranking,
     states,
@@ -41,11 +42,13 @@ SKELETON = ((12, 120), (12, 320))
 MOST: Final = 500  # incidents of one list
 
 LIST: Final = f"""
-select incident_id, kind, model, severity, state, since, opened_at, resolved_at, summary, effect, unit, cause::VARCHAR as cause, alerts,
+select incident_id, kind, model, severity, state, since, opened_at, resolved_at, summary, effect, unit, cause::VARCHAR as cause, alerts, models,
+  about::VARCHAR as about,
   (select arg_max(actor, ts) from command where verb = 'acknowledge' and object = incident_id and ts >= opened_at) as taken_by,
   (select verdict from explanation e where e.incident_id = incident.incident_id) as verdict,
   (select e.causes->0->>'note' from explanation e where e.incident_id = incident.incident_id) as likely
-from incident where (state = 'open' or opened_at >= $start::TIMESTAMPTZ) and ($model = '' or model = $model)
+from incident where part_of is null and (state = 'open' or opened_at >= $start::TIMESTAMPTZ)
+  and ($model = '' or model = $model or list_contains(models, $model))
 order by state <> 'open', case severity when 'page' then 0 when 'ticket' then 1 else 2 end, opened_at desc, incident_id limit {MOST}
 """
 _STATE: Final = {"onset": "info", "resolved": "ok", "alert ends": "ok", "xid": "ticket", "signal": "ticket"}
@@ -84,18 +87,24 @@ def listed(
 ) -> tuple[list[dict[str, Any]], list[tables.Column]]:
     """The rows of the list and its columns; who has one in hand is a column only where somebody has."""
     shown = [
-        {"state": r["severity"] if r["state"] == "open" else "resolved", "id": r["incident_id"], "model": r["model"], "summary": r["summary"],
+        {"state": r["severity"] if r["state"] == "open" else "resolved", "id": r["incident_id"], "model": incident.whose(r), "summary": _what(r),
          "since": r["since"].isoformat(), "lasted": ((r["resolved_at"] or view.now) - r["since"]).total_seconds(), "cause": _cause(r),
          "handled": hand.in_words({**r, "muted_until": muted.get(r["incident_id"])}, view)}
         for r in rows
     ]  # fmt: skip
-    handled = [tables.Column("handled", "In hand", "", 160)] if any(s["handled"] for s in shown) else []
-    columns = [
-        tables.Column("state", "State", "state", 112), tables.Column("summary", "What", "", 240), tables.Column("model", "Model", "model", 125),
-        tables.Column("since", "Since (UTC)", "clock", 142), tables.Column("lasted", "Lasted", "span", 104), *handled,
-        tables.Column("cause", "Why", "", 170), tables.Column("id", "Incident", "incident", 100),
+    handled = [tables.Column("handled", "In hand", "", 112)] if any(s["handled"] for s in shown) else []
+    columns = [  # the link stands where a narrow window still shows it
+        tables.Column("state", "State", "state", 112), tables.Column("id", "Incident", "incident", 104), tables.Column("summary", "What", "", 270),
+        tables.Column("model", "Model", "model", 145), tables.Column("since", "Since (UTC)", "clock", 142), tables.Column("lasted", "Lasted", "span", 104),
+        *handled, tables.Column("cause", "Why", "", 176),
     ]  # fmt: skip
     return shown, columns
+
+
+def _what(row: Row) -> str:
+    """What happened, and to what where several models share it."""
+    shared = incident.about(row) if len(row["models"] or ()) > 1 else ""
+    return f"{row['summary']} ({shared})" if shared else str(row["summary"])
 
 
 def _cause(row: Row) -> str:
@@ -123,13 +132,14 @@ def _known(read: Reader, view: Scope, row: Row, told: Explained | None) -> list[
     chosen = row["incident_id"]
     return cards.gather(
         lambda: incident_head.head(read, row, told, view),
+        lambda: incident_members.card(read, row, view),
         lambda: hand.of_one(read, view, chosen),
         lambda: _timeline(read, view, row),
         lambda: explained.causes_card(told, chosen, view),
         lambda: explained.differs_card(told, chosen),
         lambda: _drifting(read, view, row),
         lambda: proof.card(read, row, view),
-        spans=(12, 12, 12, 7, 5, 12, 12),
+        spans=(12, 12, 12, 12, 7, 5, 12, 12),
     )
 
 

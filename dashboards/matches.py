@@ -38,11 +38,11 @@ def card(read: Reader, view: Scope) -> Any:
         none = cards.empty(f"{names}: more replicas are needed; no idle devices were found", lacking[0]["said"], 90)
         return cards.card("Starved models and idle devices", none, sql=queries)
     columns = [
-        tables.Column("model", "Model", "model", 110), tables.Column("starved", "Starved", "", 220), tables.Column("cluster", "Idle in", "", 100),
-        tables.Column("sku", "Product", "", 150), tables.Column("idle", "Idle", "count", 70), tables.Column("fits", "Fits", "", 80),
-        tables.Column("replicas", "Replicas", "count", 90, "how many of those it lacks the idle devices hold"),
-        tables.Column("away", "Away", "", 80, "declared round trip"), tables.Column("saved", "Saves / h", "", 90, "new replicas like the declared, less egress"),
-        tables.Column("why", "Why", "", 320),
+        tables.Column("model", "Model", "model", 150), tables.Column("starved", "Starved", "", 200), tables.Column("cluster", "Idle in", "", 95),
+        tables.Column("sku", "Product", "", 130), tables.Column("idle", "Idle", "count", 80), tables.Column("fits", "Fits", "", 80),
+        tables.Column("replicas", "Replicas", "count", 105, "how many of those it lacks the idle devices hold"),
+        tables.Column("away", "Away", "", 80, "declared round trip"), tables.Column("saved", "Saves / h", "", 105, "new replicas like the declared, less egress"),
+        tables.Column("why", "Why", "", 230),
     ]  # fmt: skip
     return cards.card(
         "Starved models and idle devices", tables.grid("matches", [_told(r) for r in rows], columns, height=min(320, 60 + tables.ROW_PX * len(rows))),

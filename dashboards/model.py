@@ -23,7 +23,9 @@ from dashboards import (
     proposal,
     rates,
     sections,
+    skew,
     slo,
+    slo_burn,
     states,
     tables,
     traffic,
@@ -81,6 +83,7 @@ def page(read: Reader, params: Mapping[str, str]) -> Any:
     parts = [_hero(name, facts, marks), opened, *numbers, *more]
     parts += [slo_title, *made[: len(slo_cards)]] if slos or len(numbers) > 1 else []
     parts += performance.section(read, view, name, facts)
+    parts += skew.section(read, view, name, facts)
     parts += [drift_title, *made[len(slo_cards) :]] if drifts else []
     return cards.grid([*parts, compared, acted])
 
@@ -179,7 +182,7 @@ def _slo_section(
     if chosen.row["state"] == "too_few":
         return title, [(12, lambda: slo.budget_card(read, view, chosen, span=12)), *bare]
     judged: list[Part] = [
-        (7, lambda: slo.budget_card(read, view, chosen)), (5, lambda: traffic.burns_card(read, view, chosen)),
+        (7, lambda: slo.budget_card(read, view, chosen)), (5, lambda: slo_burn.burn_card(view, chosen)),
         (7, lambda: differs.differs_card(read, view, chosen)), (5, lambda: latency.latency_card(read, view, chosen)),
     ]  # fmt: skip
     return title, [*judged, *bare]

@@ -23,8 +23,8 @@ QUESTION = "Is anything wrong now, and why?"
 SKELETON = ((12, 150), (3, 138), (3, 138), (3, 138), (3, 138), (7, 360), (5, 360), (7, 300), (5, 300), (12, 240))
 
 INCIDENTS = """
-select incident_id, kind, model, severity, since, opened_at, summary, effect, unit, ci_low, ci_high, evidence_nats, cause::VARCHAR as cause, suggestion
-from incident where state = 'open'
+select incident_id, kind, model, severity, since, opened_at, summary, effect, unit, ci_low, ci_high, evidence_nats, cause::VARCHAR as cause, suggestion, models
+from incident where state = 'open' and part_of is null
 order by case severity when 'page' then 0 when 'ticket' then 1 else 2 end, opened_at desc limit 20
 """
 
@@ -67,8 +67,11 @@ def verdict(read: Reader, view: Scope, slos: list[slo.Slo]) -> Any:
     first = rows[0]
     proposed = [proposal.sentence(a) for a in actions.iter_rows(named=True) if a["incident_id"] == first["incident_id"]]
     mark = states.severity_badge(first["severity"])
-    link = dcc.Link(first["model"], href=view.link(_model(first["model"])))
-    title = html.H1([html.Span(SIGNS[mark.state], className="sign"), link, f" {first['summary']}"])
+    links: list[Any] = []
+    for name in first["models"] or (first["model"],):
+        links += [", "] if links else []
+        links.append(dcc.Link(name, href=view.link(_model(name))))
+    title = html.H1([html.Span(SIGNS[mark.state], className="sign"), *links, f" {first['summary']}"])
     cause = json.loads(first["cause"]) if first["cause"] else None
     lines = cards.facts([
         ("since", f"{words.clock(first['since'], view.now)} UTC · {words.span(view.now - first['since'])}"),
@@ -119,7 +122,7 @@ def _clear(view: Scope, slos: list[slo.Slo]) -> Any:
     if not slos or unsure == len(slos):
         text = "Nothing is judged right now" if slos else "Nothing is watched yet"
         why = (
-            "Every objective is stale or has too few requests."
+            "Every objective is stale or has too few events."
             if slos
             else "No objective or drift monitor has been judged. The Health page and `observe doctor` say what is heard."
         )
@@ -149,7 +152,7 @@ def slo_table(view: Scope, slos: list[slo.Slo]) -> Any:
     ]  # fmt: skip
     columns = [
         tables.Column("state", "State", "state", 100), tables.Column("model", "Model", "model", 170), tables.Column("slo", "Objective", "", 150),
-        tables.Column("objective", "Target", "share", 90), tables.Column("sli", "Measured", "share", 100, "share of good requests in the window"),
+        tables.Column("objective", "Target", "share", 90), tables.Column("sli", "Measured", "share", 100, "share of good requests, minutes, calls, ... in the window"),
         tables.Column("budget", "Budget left", "budget", 150), tables.Column("burn", "Burn 1 h", "times", 90, "1× spends the budget exactly in its window"),
         tables.Column("total", "Requests", "count", 100),
     ]  # fmt: skip

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from dash import html
 
 from dashboards import cards, figures, reliability, sections, states, words
 from dashboards.cards import Badge, Query
+from dashboards.compared import compared
 from dashboards.course import band
 from dashboards.palette import palette
 from dashboards.reader import Reader, Value
@@ -34,12 +35,12 @@ from performance where model = $model and ts >= $since::TIMESTAMPTZ and ts < $en
 """
 ESTIMATES: Final = """
 select epoch(window_end)::DOUBLE as epoch, effect as value, ci_low as low, ci_high as high, unit, window_end, details::VARCHAR as details
-from finding where detector = 'estimate' and model = $model and effect is not null and window_end > $since::TIMESTAMPTZ and window_end <= $end::TIMESTAMPTZ
+from finding where detector = 'estimate' and subject <> 'auc' and model = $model and effect is not null and window_end > $since::TIMESTAMPTZ and window_end <= $end::TIMESTAMPTZ
 order by window_end
 """
 JUDGED: Final = """
 select monitor_id, subject, state, severity, note, window_end from finding
-where detector = 'performance' and model = $model and window_end > $since::TIMESTAMPTZ and window_end <= $end::TIMESTAMPTZ
+where (detector = 'performance' or (detector = 'estimate' and subject = 'auc')) and model = $model and window_end > $since::TIMESTAMPTZ and window_end <= $end::TIMESTAMPTZ
 qualify row_number() over (partition by monitor_id order by window_end desc) = 1 order by subject
 """
 _BACK: Final = timedelta(days=14)
@@ -79,7 +80,7 @@ def section(read: Reader, view: Scope, name: str, facts: Mapping[str, Any]) -> l
     if shown.hours.is_empty():
         return [sections.section("Performance", "performance"), _waiting(shown, declared)] if declared else []
     made = cards.gather(
-        lambda: _course_card(view, shown), lambda: _verdicts_card(view, shown),
+        lambda: _course_card(read, view, name, shown), lambda: _verdicts_card(view, shown),
         lambda: reliability.score_card(read, view, shown.params, regression=shown.regression),
         lambda: reliability.delay_card(read, view, shown.params), lambda: reliability.slices_card(read, view, shown.params),
         spans=(8, 4, 6, 6, 12),
@@ -149,9 +150,10 @@ def _shown(shown: Shown, found: Measured) -> str:
     return f"{value} ({low} – {high})"
 
 
-def _course_card(view: Scope, shown: Shown) -> Any:
-    title = shown.metric.capitalize()
-    asked = [Query(HOURS, shown.params), Query(ESTIMATES, shown.params)]
+def _course_card(read: Reader, view: Scope, name: str, shown: Shown) -> Any:
+    title, whole = shown.metric.capitalize(), replace(view, start=shown.since)
+    with_ = compared(read, whole, name, "mae" if shown.regression else "accuracy", ("performance",))
+    asked = [Query(HOURS, shown.params), Query(ESTIMATES, shown.params), with_.query]
     drawn = _points(shown)
     if drawn.height + shown.estimates.height < 2:
         none = cards.empty(
@@ -159,7 +161,7 @@ def _course_card(view: Scope, shown: Shown) -> Any:
         )
         return cards.card(title, none, sub=sentence(view, shown), sql=asked, span=8)
     label = f"{title} over time by labels, with the estimate before labels, and how many labels have come"
-    graph = cards.graph(_course(view, shown, drawn), 360, label)
+    graph = cards.graph(with_.drawn(_course(view, shown, drawn), whole), 360, label)
     return cards.card(title, graph, sub=sentence(view, shown), sql=asked, span=8)
 
 
@@ -212,7 +214,7 @@ def _course(view: Scope, shown: Shown, drawn: pl.DataFrame) -> figures.Figure:
 def _verdicts_card(view: Scope, shown: Shown) -> Any:
     """What is judged by labels, newest; and the mean of the newest day whose labels are due."""
     rows = shown.judged.to_dicts()
-    late = max((r["window_end"] for r in rows), default=None)
+    late = max((r["window_end"] for r in rows if r["subject"] != "auc"), default=None)
     limit = states.STALE_DRIFT + (view.now - late if late is not None else timedelta(0))  # labels are late by nature
     marks = [states.finding_badge(r["state"], r["severity"], r["window_end"], view.now, limit) for r in rows]
     items = [html.Li([cards.badge(mark), " ", r["note"]]) for mark, r in zip(marks, rows, strict=True)]

@@ -87,7 +87,11 @@ def cost(parameters: Mapping[str, Any]) -> str | None:
 
 
 def rest(parameters: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What else the target is told, by name."""
+    """What else the target is told, by name; of a training what there is to learn from.
+
+    >>> rest({"features": ["amount"], "training": {"text": "only 400 rows since 09:00 UTC"}})
+    [('features', 'amount'), ('learns from', 'only 400 rows since 09:00 UTC')]
+    """
     found = []
     for name, value in parameters.items():
         if name in _OURS or value in (None, "", [], {}) or isinstance(value, dict):
@@ -100,4 +104,6 @@ def rest(parameters: Mapping[str, Any]) -> list[tuple[str, str]]:
             else str(value)
         )
         found.append((name.replace("_", " "), shown))
-    return found
+    training = parameters.get("training")
+    said = training.get("text") if isinstance(training, dict) else None
+    return [*found, ("learns from", str(said))] if said else found

@@ -20,6 +20,7 @@ from dash import dcc, html
 
 from dashboards import cards, feature, moved, words
 from dashboards.cards import Query
+from dashboards.incident import FAMILY
 from dashboards.moved import Finding
 from dashboards.scope import Scope
 
@@ -28,12 +29,12 @@ TOGETHER: Final = 0.5  # correlation before, from which a feature is said to go 
 RISE: Final = 1.5  # the smallest rise of a rate that is looked for
 SHOWN: Final = 12
 UNSURE: Final = frozenset({"learning", "too_few", "unknown", "not_identifiable", "expected"})
-INCIDENT: Final = """
+INCIDENT: Final = f"""
 select f.monitor_id, f.subject, f.detector, f.state, f.severity, f.effect, f.unit, f.ci_low, f.ci_high, f.onset, f.onset_low, f.onset_high, f.n,
   f.note, f.window_end, f.details::VARCHAR as details, f.evidence_nats, f.threshold_nats
 from finding f
 where f.kind = 'drift' and f.state = 'alarm' and f.window_end > $opened::TIMESTAMPTZ - interval 1 day
-  and f.monitor_id in (select key from alert where incident_id = $id)
+  and f.monitor_id in (select key from alert where incident_id in {FAMILY})
 qualify row_number() over (partition by f.monitor_id order by f.window_end desc) = 1
 """
 _SCALE: Final = math.sqrt(2.0)  # deviation of a squared normal score: turns a spread's score into a ratio

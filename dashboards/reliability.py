@@ -97,7 +97,7 @@ def _said(found: Reliable, ranked: Any) -> str:
     if ranked is None:
         return apart
     value, error = ranked
-    return f"{apart}; AUC {value.value:.3f} ({value.low:.3f} – {value.high:.3f}), of which bins may hide {error:.1g}"
+    return f"{apart}; AUC {value.value:.3f} ({value.low:.3f} – {value.high:.3f}), of which bins may hide {error:.1g}. AUC informs: no alarm comes from it"
 
 
 def _diagram(view: Scope, found: Reliable) -> figures.Figure:
@@ -176,6 +176,15 @@ def _delays(rows: pl.DataFrame, now: float) -> tuple[Delays, Any, Sequence[float
     return found, shares[use], [*edges, edges[-1]][use]
 
 
+def _whole(counted: Mapping[tuple[str, str], Sequence[int]]) -> Mapping[str, float]:
+    """Accuracy of all rows, by the column that slices them."""
+    sums: dict[str, list[int]] = {}
+    for (column, _), (wrong, right) in counted.items():
+        held = sums.setdefault(column, [0, 0])
+        held[0], held[1] = held[0] + wrong, held[1] + right
+    return {column: right / max(wrong + right, 1) for column, (wrong, right) in sums.items()}
+
+
 def slices_card(read: Reader, view: Scope, params: Params) -> Any:
     """Accuracy by slice, worst first, with intervals that hold for all slices at once; None without slices."""
     rows = read(SLICES, params)
@@ -187,6 +196,7 @@ def slices_card(read: Reader, view: Scope, params: Params) -> Any:
         counted.setdefault((str(feature).removeprefix("slice:"), name), [0, 0])[verdict == "right"] += int(n)
     compared = {key: found for key, found in counted.items() if sum(found) >= _FEW}
     made: list[dict[str, Any]] = []
+    whole = _whole(counted)
     for (column, name), (wrong, right) in compared.items():
         found = share(right, wrong + right, at_once=len(compared))
         assert found is not None
@@ -197,6 +207,11 @@ def slices_card(read: Reader, view: Scope, params: Params) -> Any:
                 "accuracy": found.value,
                 "low": found.low,
                 "high": found.high,
+                "beside": "worse"
+                if found.high < whole[column]
+                else "better"
+                if found.low > whole[column]
+                else "not told apart",
             }
         )
     made.sort(key=lambda row: row["high"])
@@ -204,10 +219,10 @@ def slices_card(read: Reader, view: Scope, params: Params) -> Any:
         tables.Column("slice", "Slice", "", 260), tables.Column("n", "Labels", "count", 100), tables.Column("accuracy", "Accuracy", "share", 100),
         tables.Column("low", "At least", "share", 100, hint="lower end of an interval that holds for all slices at once with 95 %"),
         tables.Column("high", "At most", "share", 100, hint="upper end of that interval"),
+        tables.Column("beside", "Beside all", "", 120, hint="worse or better where the interval leaves out the accuracy of all rows"),
     ]  # fmt: skip
     left = len(counted) - len(compared)
-    sub = f"Worst first; intervals hold for all {len(compared)} slices at once" + (
-        f"; {left} with fewer than {_FEW} labels are left out" if left else ""
-    )
+    few = f"; {left} with fewer than {_FEW} labels are left out" if left else ""
+    sub = f"Worst first; intervals hold for all {len(compared)} slices at once{few}. Slices inform: no alarm comes from them"
     height = 380 if len(made) > 9 else 0
     return cards.card("Where is it worst?", tables.grid("slices", made, columns, height=height), sub=sub, tools=[tables.csv_button("slices")], sql=[Query(SLICES, params)])  # fmt: skip

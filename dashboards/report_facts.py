@@ -112,6 +112,11 @@ class Stream:
         """Whether it alarms at the end of the period."""
         return self.state == "alarm"
 
+    @property
+    def pair(self) -> bool:
+        """Whether it is about two features together, which is no feature of its own."""
+        return self.watched.startswith("pair")
+
 
 @dataclass(frozen=True, slots=True)
 class Values:

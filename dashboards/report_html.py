@@ -26,6 +26,7 @@ from dashboards.report_text import (
     stream_cells,
     value_rows,
 )
+from dashboards.report_verdict import features_of
 from dashboards.report_verdict import told as said_of
 
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
@@ -55,10 +56,10 @@ def _verdict(report: Report) -> Markup:
     look, word = VERDICTS[told.verdict]
     name = f" · {report.title}" if report.title else ""
     period = f"{facts.start:%Y-%m-%d %H:%M} – {facts.end:%Y-%m-%d %H:%M} UTC"
-    judged = told.features - len(told.unjudged)
     numbers = [
-        ("features drifting", f"{len(told.drifting)} of {told.features}"),
-        ("drifted, over", str(len(told.over))), ("judged", f"{judged} of {told.features}"),
+        ("features drifting", f"{features_of(told.drifting)} of {told.features}"),
+        *([("pairs changed", f"{len(told.drifting) - features_of(told.drifting)} of {told.pairs}")] if told.pairs else []),
+        ("drifted, over", str(len(told.over))), ("judged", f"{told.judged} of {told.features}"),
         ("incidents", str(len(facts.incidents))), ("changes", str(len(facts.changes))),
     ]  # fmt: skip
     return tag(

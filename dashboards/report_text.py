@@ -29,7 +29,7 @@ def as_json(report: Report) -> str:
     said: dict[str, Any] = {
         "schema": SCHEMA, "model": facts.model, "name": report.title or None,
         "period": {"from": facts.start, "to": facts.end}, "made_at": facts.made_at,
-        "verdict": told.verdict, "headline": told.headline, "features": told.features,
+        "verdict": told.verdict, "headline": told.headline, "features": told.features, "pairs": told.pairs,
         "drifting": [_stream(s) for s in told.drifting], "drifted_and_over": [_stream(s) for s in told.over],
         "inform_only": [_stream(s) for s in told.informing],
         "not_judged": [{"feature": f, "why": why} for f, why in told.unjudged],

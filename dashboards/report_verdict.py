@@ -6,7 +6,7 @@ Source: our own.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final, Literal
 
@@ -28,15 +28,17 @@ _WHY: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """The verdict, its one sentence, and the features behind it."""
+    """The verdict, its one sentence, and the features and pairs behind it."""
 
     verdict: Verdict
     headline: str
     drifting: tuple[Stream, ...]  # the strongest alarm of each feature that drifts at the end of the period
     over: tuple[Stream, ...]  # the same of features that drifted within it, and do not any more
     informing: tuple[Stream, ...]  # changes of kinds that are told for information only
-    unjudged: tuple[tuple[str, str], ...]  # feature and why
+    unjudged: tuple[tuple[str, str], ...]  # feature or pair, and why
     features: int  # that are watched
+    pairs: int  # of features, whose correlation is watched
+    judged: int  # of the features
 
 
 def said(facts: Facts) -> Said:
@@ -50,17 +52,24 @@ def said(facts: Facts) -> Said:
         *_unjudged(by_feature),
         *((name, "nothing was asked about it in this period") for name in facts.unasked),
     )
-    features = len(by_feature) + len(facts.unasked)
-    verdict = _verdict(features, len(unjudged), moved=bool(drifting or over))
-    bare = Said(verdict, "", drifting, over, informing, tuple(unjudged), features)
+    pairs = {s.feature for s in facts.streams if s.pair}
+    features = len(by_feature) + len(facts.unasked) - len(pairs)
+    judged = features - sum(name not in pairs for name, _ in unjudged)
+    verdict = _verdict(features, judged, moved=bool(drifting or over))
+    bare = Said(verdict, "", drifting, over, informing, tuple(unjudged), features, len(pairs), judged)
     headline = {"drift": _drift, "quiet": _quiet, "unknown": _unknown}[verdict](facts, bare)
-    return Said(verdict, headline, drifting, over, informing, bare.unjudged, features)
+    return replace(bare, headline=headline)
 
 
-def _verdict(features: int, unjudged: int, *, moved: bool) -> Verdict:
+def _verdict(features: int, judged: int, *, moved: bool) -> Verdict:
     if moved:
         return "drift"
-    return "quiet" if features and features - unjudged >= ENOUGH * features else "unknown"
+    return "quiet" if features and judged >= ENOUGH * features else "unknown"
+
+
+def features_of(streams: Sequence[Stream]) -> int:
+    """How many are about a feature; the others are about pairs."""
+    return sum(not s.pair for s in streams)
 
 
 def _strongest(streams: Sequence[Stream], wanted: Callable[[Stream], bool]) -> tuple[Stream, ...]:
@@ -101,24 +110,44 @@ def told(stream: Stream) -> str:
 def _drift(facts: Facts, bare: Said) -> str:
     if not bare.drifting:
         named = _listed([f"{told(s)} until {words.clock(s.ended)} UTC" for s in bare.over])
-        return f"No feature drifts any more; {len(bare.over)} of {bare.features} did in this period: {named}"
+        return f"No feature drifts any more; {features_of(bare.over)} of {bare.features} did in this period{_pairs(bare.over)}: {named}"
     named = _listed([f"{told(s)} since {words.clock(s.onset)} UTC" for s in bare.drifting])
-    verb = "drifts" if len(bare.drifting) == 1 else "drift"
-    return f"{len(bare.drifting)} of {bare.features} {_features(bare.features)} {verb}: {named}"
+    drifting = features_of(bare.drifting)
+    verb = "drifts" if drifting == 1 else "drift"
+    return f"{drifting} of {bare.features} {_features(bare.features)} {verb}{_pairs(bare.drifting)}: {named}"
+
+
+def _pairs(streams: Sequence[Stream]) -> str:
+    """What is added where pairs are among what moved."""
+    pairs = len(streams) - features_of(streams)
+    return f", and the correlation of {_counted(pairs, 'pair')} changed" if pairs else ""
 
 
 def _quiet(facts: Facts, bare: Said) -> str:
-    judged = bare.features - len(bare.unjudged)
+    among = f" and {_counted(bare.pairs, 'pair')}" if bare.pairs else ""
     if not bare.unjudged:
-        return f"No drift was found in {'the one feature' if judged == 1 else f'any of {judged} features'}"
-    return f"No drift was found in {judged} of {bare.features} features; {len(bare.unjudged)} could not be judged: {_listed([f for f, _ in bare.unjudged])}"
+        return f"No drift was found in {'the one feature' if bare.judged == 1 else f'any of {bare.judged} features'}{among}"
+    names = [f for f, _ in bare.unjudged]
+    return f"No drift was found in {bare.judged} of {bare.features} features; {_left(bare)} could not be judged: {_listed(names)}"
 
 
 def _unknown(facts: Facts, bare: Said) -> str:
     if not bare.features:
         why = "nothing was judged in this period" if facts.watched else "no Monitoring watches its drift"
         return f"Nobody can say whether {facts.model} drifted: {why}"
-    return f"Nobody can say whether {facts.model} drifted: {len(bare.unjudged)} of {bare.features} {_features(bare.features)} could not be judged"
+    left = bare.features - bare.judged
+    return f"Nobody can say whether {facts.model} drifted: {left} of {bare.features} {_features(bare.features)} could not be judged"
+
+
+def _left(bare: Said) -> str:
+    """How many features, and how many pairs, could not be judged."""
+    features = bare.features - bare.judged
+    pairs = len(bare.unjudged) - features
+    return " and ".join([str(features)] * (features > 0) + [_counted(pairs, "pair")] * (pairs > 0))
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 def _features(n: int) -> str:

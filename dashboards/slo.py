@@ -23,7 +23,7 @@ with onset as (
   select a.model, a.subject as slo, min(i.since) as since, arg_min(i.incident_id, i.since) as incident_id from alert a join incident i using (incident_id)
   where a.kind = 'slo' and a.state = 'firing' and i.state = 'open' group by all
 )
-select slo_id, model, slo, judged_at, state, severity, objective, window_s, window_kind, window_from, window_to, total, bad, sli,
+select slo_id, model, slo, judged_at, state, severity, counted, objective, window_s, window_kind, window_from, window_to, total, bad, sli,
   budget_left, budget_low, budget_high, budget_events, gaps_s, exhausted_at, exhausted_low, exhausted_high, forecast_until, forecast_basis, forecast_from, forecast_path,
   burn_5m, burn_30m, burn_1h, burn_2h, burn_6h, burn_1d, burn_3d, burn_low, burn_high, phi, found_24h, found_1h, note, since, incident_id
 from slo_status left join onset using (model, slo) where $model = '' or model = $model
@@ -49,8 +49,13 @@ class Slo:
         return catalogue.title(self.row["slo"], self.declared)
 
     @property
+    def events(self) -> str:
+        """What it counts, for people: requests, calls, events, minutes, GPU minutes."""
+        return str(self.declared.get("events") or self.row.get("counted") or "events")
+
+    @property
     def bad(self) -> str | None:
-        """SQL that is true for its bad requests."""
+        """SQL that is true for its bad requests; None where it counts something else."""
         return catalogue.bad_request(self.declared)
 
     @property
@@ -82,7 +87,7 @@ def budget_card(read: Reader, view: Scope, slo: Slo, span: int = 7) -> Any:
     title = "Error budget"
     if frame.height < 2 or row["state"] == "too_few":
         length = timedelta(seconds=float(row["window_s"] or 2592000))
-        words_ = f"{words.count(row['total'])} {slo.declared.get('events', 'requests')} in {words.span(length)}: too few to judge {words.share(row['objective'], None)}"
+        words_ = f"{words.count(row['total'])} {slo.events} in {words.span(length)}: too few to judge {words.share(row['objective'], None)}"
         return cards.card(
             title,
             cards.empty(words_, "A budget is shown once even an outage could be told from chance.", 96),

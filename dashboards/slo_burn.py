@@ -34,42 +34,42 @@ def burn_card(view: Scope, one: slo.Slo, span: int = 5) -> Any:
     if not known or row["state"] in ("too_few", "unknown"):
         return cards.card(
             title,
-            cards.empty("No requests to tell a burn from", one.row["note"] or "", 240),
+            cards.empty(f"No {one.events} to tell a burn from", one.row["note"] or "", 240),
             sub=sub,
             sql=[Query(slo.STATUS, asked)],
             span=span,
         )
-    figure = _figure(view, row, known, lows, highs)
+    figure = _figure(view, one, known, lows, highs)
     chart = cards.graph(
         figure,
         266,
         f"Burn of {one.name} by window: " + ", ".join(f"{w} {words.number(row[f'burn_{w}'])} times" for w in known),
     )
     note = html.P(
-        "A tier fires when both its windows pass its mark and the errors are more than chance explains. Bars are 95 %.",
+        "A tier fires when both its windows pass its mark and what was bad is more than chance explains. Bars are 95 %.",
         className="legend",
     )
     return cards.card(title, chart, note, sub=sub, sql=[Query(slo.STATUS, asked)], span=span)
 
 
-def factors(objective: float, window_s: float) -> dict[str, list[tuple[float, str, str]]]:
+def factors(objective: float, window_s: float, tickets_only: bool = False) -> dict[str, list[tuple[float, str, str]]]:
     """By window: the factors that must be passed in it, with severity and tier."""
     found: dict[str, list[tuple[float, str, str]]] = {w: [] for w in WINDOWS}
     for tier in usable(objective, window_s):
         for window, seconds in _SECONDS.items():
             if seconds in (tier.long_s, tier.short_s):
-                found[window].append((tier.factor(window_s), tier.severity, tier.name))
+                found[window].append((tier.factor(window_s), "ticket" if tickets_only else tier.severity, tier.name))
     return found
 
 
 def _figure(
-    view: Scope, row: Mapping[str, Any], known: list[str], lows: Mapping[str, Any], highs: Mapping[str, Any]
+    view: Scope, one: slo.Slo, known: list[str], lows: Mapping[str, Any], highs: Mapping[str, Any]
 ) -> figures.Figure:
-    p, shown = palette(view.theme), known[::-1]
+    p, shown, row = palette(view.theme), known[::-1], one.row
     burns = [max(_LEAST, float(row[f"burn_{w}"])) for w in shown]
     marks = [
         (f, w, severity, name)
-        for w, of in factors(row["objective"], row["window_s"]).items()
+        for w, of in factors(row["objective"], row["window_s"], bool(one.declared.get("tickets_only"))).items()
         for f, severity, name in of
         if w in known
     ]
@@ -94,7 +94,7 @@ def _figure(
     xaxis = {
         "type": "log", "range": [math.log10(_LEAST * 0.9), math.log10(top * 1.3)], "tickvals": ticks, "ticktext": [f"{t:g}×" for t in ticks], "fixedrange": True,
     }  # fmt: skip
-    one = {
+    even = {
         "type": "line",
         "x0": 1,
         "x1": 1,
@@ -115,7 +115,7 @@ def _figure(
         view.theme,
         xaxis=xaxis,
         yaxis=yaxis,
-        shapes=[one],
+        shapes=[even],
         margin=figures.margins(40, 14, 26, 30),
         showlegend=True,
     )

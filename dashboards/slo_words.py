@@ -29,7 +29,7 @@ def period(row: Row) -> str:
 
 
 def measured(row: Row) -> str | None:
-    """The share of good requests, with as many digits as tell it from what is promised; None where nothing counts.
+    """The share of good ones, with as many digits as tell it from what is promised; None where nothing counts.
 
     >>> measured({"sli": 0.98984, "objective": 0.99})
     '98.98 %'
@@ -76,7 +76,7 @@ def outlook(row: Row, now: datetime) -> str:
     return f"{goes}, the budget is gone in {_span(best - now)}, {_at(best, now)} (95 %: {_at(low, now)} to {until})."
 
 
-def blind(row: Row) -> list[str]:
+def blind(row: Row, events: str = "requests") -> list[str]:
     """What this objective's alarms cannot see, in sentences; the numbers come from the detector."""
     if not row.get("forecast_until") and not words.known(row.get("found_24h")):
         return ["Not known yet: there was too little traffic to say what would be found."]
@@ -85,7 +85,10 @@ def blind(row: Row) -> list[str]:
             "At the present traffic not even a total outage of a day would be told from chance: this objective watches nobody's sleep."
         ]
     day = float(row["found_24h"])
-    said = [f"A burn of {_times(day)} and more is found within a day, in nine of ten cases.", _within_an_hour(row)]
+    said = [
+        f"A burn of {_times(day)} and more is found within a day, in nine of ten cases.",
+        _within_an_hour(row, events),
+    ]
     if day > 1:
         spent = _span(timedelta(seconds=float(row["window_s"]) / day))
         said.append(
@@ -94,16 +97,16 @@ def blind(row: Row) -> list[str]:
     return said
 
 
-def _within_an_hour(row: Row) -> str:
+def _within_an_hour(row: Row, events: str) -> str:
     if not words.known(row.get("found_1h")):
         return "Within an hour not even a total outage is found."
     burn = float(row["found_1h"])
-    return f"Within an hour it takes {_times(burn)}{_share(burn, row)}."
+    return f"Within an hour it takes {_times(burn)}{_share(burn, row, events)}."
 
 
-def raised(row: Row) -> str:
+def raised(events: str) -> str:
     """What would make it see more."""
-    return "More requests, a lower objective or a larger share of the false-alarm budget (falseAlarms, share) would lower these."
+    return f"More {events}, a lower objective or a larger share of the false-alarm budget (falseAlarms, share) would lower these."
 
 
 def gaps(row: Row) -> str | None:
@@ -116,9 +119,9 @@ def _times(value: float) -> str:
     return f"{words.number(value, 2 if value < 100 else 3)}×"
 
 
-def _share(burn: float, row: Row) -> str:
+def _share(burn: float, row: Row, events: str) -> str:
     share = burn * (1 - float(row["objective"]))
-    return " (a total outage)" if share > 0.995 else f" ({words.share(share)} of requests bad)"
+    return " (a total outage)" if share > 0.995 else f" ({words.share(share)} of {events} bad)"
 
 
 def _span(length: timedelta) -> str:

@@ -114,7 +114,7 @@ def _verdict(view: Scope, shown: Sequence[slo.Slo]) -> Any:
         else "No objective can be judged right now"
     )
     first = _soonest([s for s, m in zip(shown, marks, strict=True) if m.state != "unknown"])
-    rest = f" {unknown} cannot be judged: too few requests, too old, or not judged yet." if unknown else ""
+    rest = f" {unknown} cannot be judged: too few events, too old, or not judged yet." if unknown else ""
     said: list[Any] = []
     if first is not None:
         said = [
@@ -195,7 +195,7 @@ def _columns() -> list[tables.Column]:
     return [
         tables.Column("state", "State", "state", 96), tables.Column("id", "Objective", "slo", 170),
         tables.Column("left", "Budget left", "left", 152, "share of the error budget; the thin line is its 95 % interval"),
-        tables.Column("sli", "Now of target", "promise", 152, "share of good requests in the period, of the share that is promised"),
+        tables.Column("sli", "Now of target", "promise", 152, "share of good requests, minutes, calls, ... in the period, of the share that is promised"),
         tables.Column("burn", "Burn 1h · 6h · 3d", "burns", 150, "times as fast as allowed: 1× spends the budget exactly in its period"),
         tables.Column("gone", "Gone", "", 208, "when the budget is gone if things go on, with the 95 % interval"),
         tables.Column("found", "Finds", "times", 80, "smallest burn found within a day in nine of ten cases, at the present traffic"),
@@ -213,7 +213,7 @@ def _one(read: Reader, view: Scope, every: Sequence[slo.Slo], chosen: str) -> An
     if one.row["judged_at"] is None:
         none = cards.empty(
             "It was not judged yet",
-            "It is judged every minute once its first requests are summarised; Health tells what is heard.",
+            f"It is judged every minute once its first {one.events} are summarised; Health tells what is heard.",
             200,
         )
         return cards.grid([back, _hero(one, view), cards.card("Error budget", none, mark=mark(one, view))])
@@ -228,14 +228,14 @@ def _one(read: Reader, view: Scope, every: Sequence[slo.Slo], chosen: str) -> An
 def _hero(one: slo.Slo, view: Scope) -> Any:
     row = one.row
     promised = (
-        f"{words.share(row['objective'])} of {one.declared.get('events', 'requests')} over {slo_words.period(row)}"
+        f"{words.share(row['objective'])} of {one.events} over {slo_words.period(row)}"
         if words.known(row["objective"])
         else None
     )
     pairs = [
         ("promised", promised), ("measured", slo_words.measured(row)),
-        (one.declared.get("events", "requests"), f"{words.count(row['total'])}, {words.count(row['bad'])} bad" if words.known(row["total"]) else None),
-        ("good is", one.declared.get("says")), ("no data", slo_words.gaps(row)), ("bursts", f"{words.number(row['phi'], 2)} bad {one.declared.get('events', 'requests')} at a time" if words.known(row["phi"]) else None),
+        (one.events, f"{words.count(row['total'])}, {words.count(row['bad'])} bad" if words.known(row["total"]) else None),
+        ("good is", one.declared.get("says")), ("no data", slo_words.gaps(row)), ("bursts", f"{words.number(row['phi'], 2)} bad {one.events} at a time" if words.known(row["phi"]) else None),
         ("judged", f"{words.clock(row['judged_at'], view.now)} UTC" if row["judged_at"] else None),
     ]  # fmt: skip
     links: list[Any] = [
@@ -257,8 +257,10 @@ def _hero(one: slo.Slo, view: Scope) -> Any:
 
 def _sees(view: Scope, one: slo.Slo) -> Any:
     """What its alarms can and cannot see, in words."""
-    said = slo_words.blind(one.row)
-    body = html.Div([html.P(s) for s in said] + [html.P(slo_words.raised(one.row), className="sub")], className="sees")
+    said = slo_words.blind(one.row, one.events)
+    body = html.Div(
+        [html.P(s) for s in said] + [html.P(slo_words.raised(one.events), className="sub")], className="sees"
+    )
     return cards.card(
         "What its alarms can see", body, sub="at the traffic of the last day and hour, its bursts, and the declared false alarms",
         sql=[Query(slo.STATUS, {"model": one.row["model"]})], span=5,

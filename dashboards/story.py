@@ -14,7 +14,7 @@ import polars as pl
 
 from dashboards import catalogue, incident
 from dashboards.cards import Query
-from dashboards.incident import Row
+from dashboards.incident import FAMILY, Row
 from dashboards.reader import Reader, Value
 
 BUCKETS_S: Final = (60, 300, 900, 1800, 3600, 7200, 21600)  # widths a lane may use, s
@@ -26,17 +26,17 @@ CHANGES: Final = frozenset((
     "deploy", "rollback", "config", "scale", "node_add", "node_remove", "disruption", "xid", "driver", "model_version", "prompt",
     "data_pipeline", "trained", "alert_silence", "ecc", "signal",
 ))  # fmt: skip
-SLI: Final = """
-select (floor(epoch(s.ts) / $bucket) * $bucket)::DOUBLE as epoch, a.subject as name, (sum(coalesce(s.events, 0)) / nullif(sum(s.n), 0))::DOUBLE as value,
+SLI: Final = f"""
+select (floor(epoch(s.ts) / $bucket) * $bucket)::DOUBLE as epoch, if(a.model = $model, '', a.model || ' ') || a.subject as name, (sum(coalesce(s.events, 0)) / nullif(sum(s.n), 0))::DOUBLE as value,
   any_value(1 - t.objective)::DOUBLE as allowed
-from (select distinct model, subject from alert where incident_id = $id and kind = 'slo') as a
+from (select distinct model, subject from alert where incident_id in {FAMILY} and kind = 'slo') as a
 join summary s on s.measure = a.model || '/slo/' || a.subject and s.ts >= $start::TIMESTAMPTZ and s.ts < $end::TIMESTAMPTZ
 left join slo_status t on t.model = a.model and t.slo = a.subject group by 1, 2 order by 2, 1
 """
-EVIDENCE: Final = """
-select (floor((epoch(f.window_end) - 1) / $bucket) * $bucket)::DOUBLE as epoch, f.subject as name, max(f.evidence_nats / nullif(f.threshold_nats, 0))::DOUBLE as value,
+EVIDENCE: Final = f"""
+select (floor((epoch(f.window_end) - 1) / $bucket) * $bucket)::DOUBLE as epoch, if(f.model = $model, '', f.model || ' ') || f.subject as name, max(f.evidence_nats / nullif(f.threshold_nats, 0))::DOUBLE as value,
   1.0::DOUBLE as allowed
-from finding f where f.monitor_id in (select key from alert where incident_id = $id and kind <> 'slo') and f.evidence_nats is not null
+from finding f where f.monitor_id in (select key from alert where incident_id in {FAMILY} and kind <> 'slo') and f.evidence_nats is not null
   and f.window_end > $start::TIMESTAMPTZ and f.window_end <= $end::TIMESTAMPTZ group by 1, 2 order by 2, 1
 """
 TRAFFIC: Final = """
@@ -123,7 +123,7 @@ def told(read: Reader, row: Row, now: datetime) -> Story:
         end.timestamp() - max(bucket, COARSEST_SOURCE_S),
     )  # the last bucket is not full
     made = [
-        _lane("bad requests", "share", _full(read(SLI, params), whole)), _lane("evidence ÷ needed", "times", read(EVIDENCE, params)),
+        _lane("bad share", "share", _full(read(SLI, params), whole)), _lane("evidence ÷ needed", "times", read(EVIDENCE, params)),
         _traffic(_full(read(TRAFFIC, params), whole)), _lane("GPU busy", "share", _full(read(GPUS, params), coarse)),
         _lane("queue", "count", _full(read(QUEUE, params), coarse)),
     ]  # fmt: skip

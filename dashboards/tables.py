@@ -66,7 +66,7 @@ def _column(column: Column) -> dict[str, Any]:
         "minWidth": max(80, round(column.width * (1.0 if column.draw in _WHOLE else 0.8))),
         "headerTooltip": column.hint or column.heading,
     }
-    if not column.draw:
+    if column.draw in ("", "model", "incident"):
         held["tooltipField"] = column.name  # a long text is cut in its cell
     if column.sort:
         held["sort"] = column.sort

@@ -1,11 +1,10 @@
-"""Cards about a model's traffic: what it answers, how fast, what it costs, and how each burn window stands.
+"""Cards about a model's traffic: what it answers, how fast, and what it costs.
 
-Source: METHODS sections 6 and 7; Wilson (1927) for the interval of a share.
+Source: METHODS section 7.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +16,6 @@ from dashboards.palette import faint, palette
 from dashboards.reader import Reader, Value
 from dashboards.requests import Requests
 from dashboards.scope import Scope
-from dashboards.slo import Slo
 
 PREDICTIONS = """
 select coalesce(sum(m), 0)::DOUBLE as n, count(*)::DOUBLE as windows from (
@@ -25,31 +23,6 @@ select coalesce(sum(m), 0)::DOUBLE as n, count(*)::DOUBLE as windows from (
   where model = $model and starts_with(measure, $model || '/predictions/') and ts >= $start::TIMESTAMPTZ and ts < $end::TIMESTAMPTZ group by 1
 )
 """
-BURNS = """
-with w(label, seconds) as (values ('5m', 300), ('30m', 1800), ('1h', 3600), ('2h', 7200), ('6h', 21600), ('1d', 86400), ('3d', 259200)),
-s as (
-  select label, seconds, sum(n)::DOUBLE as n, sum(coalesce(events, 0))::DOUBLE as bad
-  from w join summary on ts >= $at::TIMESTAMPTZ - to_seconds(seconds) and ts < $at::TIMESTAMPTZ
-  where measure = $measure and ts >= $at::TIMESTAMPTZ - interval 3 days group by 1, 2
-), e as (
-  select *, bad / n as p, greatest(n / $phi, 1) as m from s where n > 0
-)
-select label, seconds, n, bad, p / (1 - $objective) as burn,
-  greatest(0, (p + 1.92 / m - 1.96 * sqrt(p * (1 - p) / m + 0.9604 / (m * m))) / (1 + 3.84 / m)) / (1 - $objective) as low,
-  (p + 1.92 / m + 1.96 * sqrt(p * (1 - p) / m + 0.9604 / (m * m))) / (1 + 3.84 / m) / (1 - $objective) as high
-from e order by seconds
-"""
-THRESHOLDS = {
-    "5m": 14.4,
-    "1h": 14.4,
-    "30m": 6.0,
-    "6h": 6.0,
-    "2h": 3.0,
-    "1d": 3.0,
-    "3d": 1.0,
-}  # of a 30 d window, SRE Workbook
-TICKS = (0.1, 1, 10, 100)
-SMALLEST_BURN = 0.05  # left end of the log axis
 
 
 def totals(read: Reader, view: Scope, model: str, asked: Requests, declared: Mapping[str, Any]) -> list[Any]:
@@ -147,74 +120,6 @@ def _over_time(frame: pl.DataFrame, view: Scope, marked: pl.DataFrame) -> figure
         yaxis2={"domain": [0, 0.46], "rangemode": "tozero", "nticks": 4, "ticksuffix": " s", **figures.template(view.theme)["layout"]["yaxis"]},
         shapes=shapes, annotations=notes, margin={"l": 56, "r": 10, "t": 26, "b": 34}, showlegend=True, hovermode="x unified",
     )  # fmt: skip
-
-
-def burns_card(read: Reader, view: Scope, slo: Slo, span: int = 5) -> Any:
-    """The burn of every window with its interval, against the tier that would page or open a ticket."""
-    row = slo.row
-    params: dict[str, Value] = {
-        "measure": f"{row['model']}/slo/{row['slo']}",
-        "at": row["judged_at"],
-        "objective": row["objective"],
-        "phi": max(1.0, float(row["phi"] or 1.0)),
-    }
-    frame = read(BURNS, params)
-    title, sub, query = (
-        "Burn by window",
-        "× the even spend, 95 % interval · bar: threshold",
-        Query(BURNS, params),
-    )
-    if frame.is_empty() or row["state"] == "too_few":
-        return cards.card(
-            title,
-            cards.empty(f"{words.count(row['total'])} requests: too few to judge", "", 260),
-            sub=sub,
-            mark=Badge("unknown", "too few"),
-            sql=[query],
-            span=span,
-        )
-    return cards.card(
-        title,
-        cards.graph(_burns(frame, view), 300, f"Burn by window of {slo.name}"),
-        sub=sub,
-        mark=slo.badge(view.now),
-        sql=[query],
-        span=span,
-    )
-
-
-def _burns(frame: pl.DataFrame, view: Scope) -> figures.Figure:
-    p = palette(view.theme)
-    labels = frame["label"].to_list()
-    burn, low, high = (frame[name].clip(SMALLEST_BURN) for name in ("burn", "low", "high"))
-    colours = [
-        p.page if b >= THRESHOLDS[label] else p.series[0] for b, label in zip(frame["burn"], labels, strict=True)
-    ]
-    error = {
-        "type": "data", "symmetric": False, "array": figures.typed(high - burn), "arrayminus": figures.typed(burn - low), "thickness": 2, "width": 0, "color": p.dim,
-    }  # fmt: skip
-    tiers = {
-        "type": "scatter", "mode": "markers", "x": [THRESHOLDS[label] for label in labels], "y": labels, "hovertemplate": "threshold %{x}×<extra></extra>",
-        "marker": {"symbol": "line-ns", "size": 18, "line": {"width": 2, "color": p.ticket}},
-    }  # fmt: skip
-    dots = {
-        "type": "scatter", "mode": "markers+text", "x": figures.typed(burn), "y": labels, "error_x": error, "textposition": "top center", "textfont": {"size": 11},
-        "text": [f"{words.number(b, 2)}×" for b in frame["burn"]], "hoverinfo": "skip", "cliponaxis": False, "marker": {"size": 9, "color": colours},
-    }  # fmt: skip
-    top = math.log10(max(40.0, float(high.max() or 1) * 1.5))  # type: ignore[arg-type]
-    xaxis = {
-        "type": "log", "range": [math.log10(SMALLEST_BURN), top], "tickvals": TICKS, "ticktext": [f"{t}×" for t in TICKS], "showgrid": True,
-    }  # fmt: skip
-    yaxis = {
-        "type": "category",
-        "autorange": "reversed",
-        "showgrid": False,
-        "categoryarray": labels,
-        "categoryorder": "array",
-    }
-    return figures.figure(
-        [tiers, dots], view.theme, xaxis=xaxis, yaxis=yaxis, margin=figures.margins(36, 12, 16, 26), showlegend=False
-    )
 
 
 def cost_card(view: Scope, model: str, asked: Requests, declared: Mapping[str, Any], span: int = 5) -> Any:

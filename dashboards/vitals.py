@@ -19,19 +19,20 @@ from dashboards.scope import Scope
 TREND = """
 select (floor((epoch(window_end) - 1) / $bucket) * $bucket)::DOUBLE as epoch,
   (avg((state <> 'alarm')::INTEGER) filter (detector = 'burn' and state in ('ok', 'alarm')))::DOUBLE as met,
-  case when count(*) filter (kind = 'drift' and not ends_with(monitor_id, '/share')) > 0
-    then count(distinct model || '/' || subject) filter (kind = 'drift' and not ends_with(monitor_id, '/share') and state = 'alarm') end::DOUBLE as drifting
+  case when count(*) filter (kind = 'drift' and not ends_with(monitor_id, '/share') and (state = 'alarm' or window_end - window_start >= interval 1 hour)) > 0
+    then count(distinct model || '/' || subject) filter (kind = 'drift' and not ends_with(monitor_id, '/share') and not ends_with(monitor_id, '/pair') and state = 'alarm') end::DOUBLE as drifting
 from finding where kind in ('slo', 'drift') and window_end > $start::TIMESTAMPTZ and window_end <= $end::TIMESTAMPTZ group by 1 order by 1
 """
 DRIFTING = """
 with newest as (
-  select model, subject, state, window_end from finding
+  select model, subject, state, window_end, ends_with(monitor_id, '/pair') as pair from finding
   where kind = 'drift' and not ends_with(monitor_id, '/share') and window_end > $now::TIMESTAMPTZ - interval 3 hours
   qualify row_number() over (partition by monitor_id order by window_end desc) = 1
 ), f as (
-  select model, subject, bool_or(state = 'alarm') as alarm, bool_or(state in ('ok', 'alarm')) as judged from newest group by 1, 2
+  select model, subject, pair, bool_or(state = 'alarm') as alarm, bool_or(state in ('ok', 'alarm')) as judged from newest group by 1, 2, 3
 )
-select count(*) filter (alarm) as drifting, count(*) filter (judged) as judged, count(*) as features from f
+select count(*) filter (alarm and not pair) as drifting, count(*) filter (judged and not pair) as judged, count(*) filter (not pair) as features,
+  count(*) filter (alarm and pair) as pairs from f
 """
 ALARMS = "select severity, declared, period_s, notified, false_marked, spent from alarm_budget order by severity"
 GPUS = """
@@ -81,15 +82,12 @@ def drifting(read: Reader, view: Scope) -> Any:
     sub = f"{row['features'] - row['judged']} still learning" if row["features"] > row["judged"] else "all judged"
     if budget and budget["declared"]:
         sub = f"{words.count(budget['notified'])} of {words.count(budget['declared'])} tickets per {words.span(float(budget['period_s']))} used"
-    mark = (
-        Badge("ticket", "ticket")
-        if row["drifting"]
-        else Badge("ok", "ok")
-        if row["judged"]
-        else Badge("unknown", "no data")
-    )
+    if row["pairs"]:
+        sub = f"and {row['pairs']} pair{'s' if row['pairs'] > 1 else ''} · {sub}"
+    moved = row["drifting"] or row["pairs"]
+    mark = Badge("ticket", "ticket") if moved else Badge("ok", "ok") if row["judged"] else Badge("unknown", "no data")
     history = trend["drifting"].drop_nulls().to_list()
-    line = figures.sparkline(history, p.ticket if row["drifting"] else p.series[0], 0.0, max([1.0, *history]))
+    line = figures.sparkline(history, p.ticket if moved else p.series[0], 0.0, max([1.0, *history]))
     return cards.stat(
         "Features drifting",
         f"{row['drifting']} / {row['judged']}",

@@ -11,15 +11,17 @@ Assumes: season is daily with a weekend step; hours are UTC; the score is in ref
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.noise import Noise, inverse, whiten
+from detectors.noise import Noise, whiten
 from detectors.noise import fit as fit_noise
 from detectors.slots import DAY_S
+from detectors.tridiagonal import Rows
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -67,16 +69,14 @@ def fit(y: Floats, n: Floats, epoch: Ints) -> Baseline:
         A baseline for every stream, also for those with too few windows (see `used`).
     """
     y = np.where(n > 0, y, 0.0)
-    x = np.repeat(design(epoch)[:, :, None], y.shape[1], axis=2)
-    x[:, 8:, ~_long(n, epoch)] = 0.0
-    beta = _gls(x, y, n, _first_noise(y, n))[0]
-    noise = fit_noise(y - _at(x, beta), n)
-    beta = _gls(x, y, n, noise)[0]
-    noise = _freed(fit_noise(y - _at(x, beta), n, noise), n)
-    beta = _gls(x, y, n, noise)[0]
-    cov = _gls(x, y, n, upper(noise, (n > 0).sum(axis=0)))[1]
-    short = ~_long(n, epoch)  # harmonics that were not asked for are 0, not unknown to a sigma
-    cov[short, 8:, :] = cov[short, :, 8:] = 0.0
+    columns, long = _Columns.of(y, n, epoch), _long(n, epoch)
+    beta = columns.coefficients(_first_noise(y, n))
+    noise = fit_noise(y - along(epoch, beta, combined), n)
+    beta = columns.coefficients(noise)
+    noise = _freed(fit_noise(y - along(epoch, beta, combined), n, noise), n)
+    beta = columns.coefficients(noise)
+    cov = columns.covariance(upper(noise, (n > 0).sum(axis=0)))
+    cov[~long, 8:, :] = cov[~long, :, 8:] = 0.0  # harmonics that were not asked for are 0, not unknown to a sigma
     return Baseline(beta, cov, noise, (n > 0).sum(axis=0).astype(np.float64))
 
 
@@ -118,6 +118,18 @@ def deviation(x: Floats, cov: Floats) -> Floats:
     return np.sqrt(np.maximum(total, 0.0))
 
 
+def along(epoch: Ints, known: Floats, what: Callable[[Floats, Floats], Floats]) -> Floats:
+    """`combined` or `deviation` at many instants, (T, S): worked out once for each that comes again.
+
+    Args:
+        epoch: middle of each window, seconds since 1970, (T,).
+        known: what it takes beside the design, coefficients or their covariance.
+        what: `combined` or `deviation`.
+    """
+    _, first, again = np.unique(epoch % (7 * DAY_S), return_index=True, return_inverse=True)
+    return what(design(epoch[first]), known)[again]
+
+
 def _long(n: Floats, epoch: Ints) -> NDArray[np.bool_]:
     """Which streams have 13 days between their first and last window with rows."""
     seen = n > 0
@@ -127,46 +139,66 @@ def _long(n: Floats, epoch: Ints) -> NDArray[np.bool_]:
     return found
 
 
-def _at(x: Floats, beta: Floats) -> Floats:
-    total = np.zeros((x.shape[0], x.shape[2]))
-    for p in range(x.shape[1]):
-        total += x[:, p] * beta[None, :, p]
-    return total
-
-
 def _first_noise(y: Floats, n: Floats) -> Noise:
     """A guess to begin with: half of a robust variance wanders with a memory of 0.7."""
-    count = np.maximum((n > 0).sum(axis=0), 1)
-    mean = y.sum(axis=0) / count
-    var = np.maximum(np.where(n > 0, (y - mean) ** 2, 0.0).sum(axis=0) / count, 1e-8)
+    y, seen = np.ascontiguousarray(y.T), np.ascontiguousarray(n.T > 0)
+    count = np.maximum(seen.sum(axis=1), 1)
+    mean = y.sum(axis=1) / count
+    var = np.maximum(np.where(seen, (y - mean[:, None]) ** 2, 0.0).sum(axis=1) / count, 1e-8)
     return Noise(np.ones_like(var), np.full_like(var, 0.7), var / 2)
 
 
-def _gls(x: Floats, y: Floats, n: Floats, noise: Noise) -> tuple[Floats, Floats]:
-    """Coefficients (S, 10) and their covariance (S, 10, 10)."""
-    parts = [
-        _some_gls(x[:, :, at], y[:, at], n[:, at], Noise(noise.phi[at], noise.rho[at], noise.tau2[at]))
-        for at in (slice(first, first + _AT_ONCE) for first in range(0, y.shape[1], _AT_ONCE))
-    ]
-    return np.concatenate([beta for beta, _ in parts]), np.concatenate([cov for _, cov in parts])
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """What is fitted: the ten columns and the scores of S streams in their windows with rows, (11, S, T)."""
+
+    rows: Rows
+    values: Floats
+    windows: int
+
+    @classmethod
+    def of(cls, y: Floats, n: Floats, epoch: Ints) -> _Columns:
+        rows = Rows.of(n)
+        values = np.empty((COLUMNS + 1, *rows.at.shape))
+        values[:COLUMNS] = design(epoch).T[:, rows.at]
+        values[8:COLUMNS, ~_long(n, epoch)] = 0.0
+        values[COLUMNS] = rows.packed(y)
+        return cls(rows, values, len(n))
+
+    def coefficients(self, noise: Noise) -> Floats:
+        """Of all streams, (S, 10)."""
+        return np.concatenate([_coefficients(*white) for white in self._white(noise)])
+
+    def covariance(self, noise: Noise) -> Floats:
+        """Of the coefficients, (S, 10, 10)."""
+        return np.concatenate([_covariance(x) for x, _ in self._white(noise)])
+
+    def _white(self, noise: Noise) -> Iterator[tuple[Floats, Floats]]:
+        """Whitened columns (N, 10, T) and scores (N, T), some streams at a time."""
+        for first in range(0, noise.rho.size, _AT_ONCE):
+            part = slice(first, first + _AT_ONCE)
+            some = Noise(noise.phi[part], noise.rho[part], noise.tau2[part])
+            white = whiten(self.values[:, part], self.rows.some(part), some)
+            found = np.zeros((white.shape[1], COLUMNS + 1, self.windows))  # as long whatever streams stand beside it
+            found[:, :, : white.shape[2]] = white.transpose(1, 0, 2)
+            yield found[:, :-1], found[:, -1]
 
 
-def _some_gls(x: Floats, y: Floats, n: Floats, noise: Noise) -> tuple[Floats, Floats]:
-    white = whiten(np.concatenate([x, y[:, None, :]], axis=1), noise, inverse(n))
-    xs = np.ascontiguousarray(white[:, :-1].transpose(2, 1, 0))  # (S, p, T)
-    ys = np.ascontiguousarray(white[:, -1].T)  # (S, T)
-    prior = _PRIOR * np.eye(x.shape[1])
-    w = np.ones_like(ys)
+def _coefficients(x: Floats, y: Floats) -> Floats:
+    w = np.ones_like(y)
     for _ in range(4):
-        weighted = xs * w[:, None, :]
-        precision = weighted @ xs.transpose(0, 2, 1) + prior
-        beta = np.linalg.solve(precision, weighted @ ys[:, :, None])[:, :, 0]
-        e = np.abs(ys - (beta[:, None, :] @ xs)[:, 0])
+        weighted = x * w[:, None, :]
+        precision = weighted @ x.transpose(0, 2, 1) + _PRIOR * np.eye(COLUMNS)
+        beta = np.linalg.solve(precision, weighted @ y[:, :, None])[:, :, 0]
+        e = np.abs(y - (beta[:, None, :] @ x)[:, 0])
         w = np.minimum(1.0, _HUBER / np.maximum(e, 1e-12))
-    cov = np.asarray(np.linalg.inv(xs @ xs.transpose(0, 2, 1) + prior), dtype=np.float64)
+    return np.asarray(beta, dtype=np.float64)
+
+
+def _covariance(x: Floats) -> Floats:
+    cov = np.asarray(np.linalg.inv(x @ x.transpose(0, 2, 1) + _PRIOR * np.eye(COLUMNS)), dtype=np.float64)
     root = np.sqrt(np.einsum("spp->sp", cov))
-    cov = np.where(np.abs(cov) < _NOTHING * root[:, :, None] * root[:, None, :], 0.0, cov)
-    return np.asarray(beta, dtype=np.float64), cov
+    return np.where(np.abs(cov) < _NOTHING * root[:, :, None] * root[:, None, :], 0.0, cov)
 
 
 def _freed(noise: Noise, n: Floats) -> Noise:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from math import log
 from typing import Final
 
@@ -107,11 +108,27 @@ def learn(x: Floats, n: Floats, ts: Ints, window_s: int, at: int) -> list[Normal
         window_s: length of a window, s.
         at: end of the history, epoch s.
     """
-    found: list[Normal | None] = []
-    for low in range(0, len(x), _TOGETHER):
-        part = slice(low, low + _TOGETHER)
-        found += _learn(np.ascontiguousarray(x[part]), np.ascontiguousarray(n[part]), ts, window_s, at)
+    found: list[Normal | None] = [None] * len(x)
+    some = np.flatnonzero(x.any(axis=1))
+    for i in np.flatnonzero(~x.any(axis=1)).tolist():
+        found[i] = _spotless(n[i], at)
+    for low in range(0, some.size, _TOGETHER):
+        part = some[low : low + _TOGETHER]
+        for i, normal in zip(part.tolist(), _learn(x[part], n[part], ts, window_s, at), strict=True):
+            found[i] = normal
     return found
+
+
+def _spotless(n: Floats, at: int) -> Normal | None:
+    """What follows from a history without any bad event, which most are."""
+    used, trials = float((n > 0).sum()), float(n.sum())
+    if used < LEAST:
+        return None
+    return Normal(
+        at=at, share=0.0, upper=_few(max(FLOOR, 3.0 / max(trials, 1e-12))), k=scatter.POISSON, vif=1.0, fall=0.0, wobble=0.0,
+        used=int(used), events=0.0, trials=trials, width=1, cap=_few(log(used + 1.0)), slow=0.0, hours=(), weekend=1.0,
+        lines=worth.PLAIN.lines, suspect=None,
+    )  # fmt: skip
 
 
 def _learn(x: Floats, n: Floats, ts: Ints, window_s: int, at: int) -> list[Normal | None]:
@@ -282,15 +299,19 @@ def reflected(gained: Floats) -> tuple[Floats, Floats]:
 
 def smallest_found(normal: Normal, threshold: float, windows: float) -> float | None:
     """The smallest ratio of shares found within `windows` windows with 90 %; None beyond 100 or a share of 1."""
-    n = normal.trials / normal.used
-    needed = normal.worth.needed(threshold)
+    n, needed = normal.trials / normal.used, normal.worth.needed(threshold)
+    return _smallest(n, normal.upper, normal.k, normal.vif, needed, windows)
+
+
+@lru_cache(maxsize=16_384)  # asked in every window, other only after a fit
+def _smallest(n: float, upper: float, k: float, vif: float, needed: float, windows: float) -> float | None:
     for ratio in np.geomspace(1.1, 100.0, 60):
-        p = normal.upper * ratio
+        p = upper * ratio
         if p > 1:
             return None
-        m0, m1 = n * normal.upper, n * p
-        gain = m1 * log(ratio) + (m1 + normal.k) * np.log1p((m0 - m1) / (m1 + normal.k))
+        m0, m1 = n * upper, n * p
+        gain = m1 * log(ratio) + (m1 + k) * np.log1p((m0 - m1) / (m1 + k))
         spread = np.sqrt(windows * m1) * log(ratio)
-        if (windows * gain - 1.2816 * spread) / normal.vif >= needed + log(RATIOS.size):
-            return float(ratio)
+        if (windows * gain - 1.2816 * spread) / vif >= needed + log(RATIOS.size):
+            return float(f"{ratio:.4g}")
     return None

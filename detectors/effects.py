@@ -5,7 +5,8 @@ beside the interquartile ranges, a share in percentage points, a pair as its cor
 in sigma of the score with the shape it stands for.
 
 Source: METHODS section 4, "After an alarm".
-Assumes: the change in user units is read off the reference's quantiles, as if ranks moved by so many sigma.
+Assumes: the change in user units is read off the reference's quantiles, as if ranks moved by so many sigma. So a ratio is
+one of normal scores: values with tails as heavy as t3's that all lie 1.2 times as far from their middle are told as 1.14.
 """
 
 from __future__ import annotations
@@ -15,13 +16,17 @@ from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
 
 from detectors import scores
 from observe.schema import Binning, Json, Monitor
 
+Floats = NDArray[np.float64]
+
 SIGMA: Final = "σ"
 _QUARTILE: Final = 0.6745  # sigma
-_LEAST_RATIO: Final = 0.05
+_WIDTHS: Final = np.geomspace(0.05, 20.0, 241)  # of a spread, in those of the reference
 _SHAPES: Final = {
     ("third", True): "the upper tail grew longer",
     ("third", False): "the lower tail grew longer",
@@ -168,13 +173,29 @@ def _percent(share: float) -> str:
 
 
 @lru_cache(maxsize=16_384)
-def _scale(reference: tuple[int, ...]) -> float:
-    return scores.scale(np.asarray(reference, dtype=np.float64))
+def _wider(reference: tuple[int, ...]) -> tuple[Floats, Floats]:
+    """Mean spread score of the reference's normal scores spread `_WIDTHS` times as wide, rising, and these widths.
+
+    Counted on its bins: what lies beyond the outer edges is seen as no wider than these.
+    """
+    counts = np.asarray(reference, dtype=np.float64)
+    edges = ndtri(np.clip(np.cumsum(counts)[:-1] / counts.sum(), 1e-9, 1 - 1e-9))
+    below = ndtr(edges[None, :] / _WIDTHS[:, None])
+    p = np.diff(np.concatenate([np.zeros((_WIDTHS.size, 1)), below, np.ones((_WIDTHS.size, 1))], axis=1), axis=1)
+    mean = p @ scores.shapes(counts)[:, scores.SHAPES.index("spread")]
+    return np.maximum.accumulate(mean) + 1e-12 * np.arange(_WIDTHS.size), _WIDTHS
 
 
 def _width(binning: Binning, spread: float) -> float:
-    """Standard deviation of scores whose mean spread score is this, in those of the reference."""
-    return math.sqrt(max(1.0 + _scale(binning.reference) * spread, _LEAST_RATIO**2))
+    """How many times as wide as the reference what has this mean spread score is."""
+    return float(np.interp(spread, *_wider(binning.reference)))
+
+
+def noisier(score: str, binning: Binning | None, shift: float) -> float:
+    """By how much more a window's mean score scatters after a shift, at least 1: a wider feature's squares do."""
+    if score != "spread" or binning is None or shift <= 0:
+        return 1.0
+    return max(1.0, _width(binning, shift) ** 2)
 
 
 def _iqr(binning: Binning, spread: float) -> float:

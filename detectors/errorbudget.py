@@ -33,6 +33,8 @@ MEMORY: Final = 4_320  # minutes before now that any question looks back: the lo
 def gate_nats(errors: Floats, expected: Floats, phi: Floats | float = 1.0) -> Floats:
     """Evidence that the budget burns faster than allowed; 0 unless errors >= 1 and more than expected.
 
+    Divided by a large burst factor a few errors are less than one event, and prove no more than their ratio does.
+
     Args:
         errors: bad events in the long window, any shape.
         expected: bad events that the budget allows there, same shape.
@@ -43,12 +45,15 @@ def gate_nats(errors: Floats, expected: Floats, phi: Floats | float = 1.0) -> Fl
 
     >>> gate_nats(np.array([20.0, 2.0, 0.0]), np.array([60.0, 0.06, 0.0])).round(2).tolist()
     [0.0, 5.65, 0.0]
+    >>> gate_nats(np.array([2.0]), np.array([0.12]), 60.0).round(2).tolist()
+    [0.98]
     """
     phi = np.asarray(phi, dtype=np.float64)
     judged = (errors >= 1) & (errors > expected)
     e = np.where(judged, errors, 1.0) / phi
     mu = np.where(judged, np.maximum(expected, 1e-12), 1.0) / phi
-    nats = e * np.log(e / mu) - e + mu - 0.5 * np.log(e / (2 * np.pi))
+    correction = 0.5 * np.log(np.maximum(e, 1.0) / (2 * np.pi))  # Stirling's, which holds from one event on
+    nats = e * np.log(e / mu) - e + mu - correction
     return np.where(judged, np.maximum(nats, 0.0), 0.0)
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors import series, strata
+from detectors import ranked, series, strata
 from detectors.identity import finding_id
 from detectors.series import epoch, instant
 from detectors.strata import Estimated, Losses
@@ -53,6 +53,9 @@ def detect(evidence: Evidence) -> Detected:
     """
     findings: list[Finding] = []
     for m in evidence.monitors:
+        if m.feature == ranked.AUC:
+            findings += ranked.findings(m, evidence, evidence.frames.get(LABELLED))
+            continue
         rows = _stacked(evidence.summaries, "measure", m.measure)
         past = _labelled(m, evidence)
         first, last = (epoch(at) // m.window_s * m.window_s for at in (evidence.window.start, evidence.window.end))

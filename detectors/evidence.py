@@ -12,6 +12,7 @@ Assumes: Gaussian, nearly independent surprises (`surprise.gaussian`, divided by
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import nan
 from typing import Final
 
 import numpy as np
@@ -22,8 +23,8 @@ Ints = NDArray[np.int64]
 
 DELTAS: Final = (0.1, 0.2, 0.4, 0.8, 1.6)  # sigma of the reference
 SIGNS: Final = np.array([1.0, -1.0])
-_KAPPA: Final = 2.0  # standard errors of the baseline that are charged
-_CAP: Final = 4.0  # a signature is never stronger than this, standard deviations
+KAPPA: Final = 2.0  # standard errors of the baseline that are charged
+CAP: Final = 4.0  # a signature is never stronger than this, standard deviations
 
 
 def deltas(min_effect: float) -> Floats:
@@ -34,11 +35,11 @@ def deltas(min_effect: float) -> Floats:
     >>> deltas(1.0).tolist()
     [nan, nan, nan, nan, 2.0]
     """
-    found = np.array(DELTAS)
-    found[found < 2 * min_effect - 1e-9] = np.nan
-    if np.isnan(found).all():
+    least = 2 * min_effect - 1e-9
+    found = [nan if delta < least else delta for delta in DELTAS]
+    if DELTAS[-1] < least:
         found[-1] = 2 * min_effect
-    return found
+    return np.array(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +80,8 @@ class Cusum:
         m = np.empty_like(self.z)
         m[..., 0] = gap / root[:, None, None]
         m[..., 1] = (self.delta * (settled / root)[:, None])[:, None, :]
-        np.clip(m, 0.0, _CAP, out=m)
-        x = SIGNS * window.z[:, None] - (_KAPPA * window.se * settled / root)[:, None]
+        np.clip(m, 0.0, CAP, out=m)
+        x = SIGNS * window.z[:, None] - (KAPPA * window.se * settled / root)[:, None]
         gained = (m * x[:, :, None, None] - m * m / 2) / window.vif[:, None, None, None]
         seen = window.seen[:, None, None, None]
         self.z = np.where(seen, np.maximum(self.z, 0.0) + gained, self.z)

@@ -127,7 +127,9 @@ def _shifts(found: Levels, dependence: float) -> tuple[Shift, ...]:
     return tuple(told)
 
 
-def _bins(found: Levels) -> Bins:
+def _bins(found: Levels) -> Bins | None:
+    if not found.names:
+        return None
     n, m = max(1, int(found.reference.sum())), max(1, int(found.current.sum()))
     names = list(found.names[:_SHOWN])
     shares = [found.reference[:_SHOWN] / n, found.current[:_SHOWN] / m]

@@ -167,6 +167,10 @@ def _verdict(feature: Feature, alpha: float) -> Feature:
     vague = max(
         (t for t in feature.tests if t.p_holm > alpha), key=lambda t: t.at_most / (t.least or inf), default=None
     )
+    if vague is not None and vague.at_most == inf and vague.effect < inf:
+        return replace(
+            feature, verdict="too_few", reason=_rows(feature) + ": nothing can be said of their distribution"
+        )
     if vague is not None and vague.at_most >= vague.least:
         may = f"a change of {size_text(vague.at_most, vague.unit)} cannot be excluded, {size_text(vague.least, vague.unit)} would matter"
         return replace(feature, verdict="too_few", reason=f"{_rows(feature)}: {may}")
@@ -188,7 +192,8 @@ _WORDS: Final = {
 def _moved(feature: Feature, drifted: Sequence[Test]) -> str:
     worst = drifted[0]
     others = [t.name for t in drifted[1:]]
-    told = _sentence(feature, worst) + f" (p = {worst.p_holm:.2g} over all features)"
+    chance = f"= {worst.p_holm:.2g}" if worst.p_holm > 0 else "< 1e-300"
+    told = _sentence(feature, worst) + f" (p {chance} over all features)"
     return told + (f"; also: {', '.join(others)}" if others else "")
 
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors import baseline, budget, surprise
-from detectors.evidence import Cusum, Seen
+from detectors import baseline, budget, replay, surprise
+from detectors.evidence import Seen
 from detectors.net import UNKNOWN, Net, learn
 from detectors.noise import Noise
 from detectors.slots import HELD_S, HOUR_S
@@ -92,13 +92,23 @@ class Fit:
     @classmethod
     def loaded(cls, found: Json) -> Fit:
         """The inverse of `dumped`."""
-        cov = np.zeros((baseline.COLUMNS, baseline.COLUMNS))
-        cov[_UPPER] = found["cov"]
-        given: dict[str, Any] = {
-            **found, "beta": np.array(found["beta"]), "cov": cov + cov.T - np.diag(np.diagonal(cov)), "knots": np.array(found["knots"]),
-            "penalty": tuple(found["penalty"]), "net": tuple(found["net"]), "x": 0.0, "p": 0.0,
-        }  # fmt: skip
-        return cls(**given)
+        return loaded([found])[0]
+
+
+def loaded(found: Sequence[Json]) -> list[Fit]:
+    """The inverse of `Fit.dumped`, of many at once."""
+    if not found:
+        return []
+    beta, upper, knots = (np.array([state[name] for state in found]) for name in ("beta", "cov", "knots"))
+    cov = np.zeros((len(found), baseline.COLUMNS, baseline.COLUMNS))
+    cov[:, _UPPER[0], _UPPER[1]] = cov[:, _UPPER[1], _UPPER[0]] = upper.reshape(len(found), -1)
+    return [
+        Fit(**{
+            **state, "beta": beta[i], "cov": cov[i], "knots": knots[i],
+            "penalty": tuple(state["penalty"]), "net": tuple(state["net"]), "x": 0.0, "p": 0.0,
+        })
+        for i, state in enumerate(found)
+    ]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +192,8 @@ class _Learnt:
         self.base = baseline.fit(hours.y, _learnt_from(hours, until), hours.epoch)
         self.hourly_rho = self.base.noise.rho
         self.noise = _per_window(self.base.noise, own.window_s)
-        x = baseline.design(own.epoch)
-        self.r = own.y - baseline.combined(x, self.base.beta)
-        self.se = baseline.deviation(x, self.base.cov)
+        self.r = own.y - baseline.along(own.epoch, self.base.beta, baseline.combined)
+        self.se = baseline.along(own.epoch, self.base.cov, baseline.deviation)
         self.e, self.k, self.s, self.filter = surprise.innovations(self.r, own.n, self.noise)
         self.seen = (own.n > 0) & (own.epoch[:, None] < until)
         self.used, self.known = self.seen.sum(axis=0), (own.n > 0).sum(axis=0)
@@ -196,18 +205,8 @@ class _Learnt:
             grid = self.limit[i] * np.linspace(-1, 1, surprise.KNOTS)
             self.z[:, i] = np.interp(self.e[:, i], self.knots[i], grid)
         self.vif = np.array([surprise.vif(self.z[self.seen[:, i], i]) for i in streams])
-        self.highest, self.when = self._own_evidence(delta)
-
-    def _own_evidence(self, delta: Floats) -> tuple[Floats, Ints]:
-        """Largest evidence on the history itself, (S, 2), and in which window, (S,)."""
-        cusum = Cusum.new(delta, 0)
-        highest, when = np.zeros((len(delta), 2)), np.zeros(len(delta), dtype=np.int64)
-        for t in range(len(self.z)):
-            cusum.step(Seen(self.z[t], self.k[t], self.s[t], self.se[t], self.noise.rho, self.vif, self.seen[t]), t)
-            nats = cusum.nats()
-            when = np.where(nats.max(axis=1) > highest.max(axis=1), t, when)
-            np.maximum(highest, nats, out=highest)
-        return highest, when
+        seen = Seen(self.z, self.k, self.s, self.se, self.noise.rho, self.vif, self.seen)
+        self.highest, self.when = replay.highest(seen, delta)
 
     def fit(self, i: int, at: int) -> Fit:
         seen = self.seen[:, i]

@@ -37,21 +37,28 @@ class Grid:
         """Sums of each monitor's rows in the windows from `start` to `end`."""
         count = max(0, (end - start) // step)
         names = {name: k for k, name in enumerate(dict.fromkeys(m.measure for m in monitors))}
-        y, n, a = (np.zeros((count, len(monitors))) for _ in range(3))
-        tenths, means = np.zeros((count, len(names), scores.GROUPS)), np.zeros((count, len(names)))
+        tenths = np.zeros((count, len(names), scores.GROUPS))
+        means, rows = (np.zeros((count, len(names))) for _ in range(2))
         for name, k in names.items():
             if name in found:
-                total, rows, tenths[:, k] = found[name].on(start, step, count)
-                means[:, k] = total / np.maximum(rows, 1.0)
-        for i, m in enumerate(monitors):
-            a[:, i] = means[:, names[m.measure]]
-            at = found.get(series.key(m.measure, m.score))
-            if at is not None:
-                total, n[:, i] = at.sums(start, step, count)
-                y[:, i] = total / np.maximum(n[:, i], 1.0)
+                total, rows[:, k], tenths[:, k] = found[name].on(start, step, count)
+                means[:, k] = total / np.maximum(rows[:, k], 1.0)
+        measure = [names[m.measure] for m in monitors]
+        y, n, a = np.zeros((count, len(monitors))), rows[:, measure], means[:, measure]
+        series_ = [found.get(series.key(m.measure, m.score)) for m in monitors]
+        for i, (m, at) in enumerate(zip(monitors, series_, strict=True)):
+            base = found.get(m.measure)
+            if at is None:
+                n[:, i] = 0.0
+            elif base is not None and at.ts is base.ts and at.n is base.n:
+                y[:, i] = at.beside(base, start, step, count)
+            else:
+                y[:, i], n[:, i] = at.sums(start, step, count)
+        y /= np.maximum(n, 1.0)
+        for i, (m, at) in enumerate(zip(monitors, series_, strict=True)):
             if at is not None and at.binning is not None and m.score in net.SCORES:
                 y[:, i] -= net.shifted(m.score, at.binning.reference, a[:, i], n[:, i])
-        return cls(start, step, y, n, a, tenths, tuple(names[m.measure] for m in monitors))
+        return cls(start, step, y, n, a, tenths, tuple(measure))
 
     def history(self, streams: Sequence[int], first: int, end: int, masks: Mapping[int, Sequence[Span]]) -> History:
         """Windows inside [first, end) of some streams; those inside a mask count no rows."""

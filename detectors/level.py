@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -60,7 +61,9 @@ def detect(evidence: Evidence) -> Detected:
     Returns:
         One finding per monitor and judged window, by monitor and time, and the state of each monitor.
     """
-    found = series.levels(evidence.summaries, evidence.binnings, _asked(evidence.monitors))
+    longest = max((m.window_s for m in evidence.monitors), default=0)
+    judged_from = epoch(evidence.window.start) - longest
+    found = series.levels(evidence.summaries, evidence.binnings, _asked(evidence.monitors), judged_from)
     steady = {m: c for m, s in found.items() if s.binning is not None and (c := scores.constant(s.binning)) is not None}
     shared: dict[Key, Fit | None] = {}
     findings: dict[str, list[Finding]] = {}
@@ -70,7 +73,7 @@ def detect(evidence: Evidence) -> Detected:
         walk = Walk(group, evidence, found, window_s, shared)
         walk.run()
         findings.update(walk.findings)
-        state.update({m.monitor_id: walk.memory.dumped(i) for i, m in enumerate(group)})
+        state.update({m.monitor_id: s for m, s in zip(group, walk.memory.dumped(), strict=True)})
     constant = [m for m in evidence.monitors if _steady(m, steady)]
     if constant:
         from detectors.steady import judge_constant
@@ -121,6 +124,12 @@ class Walk:
             self.own if window_s == HOUR_S else Grid.of(monitors, found, start // HOUR_S * HOUR_S, HOUR_S, self.end)
         )
         self.findings: dict[str, list[Finding]] = {m.monitor_id: [] for m in monitors}
+        located = [
+            b.reference if b is not None and m.score == "location" else ()
+            for m, b in zip(monitors, self.binnings, strict=True)
+        ]
+        self._usual = np.array([scores.by_tenth(reference) for reference in located])
+        self._psi: tuple[int, Floats] = (0, np.zeros(0))
 
     def run(self) -> None:
         """Judge windows that end in (start, end], each stream from where it stopped."""
@@ -272,7 +281,8 @@ class Walk:
 
     def _locate(self, i: int, alarm: Alarm, end: int, se: float, found: Fit) -> None:
         trail = self.memory.recent(i)
-        shift = localise.shift(trail, found.rho, se, found.scale, alarm.sign)
+        noisier = partial(effects.noisier, self.monitors[i].score, self.binnings[i])
+        shift = localise.shift(trail, found.rho, se, found.scale, alarm.sign, noisier)
         if shift.nats < alarm.nats:  # the shift has gone: what it was is kept
             return
         alarm.nats = shift.nats
@@ -295,11 +305,18 @@ class Walk:
             mem.forget(i, end)
 
     def _tell(self, i: int, end: int, nats: Floats, judged: Judged) -> None:
-        t, monitor = (end - self.own.start) // self.window_s - 1, self.monitors[i]
-        known, seen = (self.memory.fits[i], self.memory.alarms[i]), (judged, self.own.tenths[t, self.own.measure[i]])
+        monitor, known = self.monitors[i], (self.memory.fits[i], self.memory.alarms[i])
+        seen = (judged, float(self._stability(end)[i]))
         self.findings[monitor.monitor_id].append(
             finding(monitor, self.binnings[i], known, end, float(nats.max()), seen)
         )
+
+    def _stability(self, end: int) -> Floats:
+        """Stability index of each stream's location in the window that ends at `end`, (S,); worked out once for all."""
+        if self._psi[0] != end:
+            tenths = self.own.tenths[(end - self.own.start) // self.window_s - 1, list(self.own.measure)]
+            self._psi = end, scores.psi(tenths, self._usual)
+        return self._psi[1]
 
 
 def _accepted(evidence: Evidence, monitor: Monitor) -> int:

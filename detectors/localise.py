@@ -11,6 +11,7 @@ Assumes: one lasting shift inside the last 200 windows.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -48,7 +49,9 @@ class Trail:
     k: Floats  # Kalman gain
 
 
-def shift(trail: Trail, rho: float, se: float, scale: float, sign: int) -> Shift:
+def shift(
+    trail: Trail, rho: float, se: float, scale: float, sign: int, noisier: Callable[[float], float] = lambda effect: 1.0
+) -> Shift:
     """Where a shift most likely began and how large it is.
 
     Args:
@@ -57,6 +60,7 @@ def shift(trail: Trail, rho: float, se: float, scale: float, sign: int) -> Shift
         se: standard error of the baseline, sigma.
         scale: standard deviation of the history's innovations times the root of their inflation.
         sign: direction of the alarm, +1 or -1; starts whose effect points the other way are not considered.
+        noisier: by how much more innovations scatter after a shift of some size.
     """
     cross, power = _sums(trail, rho)
     effect = cross / np.maximum(power, 1e-12)
@@ -64,7 +68,9 @@ def shift(trail: Trail, rho: float, se: float, scale: float, sign: int) -> Shift
     best = int(ratio.argmax())
     plausible = np.flatnonzero(ratio >= max(ratio[best] - _PLAUSIBLE, 0.0))
     half = _Z * np.hypot(
-        max(scale, _after(trail, best, float(ratio[best]) * 2 * scale**2)) / np.sqrt(np.maximum(power, 1e-12)), se
+        max(scale * noisier(float(effect[best])), _after(trail, best, float(ratio[best]) * 2 * scale**2))
+        / np.sqrt(np.maximum(power, 1e-12)),
+        se,
     )
     if not plausible.size:
         plausible = np.array([best])

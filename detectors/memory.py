@@ -6,7 +6,7 @@ most 200, so that an alarm can be localised without its history.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from detectors import localise, surprise
 from detectors.baseline import COLUMNS
 from detectors.evidence import Cusum, deltas
-from detectors.fitting import Fit
+from detectors.fitting import Fit, loaded
 from detectors.net import UNKNOWN, Net
 from detectors.noise import Noise
 from detectors.slots import DAY_S
@@ -70,9 +70,14 @@ class Memory:
         self.cusum = Cusum.new(np.stack([deltas(m) for m in min_effects]) if count else np.zeros((0, 5)), 0)
         self.trail = np.zeros((3, count, localise.KEPT))  # e, standard deviation, gain; newest last
         self.kept = np.zeros(count, dtype=np.int64)
-        for i, state in enumerate(states):
-            if state.get("v") == VERSION:
-                self._load(i, state)
+        self._said: list[Json | None] = [None] * count  # fits as plain JSON: as they came, or as they were told
+        known = {i: state for i, state in enumerate(states) if state.get("v") == VERSION}
+        for i, state in known.items():
+            self._load(i, state)
+        learnt = {i: state for i, state in known.items() if "fit" in state}
+        self._load_fits(learnt)
+        self._load_evidence(learnt)
+        self._load_trails(learnt)
 
     @property
     def fitted(self) -> NDArray[np.bool_]:
@@ -81,7 +86,7 @@ class Memory:
 
     def learn(self, i: int, fit: Fit, *, fresh: bool) -> None:
         """Take over a new fit; `fresh` also moves the filter to where the history left it."""
-        self.fits[i] = fit
+        self.fits[i], self._said[i] = fit, None
         self.beta[i], self.cov[i], self.knots[i] = fit.beta, fit.cov, fit.knots
         self.noise.phi[i], self.noise.rho[i], self.noise.tau2[i] = fit.phi, fit.rho, fit.tau2
         self.limit[i], self.vif[i], self.penalty[i] = fit.limit, fit.vif, fit.penalty
@@ -131,43 +136,85 @@ class Memory:
         e, s, k = self.trail[:, i, localise.KEPT - int(self.kept[i]) :]
         return localise.Trail(e, s, k)
 
-    def dumped(self, i: int) -> Json:
-        """The state of one stream as plain JSON."""
-        fit, alarm, used = self.fits[i], self.alarms[i], ~np.isnan(self.cusum.delta[i])
-        state: dict[str, Any] = {
-            "v": VERSION,
-            "until": int(self.until[i]),
-            "tried": int(self.tried[i]),
-            "masks": self.masks[i],
-            "accepted": int(self.accepted[i]),
-            "apart": int(self.apart[i]),
-        }
-        if fit is None:
-            return state
-        e, s, k = self.trail[:, i, localise.KEPT - int(self.kept[i]) :].tolist()
-        return {
-            **state, "fit": fit.dumped(), "x": float(self.filter.x[i]), "p": float(self.filter.p[i]),
-            "z": self.cusum.z[i][:, used].tolist(), "response": self.cusum.response[i][:, used].tolist(),
-            "start": self.cusum.start[i][:, used].tolist(), "trail": {"e": e, "s": s, "k": k},
-            "alarm": None if alarm is None else {name: getattr(alarm, name) for name in Alarm.__slots__},
-        }  # fmt: skip
+    def dumped(self) -> list[Json]:
+        """The state of every stream as plain JSON."""
+        evidence = self._evidence_said()
+        x, p = self.filter.x.tolist(), self.filter.p.tolist()
+        counted = (a.tolist() for a in (self.until, self.tried, self.accepted, self.apart))
+        found: list[Json] = []
+        for i, (until, tried, accepted, apart) in enumerate(zip(*counted, strict=True)):
+            fit, alarm = self.fits[i], self.alarms[i]
+            state: dict[str, Any] = {
+                "v": VERSION, "until": until, "tried": tried, "masks": self.masks[i], "accepted": accepted, "apart": apart,
+            }  # fmt: skip
+            if fit is not None:
+                e, s, k = self.trail[:, i, localise.KEPT - int(self.kept[i]) :].tolist()
+                state |= {
+                    "fit": self._fit_said(i, fit), "x": x[i], "p": p[i], **evidence[i], "trail": {"e": e, "s": s, "k": k},
+                    "alarm": None if alarm is None else {name: getattr(alarm, name) for name in Alarm.__slots__},
+                }  # fmt: skip
+            found.append(state)
+        return found
+
+    def _evidence_said(self) -> list[dict[str, Any]]:
+        """Evidence of each stream on the sizes it looks for."""
+        used = ~np.isnan(self.cusum.delta)
+        found: list[dict[str, Any]] = [{} for _ in used]
+        for own in np.unique(used, axis=0):
+            streams = np.flatnonzero((used == own).all(axis=1))
+            for part, name in ((self.cusum.z, "z"), (self.cusum.response, "response"), (self.cusum.start, "start")):
+                for i, values in zip(streams.tolist(), part[streams][:, :, own].tolist(), strict=True):
+                    found[i][name] = values
+        return found
+
+    def _fit_said(self, i: int, fit: Fit) -> Json:
+        """A fit as plain JSON, made once."""
+        said = self._said[i]
+        if said is None:
+            said = self._said[i] = fit.dumped()
+        return said
 
     def _load(self, i: int, state: Json) -> None:
         self.until[i], self.tried[i] = state["until"], state["tried"]
         self.masks[i] = [list(m) for m in state["masks"]]
         self.accepted[i], self.apart[i] = state["accepted"], state["apart"]
-        if "fit" not in state:
-            return
-        self.learn(i, Fit.loaded(state["fit"]), fresh=False)
-        self.filter.x[i], self.filter.p[i] = state["x"], state["p"]
-        used = ~np.isnan(self.cusum.delta[i])
-        z = np.array(state["z"])
-        if z.shape[1] == used.sum():  # otherwise the smallest effect was changed: evidence starts anew
-            self.cusum.z[i][:, used], self.cusum.response[i][:, used] = z, np.array(state["response"])
-            self.cusum.start[i][:, used] = np.array(state["start"])
-        trail = np.array([state["trail"][name] for name in ("e", "s", "k")])
-        self.kept[i] = trail.shape[1]
-        if trail.size:
-            self.trail[:, i, localise.KEPT - trail.shape[1] :] = trail
-        if state["alarm"]:
+        if state.get("alarm"):
             self.alarms[i] = Alarm(**state["alarm"])
+
+    def _load_fits(self, learnt: Mapping[int, Json]) -> None:
+        """As `learn` does, of all at once."""
+        if not learnt:
+            return
+        rows, fits = list(learnt), loaded([state["fit"] for state in learnt.values()])
+        for i, fit, state in zip(rows, fits, learnt.values(), strict=True):
+            self.fits[i], self._said[i] = fit, state["fit"]
+        for held, name in (
+            (self.beta, "beta"), (self.cov, "cov"), (self.knots, "knots"), (self.noise.phi, "phi"), (self.noise.rho, "rho"),
+            (self.noise.tau2, "tau2"), (self.limit, "limit"), (self.vif, "vif"), (self.penalty, "penalty"),
+        ):  # fmt: skip
+            held[rows] = [getattr(fit, name) for fit in fits]
+        self.net.c1[rows], self.net.c2[rows], self.net.low[rows], self.net.high[rows] = np.array(
+            [f.net for f in fits]
+        ).T
+        self.filter.jump[rows] = [surprise.jump(fit.knots) for fit in fits]
+        self.filter.x[rows], self.filter.p[rows] = np.array([(s["x"], s["p"]) for s in learnt.values()]).T
+
+    def _load_evidence(self, learnt: Mapping[int, Json]) -> None:
+        """Evidence of streams that look for as many sizes as before; where that was changed it starts anew."""
+        used = ~np.isnan(self.cusum.delta)
+        sizes = used.sum(axis=1)
+        for many in np.unique(sizes).tolist():
+            streams = [i for i, state in learnt.items() if sizes[i] == many == len(state["z"][0])]
+            where, shape = used[streams], (len(streams), 2, many)
+            for part, name in ((self.cusum.z, "z"), (self.cusum.response, "response"), (self.cusum.start, "start")):
+                values = np.array([learnt[i][name] for i in streams], dtype=part.dtype).reshape(*shape, *part.shape[3:])
+                held = np.swapaxes(part[streams], 1, 2)  # (streams, 5, 2, ...): a mask takes sizes of streams
+                held[where] = np.swapaxes(values, 1, 2).reshape(-1, 2, *part.shape[3:])
+                part[streams] = np.swapaxes(held, 1, 2)
+
+    def _load_trails(self, learnt: Mapping[int, Json]) -> None:
+        self.kept[list(learnt)] = lengths = [len(state["trail"]["e"]) for state in learnt.values()]
+        for length in {*lengths} - {0}:
+            streams = [i for i, own in zip(learnt, lengths, strict=True) if own == length]
+            trails = [[learnt[i]["trail"][name] for i in streams] for name in ("e", "s", "k")]
+            self.trail[:, streams, localise.KEPT - length :] = trails

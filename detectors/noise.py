@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from detectors.tridiagonal import Rows, factors, innovations
+
 Floats = NDArray[np.float64]
 
 RHO_MAX: Final = 0.995  # more memory than this cannot be told from a random walk in 28 d
@@ -28,8 +30,12 @@ NEVER: Final = 1e12  # 1/n of a window without rows
 _RHOS: Final = (0.1, 0.5, 0.8, 0.95)
 _SHARES: Final = (0.2, 0.5, 0.85)
 _ROUNDS: Final = 60
-_BLOCK: Final = 16  # windows whose likelihood is added at a time: their arrays stay in the processor's cache
+_SCALES: Final = 30  # steps towards a Huber scale at most
+_SETTLED: Final = 1e-14  # share by which a scale still moves when it has been found
+_BLOCK: Final = 16  # windows of which one logarithm is taken
+_CELLS: Final = 24_000  # windows times candidates whose likelihood is taken at a time: their arrays stay in the cache
 _STEPS: Final = (0.4, 0.8, 0.8)  # first simplex: log phi, logit rho, log tau2
+_BOUNDS: Final = ((-12.0, 12.0), (-5.0, 5.0), (-24.0, 8.0))  # of trial points
 _TOLERANCES: Final = (0.5, 0.03)  # twice the nats left on the table: of a first answer, of a refined one
 
 
@@ -47,99 +53,65 @@ def inverse(n: Floats) -> Floats:
     return np.where(n > 0, 1.0 / np.maximum(n, 1e-9), NEVER)
 
 
-def gains(noise: Noise, over_n: Floats) -> tuple[Floats, Floats]:
-    """Kalman gain and innovation variance per window.
+def whiten(columns: Floats, rows: Rows, noise: Noise) -> Floats:
+    """Innovations of any columns, each over its standard deviation; 0 behind the last window of a stream.
 
     Args:
-        noise: of S streams.
-        over_n: `inverse(n)`, shape (T, S).
-
-    Returns:
-        K and S, shape (T, S) each.
+        columns: packed, shape (C, S, T).
+        rows: of the S streams.
+        noise: of the S streams.
     """
-    k, s = np.empty_like(over_n), np.empty_like(over_n)
-    p, rho2 = noise.tau2, noise.rho**2
-    q = noise.tau2 * (1 - rho2)
-    v = noise.phi * over_n
-    for t in range(len(over_n)):
-        np.add(p, v[t], out=s[t])
-        np.divide(p, s[t], out=k[t])
-        p = rho2 * (k[t] * v[t]) + q
-    return k, s
-
-
-def whiten(columns: Floats, noise: Noise, over_n: Floats) -> Floats:
-    """Innovations of any columns, each over its standard deviation; 0 where there were no rows.
-
-    Args:
-        columns: shape (T, C, S).
-        noise: of S streams.
-        over_n: `inverse(n)`, shape (T, S).
-
-    Returns:
-        (T, C, S) whitened columns.
-    """
-    k, s = gains(noise, over_n)
-    d = np.empty(np.broadcast_shapes(columns.shape, (1, 1, over_n.shape[1])))
-    x = np.zeros(d.shape[1:])
-    for t in range(len(d)):
-        np.subtract(columns[t], x, out=d[t])
-        x += k[t] * d[t]
-        x *= noise.rho
-    return np.where((over_n < NEVER)[:, None, :], d / np.sqrt(s)[:, None, :], 0.0)
-
-
-def cost(r: Floats, over_n: Floats, theta: Floats) -> Floats:
-    """Twice the negative Huber log-likelihood.
-
-    Args:
-        r: residuals, shape (T, S).
-        over_n: `inverse(n)`, shape (T, S).
-        theta: log phi, logit rho, log tau2; shape (3, C, S) for C candidates.
-
-    Returns:
-        (C, S), smaller is better.
-    """
-    noise = _noise(theta)
-    s, d = (np.empty((_BLOCK, *theta.shape[1:])) for _ in range(2))
-    v = np.empty(theta.shape[1:])
-    x, k, p = np.zeros(theta.shape[1:]), np.empty(theta.shape[1:]), noise.tau2.copy()
-    rho, rho2 = noise.rho, noise.rho**2
-    q = noise.tau2 * (1 - rho2)
-    seen = (over_n < NEVER)[:, None, :]
-    found = np.zeros(theta.shape[1:])
-    for first in range(0, len(r), _BLOCK):
-        size = min(_BLOCK, len(r) - first)
-        for t in range(size):
-            st, dt = s[t], d[t]
-            np.multiply(noise.phi, over_n[first + t], out=v)
-            np.add(p, v, out=st)
-            np.divide(p, st, out=k)
-            np.subtract(r[first + t], x, out=dt)
-            np.multiply(k, v, out=p)
-            k *= dt
-            x += k
-            x *= rho
-            p *= rho2
-            p += q
-        found += _block_cost(s[:size], d[:size], seen[first : first + size])
+    one = Noise(noise.phi[None], noise.rho[None], noise.tau2[None])
+    given = factors(rows, one)
+    found = innovations(rows, one.rho, given, columns)
+    found *= np.sqrt(given.s)
     return found
 
 
-def _block_cost(s: Floats, d: Floats, seen: NDArray[np.bool_]) -> Floats:
-    """Twice the negative Huber log-likelihood of a few windows; overwrites its arguments."""
-    if not seen.all():
-        np.copyto(s, 1.0, where=~seen)
-        np.copyto(d, 0.0, where=~seen)
-    found: Floats = np.log(np.multiply.reduce(s, axis=0))  # one logarithm for the block: its product stays in range
-    np.sqrt(s, out=s)
-    np.abs(d, out=d)
-    d /= s
-    np.minimum(d, HUBER, out=s)
-    d *= 2.0
-    d -= s
-    d *= s
-    found += d.sum(axis=0)
+@dataclass(frozen=True, slots=True)
+class Residuals:
+    """Residuals of S streams in their windows with rows, packed, (S, T)."""
+
+    rows: Rows
+    r: Floats
+
+    @classmethod
+    def of(cls, r: Floats, n: Floats) -> Residuals:
+        """Of residuals and rows by window, (T, S)."""
+        rows = Rows.of(n)
+        return cls(rows, rows.packed(r))
+
+
+def cost(given: Residuals, theta: Floats, streams: NDArray[np.intp]) -> Floats:
+    """Twice the negative Huber log-likelihood.
+
+    Args:
+        given: residuals.
+        theta: log phi, logit rho, log tau2; shape (3, C, N) for C candidates.
+        streams: whose candidates these are, (N,).
+
+    Returns:
+        (C, N), smaller is better.
+    """
+    found = np.empty(theta.shape[1:])
+    size = max(1, _CELLS // (theta.shape[1] * given.r.shape[1]))
+    for first in range(0, len(streams), size):
+        part = slice(first, first + size)
+        some = streams[part]
+        found[:, part] = _some_cost(given.rows.some(some), given.r[some], _noise(theta[:, :, part]))
+    return found
+
+
+def _some_cost(rows: Rows, r: Floats, noise: Noise) -> Floats:
+    given = factors(rows, noise)
+    u = innovations(rows, noise.rho, given, r)
+    e2 = np.multiply(u, u, out=u)
+    e2 *= given.s
+    far = np.flatnonzero(e2.reshape(-1) > HUBER**2)
+    flat = e2.reshape(-1)
+    flat[far] = 2 * HUBER * np.sqrt(flat[far]) - HUBER**2
+    product = np.multiply.reduceat(given.s, np.arange(0, r.shape[1], _BLOCK), axis=2)  # it stays in range
+    found: Floats = np.log(product).sum(axis=2) + e2.sum(axis=2)
     return found
 
 
@@ -156,9 +128,9 @@ def fit(r: Floats, n: Floats, start: Noise | None = None) -> Noise:
     """
     over_n = inverse(n)
     r = np.where(n > 0, r, 0.0)
-    alone = scatter(r, n)
-    theta = _grid(r, over_n, alone) if start is None else _theta(start, r, n)
-    theta, with_memory = _descend(r, over_n, theta, start is not None)
+    alone, given = scatter(r, n), Residuals.of(r, n)
+    theta = _grid(given, r, over_n, alone) if start is None else _theta(start, r, n)
+    theta, with_memory = _descend(given, theta, start is not None)
     s = alone * over_n
     without = np.where(over_n < NEVER, np.log(s) + _huber(r * r / s), 0.0).sum(axis=0)
     worth = (without - with_memory) / 2 > GAIN
@@ -170,11 +142,18 @@ def scatter(r: Floats, n: Floats) -> Floats:
     """Scale phi of streams without memory: the Huber scale of r * sqrt(n); shape (S,)."""
     seen = n > 0
     count = np.maximum(seen.sum(axis=0), 1)
-    z2 = np.where(seen, r * r * n, 0.0)
-    phi = np.maximum(z2.sum(axis=0) / count, PHI_MIN)
-    for _ in range(30):
-        e2 = z2 / phi
-        phi = np.maximum(phi * np.minimum(e2, HUBER * np.sqrt(e2)).sum(axis=0) / count, PHI_MIN)
+    z2 = np.ascontiguousarray(
+        np.where(seen, r * r * n, 0.0).T
+    )  # summed stream by stream: none depends on its neighbours
+    phi = np.maximum(z2.sum(axis=1) / count, PHI_MIN)
+    moving = np.ones(phi.shape, dtype=bool)
+    for _ in range(_SCALES):
+        e2 = z2 / phi[:, None]
+        scale = np.maximum(phi * np.minimum(e2, HUBER * np.sqrt(e2)).sum(axis=1) / count, PHI_MIN)
+        phi, before = np.where(moving, scale, phi), phi
+        moving = np.abs(phi - before) > _SETTLED * phi
+        if not moving.any():
+            break
     found: Floats = phi
     return found
 
@@ -194,9 +173,11 @@ def _logit(rho: Floats) -> Floats:
 
 def _level(r: Floats, seen: NDArray[np.bool_]) -> Floats:
     """A robust variance of the residuals, shape (S,)."""
-    values = np.where(seen, np.abs(r), np.nan)
-    values[0] = np.where(np.isnan(values).all(axis=0), 0.0, values[0])
-    found: Floats = np.maximum((1.4826 * np.nanmedian(values, axis=0)) ** 2, 1e-10)
+    count = seen.sum(axis=0)
+    values = np.sort(np.where(seen, np.abs(r), np.inf), axis=0)
+    at = np.stack([np.maximum(count - 1, 0) // 2, count // 2])
+    middle = np.where(count > 0, np.take_along_axis(values, at, axis=0).mean(axis=0), 0.0)
+    found: Floats = np.maximum((1.4826 * middle) ** 2, 1e-10)
     return found
 
 
@@ -206,7 +187,7 @@ def _theta(start: Noise, r: Floats, n: Floats) -> Floats:
     return np.stack([np.log(start.phi), _logit(rho), np.log(tau2)])
 
 
-def _grid(r: Floats, over_n: Floats, alone: Floats) -> Floats:
+def _grid(given: Residuals, r: Floats, over_n: Floats, alone: Floats) -> Floats:
     """The best of 4 memories x 3 shares of process noise, shape (3, S)."""
     level = _level(r, over_n < NEVER)
     seen = np.where(over_n < NEVER, over_n, 0.0)
@@ -217,19 +198,19 @@ def _grid(r: Floats, over_n: Floats, alone: Floats) -> Floats:
             phi = np.clip((1 - share) * level / np.maximum(mean_over_n, 1e-12), PHI_MIN, np.maximum(alone, PHI_MIN))
             points.append(np.stack([np.log(phi), _logit(np.full_like(phi, rho)), np.log(share * level)]))
     theta = np.stack(points, axis=1)
-    best = cost(r, over_n, theta).argmin(axis=0)
+    best = cost(given, theta, np.arange(theta.shape[2])).argmin(axis=0)
     return np.take_along_axis(theta, best[None, None, :], axis=1)[:, 0, :]
 
 
-def _descend(r: Floats, over_n: Floats, theta: Floats, refined: bool) -> tuple[Floats, Floats]:
-    """Nelder-Mead on every stream at once; all four trial points of a round are evaluated together."""
+def _descend(given: Residuals, theta: Floats, refined: bool) -> tuple[Floats, Floats]:
+    """Nelder-Mead on every stream at once."""
     simplex = np.repeat(theta[:, None, :], 4, axis=1)  # (3, 4, S)
     for i, step in enumerate(_STEPS):
         simplex[i, i + 1] += step
-    value = cost(r, over_n, simplex)
     alive = np.arange(theta.shape[1])
+    value = cost(given, simplex, alive)
     for _ in range(_ROUNDS):
-        _round(r[:, alive], over_n[:, alive], simplex, value, alive)
+        _round(given, simplex, value, alive)
         alive = np.flatnonzero(value.max(axis=0) - value.min(axis=0) > _TOLERANCES[refined])
         if not alive.size:
             break
@@ -237,27 +218,40 @@ def _descend(r: Floats, over_n: Floats, theta: Floats, refined: bool) -> tuple[F
     return np.take_along_axis(simplex, best[None, None, :], axis=1)[:, 0, :], value.min(axis=0)
 
 
-def _round(r: Floats, over_n: Floats, simplex: Floats, value: Floats, alive: NDArray[np.intp]) -> None:
+def _round(given: Residuals, simplex: Floats, value: Floats, alive: NDArray[np.intp]) -> None:
+    """One step of Nelder-Mead for the streams that are alive: the second trial point is only asked for where it matters."""
     order = np.argsort(value[:, alive], axis=0, kind="stable")
     points = np.take_along_axis(simplex[:, :, alive], order[None], axis=1)
     f = np.take_along_axis(value[:, alive], order, axis=0)
-    centre, worst = points[:, :3].mean(axis=1), points[:, 3]
+    centre, worst = points[:, :3].mean(axis=1), points[:, 3].copy()
     away = centre - worst
-    trial = np.stack([centre + away, centre + 2 * away, centre + away / 2, centre - away / 2], axis=1)
-    trial[0] = np.clip(trial[0], -12.0, 12.0)
-    trial[1] = np.clip(trial[1], -5.0, 5.0)
-    trial[2] = np.clip(trial[2], -24.0, 8.0)
-    g = cost(r, over_n, trial)
-    pick = np.where(g[0] < f[0], np.where(g[1] < g[0], 1, 0), np.where(g[0] < f[2], 0, np.where(g[0] < f[3], 2, 3)))
-    found = np.take_along_axis(g, pick[None], axis=0)[0]
-    shrink = found >= np.where(pick == 2, g[0], f[3])
-    points[:, 3] = np.take_along_axis(trial, pick[None, None], axis=1)[:, 0]
-    f[3] = found
-    if shrink.any():
-        small = (
-            points[:, :1, shrink]
-            + (np.concatenate([points[:, 1:3, shrink], worst[:, None, shrink]], axis=1) - points[:, :1, shrink]) / 2
-        )
-        points[:, 1:, shrink] = small
-        f[1:, shrink] = cost(r[:, shrink], over_n[:, shrink], small)
+    trial, best = _inside(centre + away), f[0]
+    g = cost(given, trial[:, None], alive)[0]
+    inside, further = g >= f[2], g < best
+    limit = np.where(inside & (g < f[3]), g, f[3])  # of an outer contraction the reflection, else the worst
+    second = _inside(centre + np.where(further, 2.0, np.where(g < f[3], 0.5, -0.5)) * away)
+    asked = np.flatnonzero(inside | further)
+    other = np.full(alive.size, np.inf)
+    other[asked] = cost(given, second[:, None, asked], alive[asked])[0]
+    taken = inside | (further & (other < g))
+    points[:, 3], f[3] = np.where(taken, second, trial), np.where(taken, other, g)
+    _shrink(given, (points, f, worst), np.flatnonzero(f[3] >= limit), alive)
     simplex[:, :, alive], value[:, alive] = points, f
+
+
+def _inside(point: Floats) -> Floats:
+    """A trial point within bounds, (3, S)."""
+    return np.stack([np.clip(part, *bounds) for part, bounds in zip(point, _BOUNDS, strict=True)])
+
+
+def _shrink(
+    given: Residuals, found: tuple[Floats, Floats, Floats], streams: NDArray[np.intp], alive: NDArray[np.intp]
+) -> None:
+    """Where no trial point was better, all points move half way to the best; `found` is changed."""
+    if not streams.size:
+        return
+    points, f, worst = found
+    best = points[:, :1, streams]
+    rest = np.concatenate([points[:, 1:3, streams], worst[:, None, streams]], axis=1)
+    points[:, 1:, streams] = best + (rest - best) / 2
+    f[1:, streams] = cost(given, points[:, 1:, streams], alive[streams])

@@ -89,7 +89,7 @@ def effect(events: Events, before: Span, after: Span, budget: float) -> Effect:
     if first is None or second is None:
         before_, after_ = (level.share if level else nan for level in mine)
         which = "before" if first is None else "after"
-        return Effect(before_, after_, nan, nan, nan, 0, "unknown", f"too few requests {which} it")
+        return Effect(before_, after_, nan, nan, nan, 0, "unknown", f"too few events {which} it")
     usual = [
         (a, b)
         for d in range(1, DAYS + 1)
@@ -103,17 +103,26 @@ def effect(events: Events, before: Span, after: Span, budget: float) -> Effect:
     beyond = change - float(changes.mean())
     half = _half_width(changes, (first, second), usual)
     low, high = beyond - half, beyond + half
-    verdict = _verdict(low, high, MATERIAL * max(first.share, budget))
-    why = "the interval holds both help and harm" if verdict == "unknown" else ""
-    return Effect(first.share, second.share, beyond, low, high, len(usual), verdict, why)
+    found = verdict(low, high, MATERIAL * max(first.share, budget))
+    why = "the interval holds both help and harm" if found == "unknown" else ""
+    return Effect(first.share, second.share, beyond, low, high, len(usual), found, why)
 
 
 def _days(n: int) -> str:
     return "no earlier day" if n == 0 else f"{n} earlier day{'s' if n > 1 else ''}"
 
 
-def _verdict(low: float, high: float, margin: float) -> Verdict:
-    """What an interval of a change says, where less is better."""
+def verdict(low: float, high: float, margin: float) -> Verdict:
+    """What an interval of a change says, where less is better.
+
+    Args:
+        low: lower end of the interval.
+        high: upper end.
+        margin: an improvement of less than that is none.
+
+    >>> verdict(-3.0, -1.0, 0.4), verdict(-0.3, 2.0, 0.4), verdict(-3.0, 2.0, 0.4)
+    ('helped', 'no change', 'unknown')
+    """
     if high < 0:
         return "helped"
     if low > 0:

@@ -91,7 +91,7 @@ def _judged(engine: str, monitors: Sequence[Monitor], evidence: Evidence, binnin
     )
     walk.run()
     found = tuple(f for m in monitors for f in walk.findings[m.monitor_id])
-    return Detected(found, {m.monitor_id: walk.memory.dumped(i) for i, m in enumerate(monitors)})
+    return Detected(found, {m.monitor_id: s for m, s in zip(monitors, walk.memory.dumped(), strict=True)})
 
 
 def _asked(monitor: Monitor, binning: Binning | None) -> Monitor:
@@ -135,7 +135,13 @@ def _seen(summaries: pl.DataFrame, window: Window) -> Mapping[tuple[str, int], t
     """Labelled rows, the sum of their values and the rows of the first bin, by measure and start of window (epoch s)."""
     import polars as pl
 
-    judged = summaries.filter(pl.col("ts") >= window.start)
-    rows = judged.select("measure", "n", "value_sum", first=pl.col("counts").list.first())
-    at = series.seconds(judged["ts"]).tolist()
+    value = pl.when(pl.col("value_sum").count() > 0).then(pl.col("value_sum").sum())
+    first = pl.col("counts").list.first()
+    judged = (  # late labels are rows of their own
+        summaries.filter(pl.col("ts") >= window.start)
+        .sort("measure", "ts", "n", "value_sum")
+        .group_by("measure", "ts", maintain_order=True)
+        .agg(pl.col("n").sum(), value.alias("value_sum"), pl.when(first.count() > 0).then(first.sum()).alias("first"))
+    )
+    rows, at = judged.select("measure", "n", "value_sum", "first"), series.seconds(judged["ts"]).tolist()
     return {(m, t): (n, v, first) for (m, n, v, first), t in zip(rows.iter_rows(), at, strict=True)}

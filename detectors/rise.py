@@ -144,10 +144,10 @@ def details(monitor: Monitor, normal: Normal | None, alarm: Alarm | None, seen: 
             "vif": normal.vif,
             "class": _class(normal),
             "needed": few(normal.worth.needed(monitor.threshold_nats)),
+            "min_detectable_24h": counts.smallest_found(normal, monitor.threshold_nats, DAY_S / monitor.window_s),
         }
     if normal is not None and alarm is not None:
         found["share_to"] = few(min(alarm.effect * (normal.share + 1 / normal.trials), 1.0))
-        found["min_detectable_24h"] = counts.smallest_found(normal, monitor.threshold_nats, DAY_S / monitor.window_s)
     return found
 
 

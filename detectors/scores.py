@@ -12,6 +12,7 @@ Assumes: the reference counts describe the normal state of the feature.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import erfc, sqrt
 from typing import Final
 
@@ -101,18 +102,19 @@ def chosen(score: str, levels: tuple[str, ...]) -> Floats:
     return np.array([*own, 0.0])
 
 
-def scale(reference: Floats) -> float:
-    """Standard deviation of `a**2` net of location: a spread of s means a variance of `1 + scale * s`; normal has 1.414."""
-    p, a = reference / reference.sum(), weights(reference)
-    column = a**2 - 1.0 - (p @ a**3) * a
-    return float(np.sqrt(p @ column**2))
-
-
 def tenths(reference: Floats) -> Floats:
     """Which tenth of the reference each bin belongs to, as a (K, 10) matrix of zeros and ones."""
     p = reference / max(reference.sum(), 1.0)
     group = np.clip(((np.cumsum(p) - p / 2) * GROUPS).astype(np.int64), 0, GROUPS - 1)
     found: Floats = np.eye(GROUPS)[group]
+    return found
+
+
+@lru_cache(maxsize=16_384)
+def by_tenth(reference: tuple[int, ...]) -> Floats:
+    """Rows of a reference in each tenth of it, (10,); ones where there is no reference."""
+    counts = np.asarray(reference, dtype=np.float64)
+    found: Floats = counts @ tenths(counts) if reference else np.ones(GROUPS)
     return found
 
 

@@ -9,7 +9,7 @@ Assumes: all counts of one measure and window use binnings that Evidence brings 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -31,6 +31,8 @@ Ints = NDArray[np.int64]
 _MICROS: Final = 1_000_000
 _FINE: Final = 2.0**20  # with |score| < 1,000, sums over 8 million rows of a window are exact
 _LOCATION: Final = ("location",)
+_ORDER: Final = ("measure", "binning_id", "ts")
+_AT_ONCE: Final = 256  # windows whose counts stay in the processor's cache
 _NONE: Final[Mapping[str, Binning]] = MappingProxyType({})
 
 
@@ -56,19 +58,31 @@ class Series:
 
     def on(self, start: int, step: int, count: int) -> tuple[Floats, Floats, Floats]:
         """Sum of scores, rows and tenths in `count` windows of `step` seconds from `start`; other rows are left out."""
-        at = (self.ts - start) // step
-        use = (at >= 0) & (at < count)
+        at, use = self._places(start, step, count)
+        told = self.tenths[use].any(axis=1)
         tenths = np.zeros((count, scores.GROUPS))
-        np.add.at(tenths, at[use], self.tenths[use])
+        np.add.at(tenths, at[told], self.tenths[use][told])
         return *self.sums(start, step, count), tenths
 
     def sums(self, start: int, step: int, count: int) -> tuple[Floats, Floats]:
         """The same without tenths."""
-        at = (self.ts - start) // step
-        use = (at >= 0) & (at < count)
-        at = at[use]
-        total, n = (np.bincount(at, weights=w[use], minlength=count).astype(np.float64) for w in (self.total, self.n))
-        return total, n
+        at, use = self._places(start, step, count)
+        return _added(at, self.total[use], count), _added(at, self.n[use], count)
+
+    def beside(self, other: Series, start: int, step: int, count: int) -> Floats:
+        """Sums of scores alone, of a series that has the same windows and rows as `other`."""
+        at, use = other._places(start, step, count)
+        return _added(at, self.total[use], count)
+
+    def _places(self, start: int, step: int, count: int) -> tuple[Ints, slice]:
+        """In which of the windows each row lies that lies in any, and which rows these are."""
+        first, last = np.searchsorted(self.ts, (start, start + step * count))
+        use = slice(int(first), int(last))
+        return (self.ts[use] - start) // step, use
+
+
+def _added(at: Ints, values: Floats, count: int) -> Floats:
+    return np.bincount(at, weights=values, minlength=count).astype(np.float64, copy=False)
 
 
 def key(measure: str, score: str) -> str:
@@ -84,6 +98,7 @@ def levels(
     summaries: pl.DataFrame,
     binnings: Mapping[str, Binning],
     wanted: Mapping[str, Collection[str]] = MappingProxyType({}),
+    judged_from: int = 0,
 ) -> dict[str, Series]:
     """Series of every measure whose summaries have counts, or sums of products, on a known binning.
 
@@ -91,26 +106,48 @@ def levels(
         summaries: rows of table `summary`, in any order.
         binnings: by id.
         wanted: scores by measure; location where a measure is not named. Location is given in any case.
+        judged_from: rows before it, epoch s, are history only and get no tenths.
 
     Returns:
         By `key`; the binning of the newest row is the series' own.
     """
-    import polars as pl
-
-    known = summaries.filter(pl.col("binning_id").is_in(list(binnings)) & pl.col("counts").is_not_null())
-    known = known.select("measure", "binning_id", "ts", "counts").sort("measure", "binning_id", "ts")
+    known = _ordered(summaries.select(*_ORDER, "counts"))
     parts: dict[str, list[Series]] = {}
     if not known.is_empty():
         ts, flat = seconds(known["ts"]), known["counts"].explode().to_numpy()
         cells = np.concatenate([[0], np.cumsum(known["counts"].list.len().to_numpy().astype(np.int64))])
-        row = 0
-        for measure, binning_id, size in known.group_by("measure", "binning_id", maintain_order=True).len().iter_rows():
-            counts = flat[cells[row] : cells[row + size]].reshape(size, -1)
+        for (row, end), measure, binning_id in _groups(known):
+            if binning_id not in binnings:
+                continue
+            counts = flat[cells[row] : cells[end]].reshape(end - row, -1)
             asked = tuple(sorted({*wanted.get(measure, ()), *_LOCATION}))
-            for score, series in _scored(ts[row : row + size], counts, binnings[binning_id], asked).items():
+            for score, series in _scored(ts[row:end], counts, binnings[binning_id], asked, judged_from).items():
                 parts.setdefault(key(measure, score), []).append(series)
-            row += size
     return {name: _joined(found) for name, found in parts.items()} | _pairs(summaries, binnings)
+
+
+def _ordered(rows: pl.DataFrame) -> pl.DataFrame:
+    """Those with counts by measure, binning and time; what is in order already is not copied, as counts are many."""
+    import polars as pl
+
+    if rows["counts"].null_count() or rows["binning_id"].null_count():
+        rows = rows.drop_nulls()
+    measure, binning, ts = (pl.col(name) for name in _ORDER)
+    earlier = (binning < binning.shift()) | ((binning == binning.shift()) & (ts < ts.shift()))
+    earlier = (measure < measure.shift()) | ((measure == measure.shift()) & earlier)
+    return rows.sort(*_ORDER) if rows.select(earlier.any()).item() else rows
+
+
+def _groups(rows: pl.DataFrame) -> Iterator[tuple[tuple[int, int], str, str]]:
+    """From and to of the rows of each measure and binning, and which these are."""
+    import polars as pl
+
+    measure, binning = pl.col("measure"), pl.col("binning_id")
+    begins = ((measure != measure.shift()) | (binning != binning.shift())).fill_null(value=True)
+    found = rows.select("measure", "binning_id").with_row_index("row").filter(begins)
+    first = found["row"].to_list()
+    spans = zip(first, [*first[1:], rows.height], strict=True)
+    return zip(spans, found["measure"].to_list(), found["binning_id"].to_list(), strict=True)
 
 
 def _pairs(summaries: pl.DataFrame, binnings: Mapping[str, Binning]) -> dict[str, Series]:
@@ -199,7 +236,7 @@ def seconds(ts: pl.Series) -> Ints:
     return found
 
 
-def _scored(ts: Ints, counts: Ints, binning: Binning, asked: tuple[str, ...]) -> dict[str, Series]:
+def _scored(ts: Ints, counts: Ints, binning: Binning, asked: tuple[str, ...], judged_from: int) -> dict[str, Series]:
     if np.any(
         ts[1:] == ts[:-1]
     ):  # late deltas and parts of a window: added as whole numbers, so their order is no matter
@@ -208,10 +245,21 @@ def _scored(ts: Ints, counts: Ints, binning: Binning, asked: tuple[str, ...]) ->
         np.add.at(summed, where, counts)
         ts, counts = distinct, summed
     names, columns = _columns(binning.reference, binning.levels if binning.kind == "categorical" else None, asked)
-    sums = counts.astype(np.float64) @ columns
-    tenths = sums[:, len(names) + 1 :]
+    sums, many = np.zeros((len(counts), columns.shape[1])), len(names) + 1
+    first = int(np.searchsorted(ts, judged_from))
+    if first:
+        _weigh(counts[:first], columns[:, :many], sums[:first, :many])
+    _weigh(counts[first:], columns, sums[first:])
+    tenths = sums[:, many:]
     n = np.ascontiguousarray(sums[:, len(names)])
     return {name: Series(ts, np.ascontiguousarray(sums[:, i]), n, tenths, binning) for i, name in enumerate(names)}
+
+
+def _weigh(counts: Ints, columns: Floats, sums: Floats) -> None:
+    """Counts (R, K) times columns (K, C), written into `sums`."""
+    columns = np.ascontiguousarray(columns)
+    for at in range(0, len(counts), _AT_ONCE):
+        sums[at : at + _AT_ONCE] = counts[at : at + _AT_ONCE].astype(np.float64) @ columns
 
 
 @lru_cache(maxsize=16_384)

@@ -2,7 +2,8 @@
 
 A target may be silent for three of its intervals, or for as long as it usually is: the largest age
 of its newest row is kept for each of the last 48 hours, and 1.5 times their 90 % quantile is allowed
-once six hours are known. Hours in which it was silent too long teach nothing. A collector is as well
+once six hours are known. Hours in which it was silent too long teach nothing, nor does the silence that
+lasts. A collector is as well
 as its worst target, which the finding names.
 
 Sources that push have one row without a target. One that has never sent anything is `unknown`:
@@ -139,7 +140,8 @@ def _judge(monitor: Monitor, row: Mapping[str, Any], before: Json) -> _Judged:
     unjudged = (rhythm and len(hours) < _PAUSES) or (last is None and monitor.params.get("push"))
     unjudged = unjudged or _has_lapsed(monitor, age)
     declared: float | None = monitor.params.get("allowed_s")
-    allowed = None if unjudged else declared or _allowed(every, hours, _PAUSES if rhythm else _FEWEST)
+    usual = hours if rhythm else _before(hours, last)
+    allowed = None if unjudged else declared or _allowed(every, usual, _PAUSES if rhythm else _FEWEST)
     silent = allowed is not None and age > allowed
     if not rhythm and not silent and last is not None and declared is None:
         hours = _learned(hours, now, age)
@@ -187,6 +189,11 @@ def _learned(hours: Mapping[str, float], now: datetime, silence: float) -> dict[
     hour = str(_minute(now) // 60)
     grown = {**hours, hour: max(hours.get(hour, 0.0), silence)}
     return {h: grown[h] for h in sorted(grown, key=int)[-_HOURS:]}
+
+
+def _before(hours: Mapping[str, float], last: datetime | None) -> Mapping[str, float]:
+    """The hours before the silence that lasts now: it must not teach how long it may be."""
+    return hours if last is None else {h: silence for h, silence in hours.items() if int(h) < _minute(last) // 60}
 
 
 def _allowed(every: float, hours: Mapping[str, float], fewest: int) -> float:

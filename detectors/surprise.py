@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
+from detectors import stretches
 from detectors.noise import NEVER, Noise, inverse
 
 Floats = NDArray[np.float64]
@@ -78,11 +79,30 @@ def innovations(r: Floats, n: Floats, noise: Noise) -> tuple[Floats, Floats, Flo
     Returns:
         e, K, S of shape (T, S) each, and the filter as it stands after the last window.
     """
-    found, over_n = Filter.at_rest(noise), inverse(n)
-    e, k, s = np.empty(r.shape), np.empty(r.shape), np.empty(r.shape)
-    for t in range(len(r)):
-        e[t], k[t], s[t] = found.step(r[t], over_n[t], noise)
+    found, over_n, count = Filter.at_rest(noise), inverse(n), stretches.many(*r.shape)
+    first = len(r) % count
+    begun = _through(found, r[:first], over_n[:first], noise, 1)
+    rest = _through(found, r[first:], over_n[first:], noise, count)
+    e, k, s = (np.concatenate(parts) for parts in zip(begun, rest, strict=True))
     return e, k, s, found
+
+
+def _through(filter_: Filter, r: Floats, over_n: Floats, noise: Noise, count: int) -> list[Floats]:
+    """e, K and S of some windows in `count` stretches of the same length; the filter goes on to their end."""
+    known = [stretches.cut(values, count, 0.0) for values in (r, over_n)]
+    said = np.empty((3, *known[0].shape))
+
+    def advance(which: NDArray[np.intp], begun: Floats) -> Floats:
+        own = which % noise.rho.size
+        some = Noise(noise.phi[own], noise.rho[own], noise.tau2[own])
+        moving = Filter(begun[0], begun[1], filter_.jump[own])
+        for t in range(said.shape[1]):
+            residuals, rows = (values[t].take(which) for values in known)
+            said[0, t, which], said[1, t, which], said[2, t, which] = moving.step(residuals, rows, some)
+        return np.stack([moving.x, moving.p])
+
+    filter_.x, filter_.p = stretches.run(np.stack([filter_.x, filter_.p]), count, advance)
+    return [stretches.joined(part, len(r), count) for part in said]
 
 
 def jump(knots_: Floats) -> float:

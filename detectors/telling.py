@@ -98,7 +98,7 @@ class Telling:
 
     def _note(self, state: str, effect: float | None, share: float, stand: Stand) -> str:
         name, params = self._monitor.feature, self._monitor.params
-        events = params.get("events", "requests")  # or minutes, calls, ...
+        events = self._events
         if state == "unknown":
             return f"{name}: no {events} in the last hour"
         if state == "too_few":
@@ -112,11 +112,17 @@ class Telling:
             return f"{name} burns its budget {effect:.3g}× too fast ({seen} of {events} {what}; {allowed} allowed)"
         return f"{name} burns its budget at {effect:.2g}× the allowed rate; {_percent(stand.left)} of it is left"
 
+    @property
+    def _events(self) -> str:
+        """What is counted, for people: requests, minutes, calls, ..."""
+        return str(self._monitor.params.get("events", "requests"))
+
     def _details(self, i: int, firing: Firing | None, mark: Mark, stand: Stand) -> dict[str, Any]:
         params = self._monitor.params
         return {
             "objective": params["objective"], "window_s": params["window_s"], **stand.details, "phi": float(self._phi[i]),
-            "tier": firing.tier if firing else None, "onset_basis": "bad requests by minute" if firing else None,
+            "tier": firing.tier if firing else None, "counted": self._events, "pages": self._monitor.severity == "page",
+            "onset_basis": f"bad {self._events} by minute" if firing else None,
             "fired_at": _at(firing.at).isoformat() if firing else None, "changed": mark.changed,
         }  # fmt: skip
 

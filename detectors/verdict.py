@@ -7,20 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from math import sqrt
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from detectors import baseline, budget, effects, gates, scores
+from detectors import baseline, budget, effects, gates
 from detectors.fitting import Fit
 from detectors.identity import finding_id
 from detectors.memory import Alarm
 from detectors.slots import DAY_S, HISTORY_S, HOUR_S
 from observe.schema import Binning, Finding, Json, Monitor, Severity
-
-Floats = NDArray[np.float64]
 
 _Z: Final = 1.96
 _FULL: Final = 0.95  # of 28 d of windows: more history will not come
@@ -110,7 +105,7 @@ def may_alarm(fit: Fit) -> bool:
 
 def finding(
     monitor: Monitor, binning: Binning | None, known: tuple[Fit | None, Alarm | None], end: int, nats: float,
-    window: tuple[Judged, Floats],
+    window: tuple[Judged, float | None],
 ) -> Finding:  # fmt: skip
     """The finding of one stream and window.
 
@@ -120,9 +115,9 @@ def finding(
         known: the stream's fit and its latched alarm.
         end: of the window, epoch s.
         nats: evidence of the stronger direction, own penalty taken off.
-        window: what was seen, and its rows by tenth of the reference.
+        window: what was seen, and the stability index of its location.
     """
-    (fit, alarm), (judged, tenths) = known, window
+    (fit, alarm), (judged, psi) = known, window
     it, at = Known.of(monitor, binning, known, judged, nats), datetime.fromtimestamp(end, UTC)
     state, (effect, low, high) = it.state, _effect(it)
     onset, onset_low, onset_high = (datetime.fromtimestamp(t, UTC) if alarm else None for t in _when(alarm))
@@ -131,7 +126,7 @@ def finding(
         finding_id(monitor.monitor_id, at), monitor.monitor_id, monitor.detector, monitor.model, "drift", monitor.feature,
         datetime.fromtimestamp(end - monitor.window_s, UTC), at, state, severity,
         round(nats, 4) if fit else None, monitor.threshold_nats, effect, effects.unit(monitor.score), low, high,
-        onset, onset_low, onset_high, int(judged.n), _note(it, state), _details(it, tenths), at,
+        onset, onset_low, onset_high, int(judged.n), _note(it, state), _details(it, psi), at,
     )  # fmt: skip
 
 
@@ -151,7 +146,7 @@ def _effect(it: Known) -> tuple[float | None, float | None, float | None]:
     elif fit is None or judged.n <= 0 or judged.left == "outside":
         return None, None, None
     else:
-        half = _Z * float(np.hypot(np.sqrt(fit.phi / judged.n + fit.tau2), judged.se))
+        half = _Z * sqrt(fit.phi / judged.n + fit.tau2 + judged.se**2)
         shifts = (judged.moved, judged.moved - half, judged.moved + half)
     effect, low, high = (_few(effects.told(it.monitor.score, it.binning, judged.expected, shift)) for shift in shifts)
     return effect, low, high
@@ -207,13 +202,13 @@ def _lacking(it: Known) -> str:
     )
 
 
-def _details(it: Known, tenths: Floats) -> Json:
+def _details(it: Known, psi: float | None) -> Json:
     fit, alarm, judged, binning = it.fit, it.alarm, it.judged, it.binning
     found: dict[str, Any] = {}
     if judged.n > 0:
         found["score"] = _few(judged.y)
-        if binning is not None and it.monitor.score == "location":
-            found["psi"] = _few(float(scores.psi(tenths, _reference(binning.reference))))
+        if binning is not None and it.monitor.score == "location" and psi is not None:
+            found["psi"] = _few(psi)
     if fit is None:
         return found
     if judged.n > 0:
@@ -232,13 +227,6 @@ def smallest(monitor: Monitor, fit: Fit) -> float:
     """The smallest lasting shift of this stream that is found within a day with 90 %, sigma."""
     threshold = monitor.threshold_nats + max(fit.penalty)
     return budget.smallest_found(threshold, fit.vif, fit.unit, fit.se, DAY_S / monitor.window_s)
-
-
-@lru_cache(maxsize=16_384)
-def _reference(reference: tuple[int, ...]) -> Floats:
-    counts = np.asarray(reference, dtype=np.float64)
-    found: Floats = counts @ scores.tenths(counts)
-    return found
 
 
 def _few(value: float) -> float:

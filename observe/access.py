@@ -12,6 +12,7 @@ import hmac
 import os
 import secrets
 import threading
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Final, Literal, Protocol, get_args
 
 from observe.errors import AccessError, ConfigError, UsageError
+from observe.spec.nearest import did_you_mean
 
 Role = Literal["viewer", "ingest", "operator", "admin"]
 Asked = Literal["viewer", "ingest", "operator", "admin", "sql"]  # what a route may ask for
@@ -64,6 +66,20 @@ class Credential:
         return self.expires_at is None or now < self.expires_at
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A token as those see it who look after tokens: everything but the secret."""
+
+    name: str
+    role: Role
+    sql: bool
+    origin: Literal["service", "site"]  # made here, or the site's own
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None  # since the service was started
+    sessions: int  # of browsers that are logged in under this name
+
+
 class TokenStore(Protocol):
     """Where credentials outlive the process."""
 
@@ -97,6 +113,8 @@ class Access:
         self._tokens, self._auth = tokens, auth
         self._held = {c.sha256: c for c in tokens.load()}
         self._codes: dict[str, tuple[Principal, datetime]] = {}  # by sha256, with their end; gone after a restart
+        self._used: dict[str, datetime] = {}  # by sha256: when a credential was last presented
+        self._given: str | None = None  # sha256 of the site's own admin token
         self._lock = threading.Lock()
 
     # --- asking ---------------------------------------------------------------------------------
@@ -120,6 +138,7 @@ class Access:
         found = self._held.get(digest(presented)) if presented and self._auth == "token" else None
         if found is None or not found.valid(now):
             return None
+        self._used[found.sha256] = now
         who = Principal(found.name, found.role, found.sql)
         return who if who.may(asked) else None
 
@@ -135,6 +154,7 @@ class Access:
         if not found.valid(now):
             self._forget(found)
             raise AccessError(f"this {found.kind} has expired; log in again", 401)
+        self._used[asked] = now
         return found
 
     # --- sessions and codes ---------------------------------------------------------------------
@@ -180,9 +200,6 @@ class Access:
         return self._session(who, now)
 
     def _session(self, who: Principal, now: datetime, until: datetime | None = None) -> tuple[str, Credential]:
-        for old in self._all("session"):
-            if not old.valid(now):
-                self._forget(old)
         end = now + SESSION_LIFE
         return self._issue(Credential("", who.name, who.role, who.sql, "session", now, min(end, until or end)))
 
@@ -201,15 +218,77 @@ class Access:
         if role not in get_args(Role):
             raise UsageError(f"no role {role!r}; there are: {', '.join(get_args(Role))}")
         if any(c.name == name and c.valid(now) for c in self._all("token")):
-            raise UsageError(f"there is a token named {name!r}; revoke it first or choose another name")
+            raise UsageError(f"there is a token named {name!r}; rotate it, revoke it first, or choose another name")
         return self._issue(Credential("", name, role, sql, "token", now, expires_at))  # type: ignore[arg-type]
 
+    def held(self, now: datetime) -> tuple[Held, ...]:
+        """Every valid token, by name, the newest first where two are valid for the time of a rotation."""
+        sessions = Counter(c.name for c in self._all("session") if c.valid(now))
+        found = sorted((c for c in self._all("token") if c.valid(now)), key=lambda c: c.created_at, reverse=True)
+        return tuple(
+            Held(
+                c.name, c.role, c.sql, "site" if c.sha256 == self._given else "service", c.created_at, c.expires_at,
+                self._used.get(c.sha256), sessions[c.name],
+            )
+            for c in sorted(found, key=lambda c: c.name)
+        )  # fmt: skip
+
+    def refuse_change(self, name: str, now: datetime, *, ending: bool) -> None:
+        """Refuse to rotate, or with `ending` to revoke, what cannot be.
+
+        Raises:
+            UsageError: there is no such token, it is the site's own, or nobody could administer any more.
+        """
+        valid = [c for c in self._all("token") if c.valid(now)]
+        mine = [c for c in valid if c.name == name]
+        if not mine:
+            raise UsageError(f"there is no token named {name[:80]!r}; {did_you_mean(name, {c.name for c in valid})}")
+        if any(c.sha256 == self._given for c in mine):
+            raise UsageError(
+                f"{name!r} is the site's own token (server.token): change it where it lies, then reload the configuration"
+            )
+        if ending and mine[0].role == "admin" and not any(c.role == "admin" for c in valid if c.name != name):
+            raise UsageError(f"{name!r} is the last token that may administer; rotate it, or make another one first")
+
+    def rotate(self, name: str, now: datetime, grace: timedelta) -> tuple[str, Credential]:
+        """A new secret for `name`, as the old one in role, scope and length of life; the old one and its sessions end.
+
+        Args:
+            name: whose.
+            now: the present.
+            grace: how long the old secret and its sessions stay valid, at most.
+
+        Raises:
+            UsageError: see `refuse_change`.
+        """
+        self.refuse_change(name, now, ending=False)
+        old = [c for kind in ("token", "session") for c in self._all(kind) if c.name == name and c.valid(now)]
+        newest = max((c for c in old if c.kind == "token"), key=lambda c: c.created_at)
+        life = newest.expires_at - newest.created_at if newest.expires_at else None
+        made = self._issue(replace(newest, created_at=now, expires_at=now + life if life else None))
+        self._drop_codes(name)
+        for credential in old:
+            self._end(credential, now, now + grace)
+        return made
+
     def revoke(self, name: str) -> int:
-        """Forget every token and session of `name`; returns how many there were."""
+        """Forget every token, session and one-time code of `name`; returns how many tokens and sessions there were."""
         gone = [c for kind in ("token", "session") for c in self._all(kind) if c.name == name]
+        self._drop_codes(name)
         for credential in gone:
             self._forget(credential)
         return len(gone)
+
+    def give(self, given: str, now: datetime) -> bool:
+        """Make `given`, the site's own, the only admin token of that name; whether it is another than before."""
+        kept = Credential(digest(given), ADMIN, "admin", True, "token", now)
+        if kept.sha256 == self._given:
+            return False
+        self.revoke(ADMIN)
+        with self._lock:  # lives with the process: when the reference leaves the site file, so does the token
+            self._given = kept.sha256
+            self._held[kept.sha256] = kept
+        return True
 
     def first_admin(self, path: Path, now: datetime, given: str | None = None) -> str | None:
         """Make sure there is an admin token; a generated one is written to `path`, readable by its owner only.
@@ -223,11 +302,8 @@ class Access:
             The generated token, to be printed once; None when there was one, or one was given.
         """
         if given is not None:
-            self.revoke(ADMIN)
+            self.give(given, now)
             path.unlink(missing_ok=True)
-            kept = Credential(digest(given), ADMIN, "admin", True, "token", now)
-            with self._lock:  # lives with the process: when the reference leaves the site file, so does the token
-                self._held[kept.sha256] = kept
             return None
         if any(c.name == ADMIN and c.valid(now) for c in self._all("token")):
             return None
@@ -240,6 +316,9 @@ class Access:
             return [c for c in self._held.values() if c.kind == kind]
 
     def _issue(self, credential: Credential) -> tuple[str, Credential]:
+        for old in (*self._all("token"), *self._all("session")):
+            if not old.valid(credential.created_at):
+                self._forget(old)
         secret = secrets.token_urlsafe(32)
         kept = replace(credential, sha256=digest(secret))
         self._tokens.save(kept)
@@ -247,10 +326,26 @@ class Access:
             self._held[kept.sha256] = kept
         return secret, kept
 
+    def _end(self, credential: Credential, now: datetime, end: datetime) -> None:
+        """Let a credential be valid until `end`, and no longer than it was anyway."""
+        if end <= now:
+            self._forget(credential)
+        elif credential.expires_at is None or end < credential.expires_at:
+            kept = replace(credential, expires_at=end)
+            self._tokens.save(kept)
+            with self._lock:
+                self._held[kept.sha256] = kept
+
     def _forget(self, credential: Credential) -> None:
         with self._lock:
             self._held.pop(credential.sha256, None)
+            self._used.pop(credential.sha256, None)
         self._tokens.drop(credential.sha256)
+
+    def _drop_codes(self, name: str) -> None:
+        """Take back the one-time codes that would open a session as `name`."""
+        with self._lock:
+            self._codes = {k: c for k, c in self._codes.items() if c[0].name != name}
 
 
 def write_private(path: Path, text: str) -> None:

@@ -18,7 +18,7 @@ from observe.app import canaries
 from observe.clock import EventClock
 from observe.errors import PayloadError
 from observe.registry import names, plugin
-from observe.schema import TABLES, Action, Evidence, Monitor, Summary, Window
+from observe.schema import TABLES, Action, Evidence, Monitor, Summary, TrainingColumn, Window
 from observe.schema.exchange import frame_schema
 from observe.spec import load
 from observe.spec.acting import Target, TargetSpec
@@ -69,6 +69,7 @@ def nothing(monitors: tuple[Monitor, ...]) -> Evidence:
     empty = pl.DataFrame(schema=dict(frame_schema(Summary.table())))
     frames = {
         "canary_1m": pl.DataFrame(schema=canaries.SCHEMA),
+        "training": pl.DataFrame(schema={**frame_schema(TrainingColumn.table()), "served": pl.Boolean}),
         "gpu_5m": pl.DataFrame(schema={"ts": pl.Datetime("us", "UTC"), "cluster": pl.String, "sku": pl.String, "devices": pl.Int64, "util_mean": pl.Float64, "idle_devices": pl.Int64, "saturated_devices": pl.Int64, "throttled_devices": pl.Int64, "sm_clock_mean": pl.Float64, "temp_max": pl.Float64, "power_w_sum": pl.Float64}),
         "device_5m": pl.DataFrame(schema={"ts": pl.Datetime("us", "UTC"), **dict.fromkeys(("device_id", "parent_uuid", "mig_profile", "cluster", "node", "sku", "workload"), pl.String), "gpu_index": pl.Int64, **dict.fromkeys(("util", "tensor", "dram", "power", "sm_clock", "temp"), pl.Float64)}),
         "queue_5m": pl.DataFrame(schema={"ts": pl.Datetime("us", "UTC"), "model_id": pl.String, "cluster": pl.String, "queue_mean": pl.Float64, "queue_max": pl.Float64, "running_mean": pl.Float64, "kv_mean": pl.Float64, "samples": pl.Int64}),

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from observe.registry import names
+
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md"))]
 
@@ -17,6 +19,12 @@ def test_links_between_documents_lead_somewhere(project: Path, name: str) -> Non
     targets = [t.partition("#")[0] for t in re.findall(r"\]\(([^)]+)\)", text) if "://" not in t]
 
     assert [t for t in targets if t and not ((project / name).parent / t).exists()] == []
+
+
+def test_the_readme_leads_to_every_document(project: Path) -> None:
+    linked = set(re.findall(r"\]\(([^)#]+)", (project / "README.md").read_text(encoding="utf-8")))
+
+    assert [name for name in DOCUMENTS[1:] if name not in linked] == []
 
 
 def test_the_files_of_the_readme_check_cleanly(project: Path, tmp_path: Path) -> None:
@@ -66,3 +74,16 @@ def test_the_plan_in_the_operations_manual_is_what_the_command_says(project: Pat
     )
 
     assert done.stdout.rstrip() == said[1]
+
+
+@pytest.mark.parametrize("name", [*names("observe.detectors"), "compare", "backtest"])
+def test_every_detector_has_a_page_with_a_picture_its_assumptions_and_its_sources(project: Path, name: str) -> None:
+    page = (project / f"docs/detectors/{name}.md").read_text(encoding="utf-8")
+    picture = (project / f"docs/detectors/img/{name}.svg").read_text(encoding="utf-8")
+
+    assert f"(img/{name}.svg)" in page
+    assert "Made by `python -m bench." in " ".join(page.split())
+    assert re.search(r"\bassume", page, re.IGNORECASE)
+    assert "Source: " in page
+    assert picture.startswith("<svg")
+    assert not re.search(r"<script|href=|src=|url\(|NaN|nan", picture)

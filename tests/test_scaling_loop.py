@@ -201,7 +201,7 @@ def story(tmp_path: Path) -> Iterator[Story]:
 @pytest.mark.timeout(300)
 def test_from_an_idle_region_beside_a_saturated_one_to_replicas_that_helped(story: Story) -> None:
     story.on(4)
-    idle = story.one("select * from incident where kind = 'imbalance'")
+    idle = story.one("select * from alert where kind = 'imbalance'")
     burn = story.one("select * from incident where kind = 'slo'")
     proposed = story.one("select * from action")
     match = story.one("select * from capacity_match")

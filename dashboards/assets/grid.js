@@ -42,7 +42,12 @@
     const href = path + (query.length > 1 ? query : "");
     return h("a", { href, onClick: (e) => go(e, href) }, text);
   }
-  cells.ModelCell = (p) => (missing(p.value) ? "–" : link("/model/" + encodeURIComponent(p.value), String(p.value)));
+  const model = (name) => link("/model/" + encodeURIComponent(name), name);
+  cells.ModelCell = (p) => {
+    if (missing(p.value)) return "–";
+    const names = String(p.value).split(", "); // of an incident that several share
+    return names.length === 1 ? model(names[0]) : h("span", null, ...names.flatMap((n, i) => (i ? [", ", model(n)] : [model(n)])));
+  };
   cells.IncidentCell = (p) => {
     if (missing(p.value)) return "–";
     const query = new URLSearchParams(window.location.search);

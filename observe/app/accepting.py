@@ -25,8 +25,10 @@ with said as (
 aimed as (
   select object as monitor_id, ts, since, period_from from said where list_contains($ids, object)
   union all
-  select alert.key, said.ts, said.since, said.period_from from said join alert on object in (incident_id, alert_id)
-  where (kind = 'drift' or (kind = 'performance' and said.period_from is null)) and starts_at <= said.ts and list_contains($ids, alert.key)),
+  select alert.key, said.ts, said.since, said.period_from
+  from said join (select alert.*, i.part_of from alert left join incident i using (incident_id)) as alert
+    on object in (incident_id, alert_id, coalesce(part_of, incident_id))
+  where (kind = 'drift' or (kind in ('performance', 'skew') and said.period_from is null)) and starts_at <= said.ts and list_contains($ids, alert.key)),
 onsets as (
   select aimed.monitor_id, aimed.ts, any_value(aimed.since) as since, any_value(aimed.period_from) as period_from,
     arg_max(coalesce(onset_high, onset), window_end) filter (state = 'alarm') as onset

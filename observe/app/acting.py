@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 from alerts import confirming, ledger, permits
 from alerts.ledger import History
 from observe.app import actions
+from observe.app.lanes import Lanes
 from observe.app.outcomes import Outcomes
 from observe.clock import Clock
 from observe.registry import plugin
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from observe.spec import Config
 
 _LOG = logging.getLogger("observe.acting")
-_LOOK_S: Final = 1.0
 _LANES: Final = 8  # targets that are spoken to at the same time
 _AGAIN: Final = timedelta(seconds=60)  # how often it is looked how an action went on
 _EVENTS: Final = "select * from change_event where model_id = $model and ts >= $since order by ts limit 1000"
@@ -50,14 +50,11 @@ class Acting:
         self._flying: set[str] = set()  # action ids that a lane has in hand
         self._quiet: int | None = None  # rows there were when nothing was under way: until one comes, nothing is
         self._followed: dict[str, datetime] = {}
-        self._lanes: dict[str, Future[None]] = {}
-        self._stop = threading.Event()
-        self._pool = ThreadPoolExecutor(_LANES, thread_name_prefix="act")
-        self._thread = threading.Thread(target=self._run, name="acting", daemon=True)
+        self._lanes = Lanes("act", _LANES, self._look, telemetry)
 
     def start(self) -> None:
         """Go on where the store says we were."""
-        self._thread.start()
+        self._lanes.start()
 
     def adopt(self, config: Config) -> None:
         """Go by another configuration from the next look on."""
@@ -65,26 +62,11 @@ class Acting:
 
     def stop(self) -> None:
         """End after the requests under way."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._lanes.stop()
 
     def once(self) -> None:
         """Do what is due now, and wait until it is done."""
         wait(self._look())
-
-    def _run(self) -> None:
-        while not self._stop.wait(_LOOK_S):
-            try:
-                with self._telemetry.stage("act"):
-                    self._look()
-            except Exception:  # noqa: BLE001 - the supervisor loop: told, counted, tried again
-                self._failed()
-
-    def _failed(self) -> None:
-        self._telemetry.stage_errors.labels("act").inc()
-        _LOG.exception("event=stage_failed stage=act")
 
     # --- what is due, by lane -------------------------------------------------------------------
 
@@ -105,7 +87,8 @@ class Acting:
             if due is not None:
                 target = target_of(config.site, history.now.target)
                 jobs.setdefault(target.name if target else "", []).append(due)
-        return [self._submit(lane, work) for lane, work in jobs.items() if not self._is_busy(lane)]
+        free = {lane: work for lane, work in jobs.items() if not self._lanes.is_busy(lane)}
+        return [self._lanes.submit(lane, partial(self._work_off, work)) for lane, work in free.items()]
 
     def _due(self, history: History, config: Config, now: datetime) -> Callable[[], bool] | None:
         """What is to be done about an action in the lane of its target."""
@@ -117,20 +100,10 @@ class Acting:
             return partial(self._follow, history, target)
         return None
 
-    def _is_busy(self, lane: str) -> bool:
-        return lane in self._lanes and not self._lanes[lane].done()
-
-    def _submit(self, lane: str, work: Sequence[Callable[[], bool]]) -> Future[None]:
-        def run() -> None:
-            try:
-                for each in work:
-                    if self._stop.is_set() or not each():
-                        return  # it is away: the others need not find out one by one
-            except Exception:  # noqa: BLE001 - the supervisor loop of this lane: told, counted, tried again
-                self._failed()
-
-        self._lanes[lane] = self._pool.submit(run)
-        return self._lanes[lane]
+    def _work_off(self, work: Sequence[Callable[[], bool]]) -> None:
+        for each in work:
+            if self._lanes.stopping or not each():
+                return  # it is away: the others need not find out one by one
 
     # --- without asking anybody -------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ Source: our own; docs/actions.md.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from alerts import ledger, permits
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from observe.store.transaction import Transaction
 
 CLOSE: Final = "close_breaker"  # the verb by which a person closes a circuit breaker
-_REMEMBERED: Final = timedelta(days=90)  # how far back outcomes open a circuit breaker
 _OPEN: Final = """select * from core.action where action_id in (
   select action_id from action where state in ('proposed', 'approved', 'sent', 'acknowledged')) order by changed_at"""
 _RECENT: Final = """select * from core.action where action_id in (
@@ -28,7 +27,8 @@ _ENDED: Final = """select action_id from action where state = 'proposed'
   and incident_id in (select incident_id from incident where state = 'resolved')"""
 _COUNT: Final = "select count(*) from core.action"
 _ONE: Final = "select * from core.action where action_id = $id order by changed_at"
-_JUDGED: Final = "select * from action where outcome is not null and changed_at > $since"
+_JUDGED: Final = """select * from action where (outcome ->> '$.verdict') in ('helped', 'no change', 'worse')
+qualify row_number() over (partition by model, kind order by (outcome ->> '$.judged_at') desc) <= 2"""
 _CLOSED: Final = "select object, max(ts) as ts from command where verb = 'close_breaker' group by object"
 _NEWEST: Final = "select max(changed_at) from core.action where action_id = ?"
 
@@ -57,12 +57,12 @@ def one(store: Store, action_id: str) -> History | None:
 def known(store: Store, config: Config, now: datetime) -> permits.Known:
     """What permits look at: actions as far back as a cooldown reaches, and the circuit breakers that are open."""
     recent = ledger.histories(nouns(Action, store.read(_RECENT, {"since": now - permits.memory(config)})))
-    return permits.Known(config, tuple(recent.values()), broken(store, now))
+    return permits.Known(config, tuple(recent.values()), broken(store))
 
 
-def broken(store: Store, now: datetime) -> dict[tuple[str, str], str]:
-    """The circuit breakers that are open, by model and kind of action, and why."""
-    judged = nouns(Action, store.read(_JUDGED, {"since": now - _REMEMBERED}))
+def broken(store: Store) -> dict[tuple[str, str], str]:
+    """The circuit breakers that are open, by model and kind of action, and why; the last two outcomes of each decide."""
+    judged = nouns(Action, store.read(_JUDGED))
     return permits.broken(judged, dict(store.read(_CLOSED).iter_rows())) if judged else {}
 
 

@@ -6,6 +6,7 @@ Source: our own; docs/actions.md.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
@@ -21,7 +22,8 @@ _SINCE: Final = "select since from incident where incident_id = $id"
 _OTHERS: Final = """select distinct kind || ' ' || target as what from core.action
 where model = $model and action_id <> $id and state = 'acknowledged' and changed_at >= $from and changed_at < $to order by what"""
 _CHANGES: Final = """select kind || coalesce(' ' || coalesce(after, object_name), '') as what from change_event
-where model_id = $model and kind in ('deploy', 'rollback', 'config', 'model_version', 'prompt') and ts >= $from and ts < $to order by ts"""
+where model_id = $model and kind in ('deploy', 'rollback', 'scale', 'config', 'model_version', 'prompt') and source <> 'scaling'
+  and kind <> $own and ts >= $from and ts < $to order by ts"""
 _ALONE: Final = """with mine as (select * from incident where incident_id = $id)
 select count(*) as n, count(*) filter (i.resolved_at - i.since <= $within) as ended
 from incident as i, mine where i.model = mine.model and i.kind = mine.kind and i.incident_id <> $id
@@ -29,28 +31,36 @@ from incident as i, mine where i.model = mine.model and i.kind = mine.kind and i
   and not exists (select 1 from core.action as a where a.incident_id = i.incident_id and a.state = 'sent')"""
 
 
-def since(store: Store, action: Action) -> datetime | None:
-    """When what the action is about began; None when its incident is gone."""
-    rows = store.read(_SINCE, {"id": action.incident_id})
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What is judged: what else happened is everything but that."""
+
+    model: str
+    kind: str
+    action_id: str = ""  # of an action of ours
+
+
+def since(store: Store, incident_id: str) -> datetime | None:
+    """When an incident began; None when it is gone."""
+    rows = store.read(_SINCE, {"id": incident_id})
     return None if rows.is_empty() else rows.item()
 
 
-def beside(store: Store, action: Action, start: datetime, end: datetime) -> list[str]:
+def beside(store: Store, own: Own, start: datetime, end: datetime) -> list[str]:
     """What else fell into the same hours and may be what helped, or harmed."""
-    params = {"model": action.model, "id": action.action_id, "from": start, "to": end}
-    found = [*store.read(_OTHERS, params)["what"].to_list()]
-    del params["id"]
-    found += store.read(_CHANGES, params)["what"].to_list()
+    hours = {"model": own.model, "from": start, "to": end}
+    found = [*store.read(_OTHERS, {**hours, "id": own.action_id})["what"].to_list()]
+    found += store.read(_CHANGES, {**hours, "own": own.kind})["what"].to_list()
     names = ", ".join(str(what) for what in dict.fromkeys(found[: _SHOWN + 1]))
     return [f"in the same hours: {names}"] if found else []
 
 
-def by_itself(store: Store, action: Action, end: datetime) -> list[str]:
+def by_itself(store: Store, incident_id: str, end: datetime) -> list[str]:
     """How many earlier incidents of this kind, to which nobody did anything, ended as fast."""
-    onset = since(store, action)
+    onset = since(store, incident_id)
     if onset is None:
         return []
-    n, ended = store.read(_ALONE, {"id": action.incident_id, "within": end - onset}).row(0)
+    n, ended = store.read(_ALONE, {"id": incident_id, "within": end - onset}).row(0)
     return [f"{ended} of {n} earlier incidents of this kind ended as fast without any action"] if n else []
 
 
@@ -94,7 +104,7 @@ def _number(value: float) -> str:
 
 def tell(store: Store, action: Action, now: datetime) -> None:
     """A finding that opens an incident when the circuit breaker of this kind of action opened with this outcome."""
-    why = actions.broken(store, now).get((action.model, action.kind))
+    why = actions.broken(store).get((action.model, action.kind))
     if why:
         write(store, action.model, action.kind, f"{action.kind} actions are stopped: {why}", now)
 

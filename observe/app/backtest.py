@@ -13,12 +13,13 @@ from typing import Final
 
 from scipy.special import gammaincinv
 
+from detectors import scores
 from observe.app import backtest_streams as streams
 from observe.app.backtest_levels import Levels, levels
 from observe.app.backtest_plan import DAY_S, Options, Plan, plan
 from observe.app.backtest_table import Table
 from observe.app.backtest_walk import Alarm, Moved, Past, Trail, walk
-from observe.schema import Monitor
+from observe.schema import Finding, Monitor
 
 MONTH_S: Final = 30.0 * DAY_S
 _TOGETHER: Final = timedelta(hours=6)  # alarms within are one incident
@@ -40,6 +41,20 @@ class Found:
     evidence_nats: float
     levels: Levels
     note: str
+    in_units: tuple[float, float, float] | None = (
+        None  # effect and its interval in the feature's own unit, of its median
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Smallest:
+    """The smallest lasting change that is found within a day with 90 %: as the detector knows it, and as people do."""
+
+    value: float  # sigma of the score, or a ratio of rates
+    in_units: (
+        float | None
+    )  # change of the median in the feature's own unit, of a share in pp; the share that a rate rises to
+    unit: str  # of the latter: median | pp | % of rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +67,7 @@ class Backtest:
     alarms: tuple[Found, ...]  # in order of time
     states: Mapping[str, str]  # the newest by feature
     judged: Mapping[str, Mapping[str, float]]  # share of the windows by feature and state of its location
-    min_detectable_24h: Mapping[str, float | None]
+    smallest: Mapping[str, Smallest | None]  # of the main stream of each feature
     rejected: Mapping[str, int] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
     busy_by_feature: Mapping[str, tuple[Alarm, ...]] = field(default_factory=dict)  # alarms on the detectors' clock
@@ -70,6 +85,11 @@ class Backtest:
     def one_sided(self) -> int:
         """One-sided streams, among which the budget is divided."""
         return sum(streams.sides(m) for m in self.monitors)
+
+    @property
+    def min_detectable_24h(self) -> Mapping[str, float | None]:
+        """The smallest lasting change that is found within a day, sigma or a ratio; None where unknown."""
+        return {feature: found.value if found else None for feature, found in self.smallest.items()}
 
     @property
     def incidents(self) -> int:
@@ -120,6 +140,18 @@ def upper95(alarms: int, days: float) -> float:
     return float(gammaincinv(alarms + 1, 0.95)) * 30.0 / days
 
 
+def interval95(alarms: int, days: float) -> tuple[float, float]:
+    """The rates per week between which so many alarms are no surprise, 95 %.
+
+    Source: Garwood (1936), "Fiducial limits for the Poisson distribution".
+
+    >>> [round(rate, 2) for rate in interval95(1, 7.0)]
+    [0.03, 5.57]
+    """
+    low = float(gammaincinv(alarms, 0.025)) if alarms else 0.0
+    return low * 7.0 / days, float(gammaincinv(alarms + 1, 0.975)) * 7.0 / days
+
+
 def _found(planned: Plan, trails: Collection[Trail], past: Past) -> tuple[Found, ...]:
     every = [(t.monitor, a) for t in trails for a in t.alarms]
     found = [_told(planned, m, a, past) for m, a in every]
@@ -134,7 +166,22 @@ def _told(planned: Plan, monitor: Monitor, alarm: Alarm, past: Past) -> Found:
         monitor.feature, monitor.score, planned.real(raised.window_end), planned.real(alarm.until) if alarm.until else None,
         planned.real(onset), (planned.real(low), planned.real(high)), last.effect or 0.0, (last.ci_low or 0.0, last.ci_high or 0.0),
         last.unit or "", raised.evidence_nats or 0.0, levels(past, monitor, onset, alarm.until or planned.judged.end), last.note or "",
+        _in_units(past, monitor, last),
     )  # fmt: skip
+
+
+def _in_units(past: Past, monitor: Monitor, finding: Finding) -> tuple[float, float, float] | None:
+    """By how much the median moved, with its interval, where the effect is told in sigma of the reference."""
+    mine = (b for b in past.binnings.values() if f"{b.model}/{b.source_table}/{b.feature}" == monitor.measure)
+    quantiles = next((b.quantiles for b in mine), None)
+    if monitor.score != "location" or not quantiles or None in (finding.effect, finding.ci_low, finding.ci_high):
+        return None
+    middle = scores.at_sigma(quantiles, 0.0)
+    effect, low, high = (
+        float(f"{scores.at_sigma(quantiles, v or 0.0) - middle:.6g}")
+        for v in (finding.effect, finding.ci_low, finding.ci_high)
+    )
+    return effect, low, high
 
 
 def _by_feature(trails: Collection[Trail]) -> dict[str, list[Trail]]:
@@ -163,11 +210,17 @@ def _judged(trails: Collection[Trail]) -> dict[str, dict[str, float]]:
     return found
 
 
-def _smallest(planned: Plan, trails: Collection[Trail]) -> dict[str, float | None]:
-    """The smallest lasting change of the main stream found within a day with 90 %, in that stream's unit; None where unknown."""
-    found: dict[str, float | None] = dict.fromkeys(planned.kinds)
+def _smallest(planned: Plan, trails: Collection[Trail]) -> dict[str, Smallest | None]:
+    """The smallest lasting change that the main stream of each feature would have found; None where unknown."""
+    found: dict[str, Smallest | None] = dict.fromkeys(planned.kinds)
     for feature, ts in _by_feature(trails).items():
-        found[feature] = _main(ts).details.get("min_detectable_24h")
+        main = _main(ts)
+        value, units = (main.details.get(f"min_detectable_24h{end}") for end in ("", "_units"))
+        if value is not None:
+            upper = main.details.get("upper")  # of a rate: the share of rows that is still normal
+            rows = min(100.0, float(f"{100 * value * upper:.3g}")) if upper is not None else units
+            unit = "% of rows" if upper is not None else "median" if main.monitor.score == "location" else "pp"
+            found[feature] = Smallest(value, rows, unit)
     return found
 
 

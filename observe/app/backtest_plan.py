@@ -102,7 +102,9 @@ def plan(table: Table, options: Options) -> Plan:
         UsageError: the table is too short for it, or the window is none that can be judged.
     """
     if table.rows.height < 2:
-        raise UsageError(f"{table.rows.height} rows with an instant: nothing can be judged")
+        raise UsageError(
+            f"there are {table.rows.height} rows with an instant; a backtest takes at least {_LEAST} windows to fit on and one to judge"
+        )
     at = table.rows["ts"].to_physical().to_numpy()
     step_s = usual_step_s(at)
     window_s = _window_s(options.window_s, step_s)

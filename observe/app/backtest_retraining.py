@@ -3,11 +3,12 @@
 A small honest model (ridge: logistic for a truth of 0 and 1, linear for numbers) learns from the first days and answers
 the rest in order of time; a row's truth is known `delay` after the row. Ours looks once a day: drift that has stayed
 for `for:`, a loss proven by the labels, or both, as a rule's `needs:` says; it learns from where the last change was
-over, once there are rows enough, or ("older rows too") at once from as long a time as the first training. Every
+over, once there are rows enough, or at once from as long a time as the first training ("older rows too"), or from
+that time with older rows counting as much as they help the newest ones ("older rows weighed"). Every
 policy is scored on the same rows, and differences are told with an interval from blocks of whole weeks, as one day
 resembles the next.
 
-Source: our own; Hoerl and Kennard (1970), ridge regression; Kunsch (1989), the block bootstrap.
+Source: our own; Ibrahim and Chen (2000), power priors, for rows that count less; Kunsch (1989), the block bootstrap.
 Assumes: the truth does not hang on the answers (no feedback), and the model is one that a ridge can stand for.
 """
 
@@ -21,21 +22,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from observe.app.backtest import Found
+from observe.app.ridge import Floats, Model, fit, loss
 from observe.app.training import ENOUGH
 
-Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Needs = Literal["drift", "performance", "both"]
 
 DAY: Final = 86_400  # s
-RIDGE: Final = 1.0  # on standardised columns
 LOOK: Final = 14  # labelled days by which a loss is proven
 _FEWEST: Final = 7  # of them
 _SURE: Final = 2.98  # standard errors: 99 % two-sided, 14 days (Student)
 _OPEN: Final = 28 * DAY  # how long a confirmed drift waits for rows or for proof of a loss
 _COOLDOWN: Final = 7 * DAY
+OLDER: Final = (0.0, 0.02, 0.05, 0.2, 1.0)  # what a row from before a change may count, beside 1 of a row after it
+_TOO, _WEIGHED = ", older rows too", ", older rows weighed"  # what ours may learn from besides
+_HELD_OUT: Final = 0.2  # newest part of the rows after a change, by which that is chosen
 _MATTERS: Final = 0.01  # of a probability; of a number, in standard deviations of the truth: 0.05
-_STEPS: Final = 12  # Newton steps
 _BLOCK: Final = 7  # days
 _DRAWS: Final = 2_000  # of the bootstrap
 
@@ -53,21 +55,6 @@ class Rows:
         """Whether the truth is a yes or no."""
         known = self.y[~np.isnan(self.y)]
         return bool(np.isin(known, (0.0, 1.0)).all())
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """A fitted ridge; a missing value counts as the column's mean."""
-
-    mean: Floats
-    scale: Floats
-    weights: Floats  # the first is the intercept
-    binary: bool
-
-    def answers(self, x: Floats) -> Floats:
-        """Probabilities, or numbers."""
-        z: Floats = self.weights[0] + np.nan_to_num((x - self.mean) / self.scale) @ self.weights[1:]
-        return np.asarray(1 / (1 + np.exp(-np.clip(z, -30, 30))) if self.binary else z, dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +81,9 @@ class Asked:
 
     start: int  # epoch s: what is before teaches, the rest is lived through
     delay: int = DAY  # how late the truth comes, s
-    enough: int = ENOUGH  # labelled rows a training of ours waits for
+    enough: int = ENOUGH  # labelled rows a training of ours waits for; with older ones weighed of new ones alone
     span: int = 0  # s: how far back a training of ours learns at least, across the change
+    weighed: bool = False  # whether rows from before the change count as much as they help, else as much as the others
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,34 +101,45 @@ class Policy:
         return float(self.loss.sum() / self.n.sum())
 
 
-def fit(x: Floats, y: Floats, binary: bool) -> Model:
-    """The ridge of rows with a truth, at least one."""
-    seen = ~np.isnan(x)
-    n = np.maximum(seen.sum(axis=0), 1)
-    mean = np.where(seen, x, 0.0).sum(axis=0) / n
-    scale = np.sqrt((np.where(seen, x - mean, 0.0) ** 2).sum(axis=0) / n)
-    scale = np.where(scale > 1e-9, scale, 1.0)
-    z = np.column_stack([np.ones(x.shape[0]), np.nan_to_num((x - mean) / scale)])
-    penalty = np.diag([0.0, *(RIDGE,) * x.shape[1]])
-    if not binary:
-        return Model(mean, scale, np.linalg.solve(z.T @ z + penalty, z.T @ y), False)
-    w = np.zeros(z.shape[1])
-    for _ in range(_STEPS):
-        p = 1 / (1 + np.exp(-np.clip(z @ w, -30, 30)))
-        slope = z.T @ (y - p) - penalty @ w
-        step = np.linalg.solve((z * (p * (1 - p))[:, None]).T @ z + penalty + 1e-9 * np.eye(w.size), slope)
-        w += step
-        if float(np.abs(step).max()) < 1e-6:
-            break
-    return Model(mean, scale, w, True)
+def train(rows: Rows, since: int, at: int, delay: int, change: int = 0, older: float = 1.0) -> Training | None:
+    """What can be learnt at an instant from the truth known by then; None when there is none.
 
-
-def train(rows: Rows, since: int, at: int, delay: int) -> Training | None:
-    """What can be learnt at an instant from the truth known by then; None when there is none."""
-    mine = (rows.ts >= since) & (rows.ts + delay <= at) & ~np.isnan(rows.y)
+    Args:
+        rows: what is known.
+        since: the first row that is learnt from, epoch s.
+        at: when it is learnt.
+        delay: how late the truth comes, s.
+        change: rows before it count `older`, epoch s.
+        older: of 1.
+    """
+    mine = _known(rows, since, at, delay)
     if int(mine.sum()) < 2:
         return None
-    return Training(at, since, int(mine.sum()), fit(rows.x[mine], rows.y[mine], rows.binary))
+    counts = np.where(rows.ts[mine] < change, older, 1.0)
+    return Training(at, since, int(mine.sum()), fit(rows.x[mine], rows.y[mine], rows.binary, counts))
+
+
+def weighed(rows: Rows, since: int, at: int, delay: int, change: int) -> float:
+    """What a row from before a change is to count, so that the newest rows after it are answered best.
+
+    A power prior whose power is chosen by what was held out: the newest fifth of the rows after the change, which a
+    model of the others has not seen. Where older rows are wrong now, they count next to nothing.
+    """
+    known = _known(rows, since, at, delay)
+    new = known & (rows.ts >= change)
+    cut = np.quantile(rows.ts[new], 1 - _HELD_OUT)
+    taught, asked = known & (rows.ts < cut), new & (rows.ts >= cut)
+    losses = []
+    for older in OLDER:
+        counts = np.where(rows.ts[taught] < change, older, 1.0)
+        made = fit(rows.x[taught], rows.y[taught], rows.binary, counts)
+        losses.append(float(loss(rows.y[asked], made.answers(rows.x[asked]), rows.binary).mean()))
+    return OLDER[int(np.argmin(losses))]
+
+
+def _known(rows: Rows, since: int, at: int, delay: int) -> NDArray[np.bool_]:
+    """The rows from an instant on whose truth is known at another."""
+    return (rows.ts >= since) & (rows.ts + delay <= at) & ~np.isnan(rows.y)
 
 
 def lived(name: str, rows: Rows, trainings: Sequence[Training]) -> Policy:
@@ -153,11 +152,11 @@ def lived(name: str, rows: Rows, trainings: Sequence[Training]) -> Policy:
     for training, end in zip(trainings, ends, strict=True):
         part = (ts >= training.at) & (ts < end)
         answers[part] = training.model.answers(x[part])
-    loss = _log_loss(y, answers) if rows.binary else np.abs(y - answers)
+    lost = loss(y, answers, rows.binary)
     day = (ts - start) // DAY
     days = int(day.max()) + 1
     n = np.bincount(day, minlength=days).astype(np.float64)
-    return Policy(name, tuple(trainings), np.bincount(day, loss, days).astype(np.float64), n)
+    return Policy(name, tuple(trainings), np.bincount(day, lost, days).astype(np.float64), n)
 
 
 def by_calendar(rows: Rows, asked: Asked, every: int, span: int) -> tuple[Training, ...]:
@@ -176,13 +175,23 @@ def ours(rows: Rows, asked: Asked, drifts: Sequence[Drift], needs: Needs, first:
             continue
         if needs != "drift" and not is_worse(rows, live, at, asked.delay):
             continue
-        since = max((d.onset for d in waiting), default=at - LOOK * DAY)
-        since = min(since, at - asked.span) if asked.span else since
-        made = train(rows, since, at, asked.delay)
-        if made is not None and made.rows >= asked.enough and at - since >= DAY:
+        change = max((d.onset for d in waiting), default=at - LOOK * DAY)
+        made = _answer(rows, asked, change, at)
+        if made is not None:
             trainings.append(made)
             answered.update(waiting)
     return tuple(trainings)
+
+
+def _answer(rows: Rows, asked: Asked, change: int, at: int) -> Training | None:
+    """A training of ours, where there is enough to learn from."""
+    since = min(change, at - asked.span) if asked.span else change
+    fresh = int(_known(rows, change, at, asked.delay).sum())
+    found = int(_known(rows, since, at, asked.delay).sum()) if not asked.weighed else fresh
+    if found < asked.enough or at - since < DAY:
+        return None
+    older = weighed(rows, since, at, asked.delay, change) if asked.weighed else 1.0
+    return train(rows, since, at, asked.delay, change, older)
 
 
 def is_worse(rows: Rows, live: Training, at: int, delay: int) -> bool:
@@ -242,14 +251,10 @@ def policies(
     told("monthly")
     made.append(lived("monthly", rows, by_calendar(rows, asked, 30 * DAY, span)))
     needs: tuple[Needs, ...] = ("drift", "both", "performance")
-    for words, terms in (("", asked), (", older rows too", replace(asked, span=span))):
+    older = replace(asked, span=span)
+    for words, terms in {"": asked, _TOO: older, _WEIGHED: replace(older, weighed=True)}.items():
         for need in needs:
             name = f"ours, needs: {need}{words}"
             told(name)
             made.append(lived(name, rows, ours(rows, terms, drifts, need, first)))
     return made
-
-
-def _log_loss(y: Floats, p: Floats) -> Floats:
-    sure = np.clip(p, 1e-6, 1 - 1e-6)
-    return -(y * np.log(sure) + (1 - y) * np.log(1 - sure))

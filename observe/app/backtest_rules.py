@@ -59,7 +59,7 @@ class Rule:
 def beside(
     past: Past, fit: Window, judged: Window, trials: Sequence[Planted], scale: tuple[float, int, int]
 ) -> list[Rule]:
-    """Every rule over all numeric features, with its delay for the first planted shift.
+    """Every rule over all numeric features, with its delay for the first planted shift of a number.
 
     Args:
         past: where summaries are read.
@@ -70,15 +70,21 @@ def beside(
     """
     days, window_s, stretch = scale
     told = rules(past, fit, judged, days, window_s)
-    if not trials:
+    trial = tried(trials)
+    if trial is None:
         return told
-    at = [datetime.fromtimestamp(t.timestamp() / stretch, t.tzinfo) for t in trials[0].at]
-    found = delays(past, trials[0].change, fit, at, window_s)
+    at = [datetime.fromtimestamp(t.timestamp() / stretch, t.tzinfo) for t in trial.at]
+    found = delays(past, trial.change, fit, at, window_s)
     result = []
     for rule in told:
         share, delay = medians(found, rule.name)
         result.append(replace(rule, found=share, delay=None if delay is None else delay * stretch))
     return result
+
+
+def tried(trials: Sequence[Planted]) -> Planted | None:
+    """The planted change that rules are tried at: the first shift of a number."""
+    return next((t for t in trials if t.change.what == "shift" and t.change.effect.unit != "pp"), None)
 
 
 def rules(past: Past, fit: Window, judged: Window, days: float, window_s: int) -> list[Rule]:
@@ -111,7 +117,8 @@ def delays(
 ) -> dict[str, list[timedelta | None]]:
     """By rule: from each planted change to the first flagged window's end, None when none is within the horizon."""
     found: dict[str, list[timedelta | None]] = {name: [] for name in RULES}
-    mine = [m for m in _numeric(past) if m.rpartition("/")[2] == change.feature]
+    numeric = set(_numeric(past))
+    mine = [m.measure for m in past.monitors if m.feature == change.feature and m.measure in numeric]
     if change.what != "shift" or not mine:
         return found
     learnt = measured(past.read, mine[0], past, fit, window_s)

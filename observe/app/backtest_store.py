@@ -25,10 +25,11 @@ from observe.errors import UsageError
 from observe.schema import Binning, Monitor, Window
 from observe.schema.exchange import nouns
 from observe.spec import Config, Site
+from observe.spec.budget import threshold_nats
 from observe.spec.config import Model
 from observe.spec.drift import Drift
 from observe.spec.monitoring import Metadata, Monitoring
-from observe.spec.monitors import derive, threshold_nats
+from observe.spec.monitors import derive
 from observe.spec.nearest import did_you_mean
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ import polars as pl
 from observe.app.backtest_plan import HOUR_S, Plan
 from observe.app.backtest_walk import Past
 from observe.schema import Binning, Monitor, Window
+from observe.spec.budget import threshold_nats
 from observe.spec.config import Model
 from observe.spec.drift import Drift, Feature
-from observe.spec.monitors import threshold_nats
 from observe.spec.quantity import Effect, Rate
 from observe.spec.streams import Levels, of_feature
 from observe.summaries import Grid, count

@@ -2,14 +2,14 @@
 
 Instants become UTC; what has no zone is taken as UTC. A row without an instant is counted and left out.
 CSV is read as text first: what a column is depends on all of its values, never on the first ones. Only
-the columns that are watched are held in memory.
+the columns that are watched are held in memory. `NA` and the like are missing values where numbers or
+instants are meant.
 
 Source: our own.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,16 +17,16 @@ from typing import Final
 
 import polars as pl
 
+from observe.app.frames import meant, opened
 from observe.errors import UsageError
 from observe.spec.nearest import did_you_mean
 
-NULLS: Final = ("", "NA", "N/A", "null", "NULL", "None")
 _NUMBERS: Final = 0.95  # share of a text column's values that must be numbers for it to be numeric
 _IDENTIFIER: Final = 0.5  # distinct values per row from which a text column is an identifier
 _MANY: Final = 1_000  # distinct values below which it never is
 _ZONED: Final = ("%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%dT%H:%M%z")
-_NAIVE: Final = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M")
 _DAYS: Final = ("%Y-%m-%d", "%m/%d/%Y", "%d.%m.%Y")
+_NAIVE: Final = tuple(f"{day}T{time}" for day in _DAYS for time in ("%H:%M:%S%.f", "%H:%M"))
 _UNITS: Final = ((1e11, 1_000_000), (1e14, 1_000), (1e17, 1))  # epoch numbers below: seconds, ms, us; else ns
 
 
@@ -44,21 +44,29 @@ def read(path: Path, time: str, features: Sequence[str] = ()) -> Table:
     """The table in a file.
 
     Args:
-        path: Parquet, CSV (.gz too), one JSON object a line, or Arrow (file or stream).
+        path: Parquet, CSV, one JSON object a line, a JSON array (each .gz too), or Arrow (file or stream).
         time: the column with instants: times, dates, ISO text or numbers since 1970.
         features: the columns to watch, all others when empty.
 
     Raises:
         UsageError: the file cannot be read, or has no such column.
     """
-    frame = _frame(path)
-    if time not in frame.columns:
-        raise UsageError(f"{path} has no column {time!r} for --time; {did_you_mean(time, frame.columns)}")
+    found = opened(path, typed=False)
+    names = list(found.schema)
+    if time not in names:
+        raise UsageError(f"{path} has no column {time!r} for --time; {did_you_mean(time, names)}")
     for name in features:
-        if name not in frame.columns or name == time:
-            known = [c for c in frame.columns if c != time]
+        if name not in names or name == time:
+            known = [c for c in names if c != time]
             raise UsageError(f"{path} has no column {name!r} to watch; {did_you_mean(name, known)}")
-    return tabulate(frame, time, features)
+    if not found.rows:
+        raise UsageError(f"{path} holds no rows: there is nothing to judge")
+    features = tuple(dict.fromkeys(features))
+    frame = pl.DataFrame([found.column(c) for c in ((time, *features) if features else names)])
+    try:
+        return tabulate(frame, time, features)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
 
 
 def tabulate(frame: pl.DataFrame, time: str, features: Sequence[str] = ()) -> Table:
@@ -73,7 +81,8 @@ def tabulate(frame: pl.DataFrame, time: str, features: Sequence[str] = ()) -> Ta
             continue
         if why:
             rejected[f"not_a_number:{name}"] = int(why)
-        kinds[name] = "numeric" if column.dtype == pl.Float64 else "categorical"
+        watched = f"{name} (column)" if name == "ts" else name  # the instants are called so here
+        kinds[watched] = "numeric" if column.dtype == pl.Float64 else "categorical"
         columns.append(column.alias(f"f{len(kinds)}"))
     if not kinds:
         told = "; ".join(f"{name}: {why}" for name, why in left_out.items())
@@ -82,35 +91,6 @@ def tabulate(frame: pl.DataFrame, time: str, features: Sequence[str] = ()) -> Ta
     rows = rows.sort("ts")
     rows.columns = ["ts", *kinds]
     return Table(rows, kinds, rejected, left_out)
-
-
-def _frame(path: Path) -> pl.DataFrame:
-    try:
-        with path.open("rb") as file:
-            magic = file.read(8)
-        return _parsed(path, magic)
-    except (OSError, pl.exceptions.PolarsError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0][:200]
-        raise UsageError(f"{path} cannot be read as Parquet, CSV, NDJSON or Arrow: {why}") from error
-
-
-def _parsed(path: Path, magic: bytes) -> pl.DataFrame:
-    if magic[:4] == b"PAR1":
-        return pl.read_parquet(path)
-    if magic[:6] == b"ARROW1":
-        return pl.read_ipc(path)
-    if magic[:4] == b"\xff\xff\xff\xff":
-        return pl.read_ipc_stream(path)
-    content = path.read_bytes()
-    if magic[:2] == b"\x1f\x8b":
-        import gzip
-
-        content = gzip.decompress(content)
-    if content.lstrip()[:1] == b"{":
-        return pl.read_ndjson(io.BytesIO(content), infer_schema_length=None)
-    head = content.partition(b"\n")[0]
-    separator = max(",;\t|", key=lambda c: head.count(c.encode()))
-    return pl.read_csv(io.BytesIO(content), infer_schema=False, separator=separator, null_values=list(NULLS))
 
 
 def _instants(values: pl.Series) -> pl.Series:
@@ -140,8 +120,9 @@ def _as_instants(values: pl.Series) -> pl.Series:
         return _since_1970(values.cast(pl.Float64))
     if dtype != pl.String:
         return pl.Series(values.name, [None] * values.len(), utc)
-    numbers = values.cast(pl.Float64, strict=False)
-    return _since_1970(numbers) if numbers.null_count() <= values.null_count() else _written(values)
+    texts = meant(values)
+    numbers = texts.cast(pl.Float64, strict=False)
+    return _since_1970(numbers) if numbers.null_count() <= texts.null_count() else _written(texts)
 
 
 def _since_1970(values: pl.Series) -> pl.Series:
@@ -152,7 +133,8 @@ def _since_1970(values: pl.Series) -> pl.Series:
 
 
 def _written(values: pl.Series) -> pl.Series:
-    text = pl.col("x").str.strip_chars().str.replace(r"^(\S+) (\d)", "${1}T${2}").str.replace(r"[zZ]$", "+00:00")
+    text = pl.col("x").str.replace(r"^(\S+) (\d)", "${1}T${2}").str.replace(r"(?:[zZ]| ?UTC)$", "+00:00")
+    text = text.str.replace(r"(:\d\d(?:\.\d+)?) ?([+-]\d\d)$", "${1}${2}:00")  # as PostgreSQL writes a zone
     forms = [text.str.to_datetime(f, time_unit="us", strict=False) for f in _ZONED]
     forms += [text.str.to_datetime(f, time_unit="us", strict=False).dt.replace_time_zone("UTC") for f in _NAIVE]
     forms += [text.str.to_date(f, strict=False).cast(pl.Datetime("us")).dt.replace_time_zone("UTC") for f in _DAYS]
@@ -168,8 +150,9 @@ def _column(values: pl.Series, *, named: bool) -> tuple[pl.Series | None, str]:
         return values.cast(pl.String), ""
     if dtype != pl.String:
         return None, f"a column of type {dtype} is neither numbers nor levels"
-    numbers, known = values.str.strip_chars().cast(pl.Float64, strict=False), values.len() - values.null_count()
-    lost = int(numbers.null_count() - values.null_count())
+    texts = meant(values)
+    numbers, known = texts.cast(pl.Float64, strict=False), texts.len() - texts.null_count()
+    lost = int(numbers.null_count() - texts.null_count())
     if lost <= (1 - _NUMBERS) * known:
         return numbers, str(lost) if lost else ""
     distinct = values.n_unique()

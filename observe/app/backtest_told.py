@@ -5,13 +5,13 @@ Source: our own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from observe.app.backtest import Backtest, Found, upper95
+from observe.app.backtest import Backtest, Found, Smallest, interval95, upper95
 from observe.app.backtest_inject import HORIZON, Planted
-from observe.app.backtest_rules import Rule
+from observe.app.backtest_rules import Rule, tried
 from observe.spec.quantity import write_duration
 
 
@@ -23,16 +23,19 @@ def as_json(result: Backtest, planted: Sequence[Planted] = (), rules: Sequence[R
         "budget_per_30d": result.budget_per_30d, "alarms_per_30d": round(count * 30 / result.days, 4),
         "upper95_per_30d": round(upper95(count, result.days), 4), "alarms": [alarm(a) for a in result.alarms],
         "states": dict(result.states), "min_detectable_24h": dict(result.min_detectable_24h),
-        "incidents": result.incidents, "window_s": result.plan.window_s, "rows_or_series": result.plan.cadence,
+        "alarms_per_week": round(count * 7 / result.days, 4), "ci95_per_week": [round(rate, 4) for rate in interval95(count, result.days)],
+        "budget_per_week": round(result.budget_per_30d * 7 / 30, 4), "incidents": result.incidents, "window_s": result.plan.window_s, "rows_or_series": result.plan.cadence,
         "fit": [iso(result.plan.real(at)) for at in (result.plan.fit.start, result.plan.fit.end)],
         "judged": [iso(result.plan.real(at)) for at in (result.plan.judged.start, result.plan.judged.end)],
+        "min_detectable_24h_units": {f: {"value": s.in_units, "unit": s.unit} for f, s in result.smallest.items() if s},
         "windows_by_state": {f: dict(v) for f, v in result.judged.items()},
         "rejected": dict(result.rejected), "not_watched": dict(result.left_out),
     }  # fmt: skip
     if planted:
         found["injected"] = [injected(p) for p in planted]
     if rules:
-        found["rules"] = [rule(r) for r in rules]
+        trial = tried(planted)
+        found |= {"rules": [rule(r) for r in rules], "rules_tried_at": str(trial.change) if trial else None}
     return found
 
 
@@ -42,6 +45,7 @@ def alarm(a: Found) -> dict[str, Any]:
         "feature": a.feature, "kind": a.kind, "at": iso(a.at), "onset": iso(a.onset), "onset_interval": [iso(t) for t in a.onset_interval],
         "effect": a.effect, "effect_ci": list(a.effect_ci), "unit": a.unit, "evidence_nats": a.evidence_nats,
         "until": iso(a.until) if a.until else None, "level": a.levels.what, "before": a.levels.before, "after": a.levels.after,
+        "unit_effect": a.in_units[0] if a.in_units else None, "unit_effect_ci": list(a.in_units[1:]) if a.in_units else None,
         "note": a.note,
     }  # fmt: skip
 
@@ -113,30 +117,34 @@ def delay(length: timedelta | None, horizon: timedelta) -> str:
 
 
 def headline(result: Backtest) -> str:
-    """One line: how many alarms, against which budget."""
-    count = len(result.alarms)
-    return (
-        f"{count} alarms ({result.incidents} incidents) in {result.days:,.4g} judged days of {len(result.states)} features: "
-        f"{count * 30 / result.days:.3g} per 30 d, at most {upper95(count, result.days):.3g} with 95 %; the budget is {result.budget_per_30d:.3g} per 30 d"
+    """How many alarms, against which budget, by week and by month."""
+    count, (low, high) = len(result.alarms), interval95(len(result.alarms), result.days)
+    seen = (
+        f"{_many(count, 'alarm')} ({_many(result.incidents, 'incident')}) in {result.days:,.4g} judged days of "
+        f"{_many(len(result.states), 'feature')}: {count * 7 / result.days:.3g} per week (95 %: {low:.2g} to {high:.2g}), "
     )
+    month = f"{count * 30 / result.days:.3g} per 30 d, at most {upper95(count, result.days):.3g} with 95 %"
+    budget = f"{result.budget_per_30d * 7 / 30:.3g} per week, {result.budget_per_30d:.3g} per 30 d"
+    return f"{seen}{month}; the budget is {budget}"
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def states(result: Backtest) -> list[tuple[str, str, str]]:
-    """Feature, state, and what a day finds."""
-    found = []
-    for feature, state in result.states.items():
-        smallest: Any = result.min_detectable_24h.get(feature)
-        why = result.left_out.get(feature, "")
-        kind: Mapping[str, str] = result.plan.kinds
-        told = (
-            why
-            if why
-            else ""
-            if smallest is None
-            else f"a day finds {smallest:.2g}{' σ' if kind.get(feature) == 'numeric' else ''}"
-        )
-        found.append((feature, state, told))
-    return found
+    """Feature, state, and what a day finds, or why it is not watched."""
+    found = ((f, state, result.smallest.get(f)) for f, state in result.states.items())
+    return [(f, state, result.left_out.get(f) or (_smallest(least) if least else "")) for f, state, least in found]
+
+
+def _smallest(least: Smallest) -> str:
+    if least.unit == "% of rows":
+        return f"a day finds {least.in_units:.2g} % of the rows, {least.value:.2g} times as many as may be"
+    if least.unit == "pp":
+        return f"a day finds {least.in_units:.2g} pp of the share" if least.in_units is not None else ""
+    told = f", the median {least.in_units:+.3g}" if least.in_units is not None else ""
+    return f"a day finds {least.value:.2g} σ{told}"
 
 
 def trials(p: Planted) -> str:

@@ -17,8 +17,9 @@ import polars as pl
 
 from observe.app.backtest import backtest
 from observe.app.backtest_plan import DAY_S, Options
-from observe.app.backtest_retraining import Asked, Floats, Policy, Rows, confirmed, policies
+from observe.app.backtest_retraining import Asked, Policy, Rows, confirmed, policies
 from observe.app.backtest_table import Table
+from observe.app.ridge import Floats
 from observe.errors import UsageError
 from observe.spec.nearest import did_you_mean
 

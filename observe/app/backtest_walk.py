@@ -27,6 +27,9 @@ _TOGETHER: Final = 60  # features whose streams are judged at once: more make no
 _HISTORY: Final = 150_000  # rows of summaries that features judged at once learn from, about; 300 MB
 _LEARNT: Final = 30 * 86_400  # s of history that they learn from
 
+_DAY_S: Final = 86_400
+_QUIET: Final = ("ok", "inform_only")  # of a window without rows they say nothing
+
 Read = Callable[[Sequence[str], Window], pl.DataFrame]  # summaries of some measures in a span, by measure and ts
 Moved = Callable[[float], None]  # told the share of the work that was just done
 
@@ -57,7 +60,8 @@ class Trail:
     monitor: Monitor
     alarms: list[Alarm] = field(default_factory=list)
     states: Counter[str] = field(default_factory=Counter)  # windows by state
-    state: str = "unknown"  # the newest
+    state: str = "unknown"  # the newest of a window with rows, while there was one within a day
+    empty: int = 0  # windows without rows since then
     details: Json = field(default_factory=dict)  # of the newest window that knows its noise
 
     @property
@@ -76,8 +80,11 @@ class Trail:
                 firing.last = finding
         else:
             self.alarms.append(Alarm(finding, finding))
-        self.state = finding.state
-        self.states[finding.state] += 1
+        state = "unknown" if finding.state in _QUIET and not finding.n else finding.state
+        self.empty = self.empty + 1 if state == "unknown" else 0
+        if state != "unknown" or self.empty * self.monitor.window_s >= _DAY_S:
+            self.state = state
+        self.states[state] += 1
         if "min_detectable_24h" in finding.details:
             self.details = finding.details
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from dashboards.incident import FAMILY
 from observe.schema import TABLES
 
 if TYPE_CHECKING:
@@ -52,15 +53,15 @@ class Wanted:
 
 WANTED: Final[Mapping[str, Wanted]] = {
     "findings": Wanted(f"""
-select {_FINDINGS} from finding where monitor_id in (select key from alert where incident_id = $id)
+select {_FINDINGS} from finding where monitor_id in (select key from alert where incident_id in {FAMILY})
 and window_end > $start::TIMESTAMPTZ and window_start <= $end::TIMESTAMPTZ order by window_end, monitor_id, finding_id limit $limit""", 5000),
-    "alerts": Wanted("select * from core.alert where incident_id = $id order by changed_at, alert_id limit $limit", 1000),
+    "alerts": Wanted(f"select * from core.alert where incident_id in {FAMILY} order by changed_at, alert_id limit $limit", 1000),
     "changes": Wanted("""
 select * from change_event where ts >= $start::TIMESTAMPTZ and ts < $end::TIMESTAMPTZ and (model_id is null or model_id = $model)
 order by ts, source, event_id limit $limit""", 2000),
-    "summaries": Wanted("""
+    "summaries": Wanted(f"""
 select * from summary where measure in (
-  select distinct model || '/' || source || '/' || subject from alert, (values ('slo'), ('attempts'), ('predictions')) as s(source) where incident_id = $id
+  select distinct model || '/' || source || '/' || subject from alert, (values ('slo'), ('attempts'), ('predictions')) as s(source) where incident_id in {FAMILY}
 ) and ts >= $start::TIMESTAMPTZ and ts < $end::TIMESTAMPTZ order by ts, measure, window_s, binning_id, ingested_at, n limit $limit""", 20_000),
     "failed_attempts": Wanted(_SAMPLED.format("<>"), 2500),
     "good_attempts": Wanted(_SAMPLED.format("="), 2500),

@@ -26,6 +26,8 @@ with pods as (
 select distinct device_id, node from running
 where pod in (select pod from pods) or exists (select 1 from deployments where pod = name or starts_with(pod, name || '-'))"""
 
+PLACES: Final = "select distinct cluster, provider from traffic_1m where model_id = $model and ts >= $from and ts < $to"
+
 CHANGES: Final = """
 select * from change_event
 where ts >= $from and ts < $to and (model_id is null or $model = '' or model_id = $model)

@@ -40,9 +40,9 @@ MOST: Final = 1000  # incidents of one list
 _SHOWN: Final = f"""
 select incident.*,
   (select arg_max(actor, ts) from command where verb = 'acknowledge' and object = incident_id and ts >= opened_at) as taken_by
-from incident order by state <> 'open', opened_at desc, incident_id limit {MOST}"""
+from incident where part_of is null order by state <> 'open', opened_at desc, incident_id limit {MOST}"""
 _MUTES: Final = "select * from command where verb in ('mute', 'unmute') order by ts, command_id"
-_MEMBERS: Final = "select * from alert where list_contains($ids, incident_id)"
+_MEMBERS: Final = "select * from alert where list_contains($ids, alert_id)"
 _STATE: Final = "select state from incident where incident_id = $id"
 _INCIDENTS: Final = "select incident_id from incident order by state <> 'open', opened_at desc limit 1000"
 _THINGS: Final = """
@@ -70,7 +70,7 @@ def incidents(store: Store, now: datetime, config: Config | None = None) -> pl.D
     ends: list[datetime | None] = [None] * shown.height
     if quiet.muted or quiet.calendar:
         rows = nouns(Incident, shown.drop("taken_by"))
-        members = nouns(Alert, store.read(_MEMBERS, {"ids": [r.incident_id for r in rows]}))
+        members = nouns(Alert, store.read(_MEMBERS, {"ids": [a for r in rows for a in r.alerts]}))
         alerts = {a.alert_id: a for a in members}
         free = [quiet.free(muting.parts(r, alerts), now) for r in rows]
         ends = [end if end > now else None for end in free]

@@ -33,7 +33,8 @@ from observe.app.narrating import LOOK_S, Narrating
 from observe.app.pages import Pages
 from observe.app.people import People
 from observe.app.publishing import published
-from observe.app.pulling import Puller, pulls
+from observe.app.pull_plan import pulls
+from observe.app.pulling import Puller
 from observe.app.reloading import Reloading
 from observe.app.reports import Reports
 from observe.app.retaining import retain
@@ -41,7 +42,7 @@ from observe.app.returning import EVERY_S as RETURNING_S
 from observe.app.returning import Returning
 from observe.app.stages import QUICK, Stages
 from observe.app.summarising import Summarising
-from observe.app.tokens import StoredTokens
+from observe.app.tokens import FILE, StoredTokens, Tokens
 from observe.app.vitals import EVERY_S, Vitals
 from observe.app.warming import warm
 from observe.clock import Clock, RisingClock, WallClock
@@ -74,7 +75,8 @@ class Core:
         self.store = Store.open(config.site.store.path, RisingClock(self.clock))
         for key, value in declared(config).items():
             self.store.set_setting(key, value)
-        access = Access(StoredTokens(self.store), config.site.server.auth)
+        self._access = access = Access(StoredTokens(self.store), config.site.server.auth)
+        self.tokens = Tokens(self.store, access, self.clock)
         self.face_key = secrets.token_urlsafe(32)
         self.intake = Intake(self.store, self.clock, self.telemetry, config)
         self.importing = Importing(self.store, self.intake, self.clock)
@@ -97,7 +99,7 @@ class Core:
         self.sql = SqlWorker([path / "lake", path / "snapshot"])
         self.people = People(self.store, access, self.sql, self.clock)
         self.people.adopt(config)
-        self.new_admin_token = self._first_admin(access)
+        self.new_admin_token = access.first_admin(path / FILE, self.clock.now(), self._given_token())
         self.reloading = Reloading(site, config, self.store, self.telemetry, self.clock, self._prepare)
         self.supervisor = Supervisor(self._children(face), lambda name: self.telemetry.children.labels(name).inc())
         self.ready = threading.Event()
@@ -128,10 +130,14 @@ class Core:
         ]
         return [*children, self._face()] if face else children
 
-    def _first_admin(self, access: Access) -> str | None:
+    def _given_token(self) -> str | None:
+        """The site's own admin token, as it lies where the site says now.
+
+        Raises:
+            ConfigError: it lies there no more.
+        """
         given = self.config.site.server.token
-        path = self.config.site.store.path / "admin.token"
-        return access.first_admin(path, self.clock.now(), given.resolve() if given else None)
+        return given.resolve() if given else None
 
     def seen_since(self) -> datetime:
         """From when on traffic counts as seen: the last seven days."""
@@ -144,10 +150,12 @@ class Core:
 
     def _prepare(self, config: Config) -> Callable[[], None]:
         """What hands the whole of another configuration to everybody who goes by it; what can fail is done here."""
-        plan = pulls(config.site.collectors, config.models)
+        plan, given = pulls(config.site.collectors, config.models), self._given_token()
 
         def adopt() -> None:
             self.config = config
+            if given is not None and self._access.give(given, self.clock.now()):
+                _LOG.info("event=admin_token_changed by=site")
             self.intake.adopt(config)
             self.stages.adopt(config)
             self.puller.replan(plan)

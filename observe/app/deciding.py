@@ -56,7 +56,7 @@ def decided(store: Store, config: Config, who: Principal, said: Mapping[str, Any
     if verb != "approve" and not reason:
         raise UsageError(f"{verb} needs a reason: people will ask why")
     if verb == actions.CLOSE:
-        return _closed(store, str(said["object"]), now)
+        return _closed(store, str(said["object"]))
     before = _named(store, str(said["object"]))
     if verb == "approve" and permits.approvers(before, config) == "admin" and not who.may("admin"):
         raise AccessError(f"{before.target} wants an admin's word; {who.name!r} is {who.role}", 403)
@@ -106,9 +106,9 @@ def _named(store: Store, name: str) -> Action:
     raise UsageError(f"there is no action {name!r}; {did_you_mean(name, ids) or 'observe actions lists them'}")
 
 
-def _closed(store: Store, name: str, now: datetime) -> Step:
+def _closed(store: Store, name: str) -> Step:
     model, _, kind = name.rpartition("/")
-    known = actions.broken(store, now)
+    known = actions.broken(store)
     if (model, kind) not in known:
         names = ", ".join(f"{m}/{k}" for m, k in sorted(known)) or "none"
         raise UsageError(f"no circuit breaker {name!r} is open; open are: {names}")

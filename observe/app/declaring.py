@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from alerts.muting import calendar
 from observe.app.reports import schedules
+from observe.spec.collecting import PULLED
 from observe.spec.periods import as_json
-from observe.spec.site import PULLED
 from observe.summaries.given import FIXED
 
 if TYPE_CHECKING:
     from observe.spec import CollectorSpec, Config, Model, Monitoring
+    from observe.spec.drift import Drift
 
 
 def declared(config: Config) -> Mapping[str, Any]:
@@ -68,7 +69,7 @@ def _watched(monitoring: Monitoring) -> Mapping[str, Any]:
     slos = [
         {"name": s.name, "kind": s.kind, "column": s.column, "threshold_s": s.threshold_s, "good_sql": s.good_sql,
          "objective": s.objective, "window_s": s.window_s, "window": as_json(s.window), "events": s.counted(monitoring.slos),
-         "says": s.says, "derived": s.derived, "total_sql": s.total.sql if s.total else None}
+         "says": s.says, "derived": s.derived, "tickets_only": s.of_minutes(monitoring.slos), "total_sql": s.total.sql if s.total else None}
         for s in monitoring.slos
     ]  # fmt: skip
     drift = monitoring.drift
@@ -77,8 +78,18 @@ def _watched(monitoring: Monitoring) -> Mapping[str, Any]:
     features = [{"name": f.name, "unit": f.unit, "min_effect": _effect(f.min_effect)} for f in drift.features]
     return {
         "slos": slos,
-        "drift": {"source": drift.source, "min_effect": _effect(drift.min_effect), "features": features},
+        "drift": {
+            "source": drift.source,
+            "min_effect": _effect(drift.min_effect),
+            "features": features,
+            **_skew(drift),
+        },
     }
+
+
+def _skew(drift: Drift) -> Mapping[str, Any]:
+    """The name of the training file that what is served is held against."""
+    return {"skew": drift.skew_file.name} if drift.skew_file else {}
 
 
 def _effect(effect: Any) -> Mapping[str, Any] | None:

@@ -12,7 +12,7 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from datetime import datetime, timedelta
 from functools import partial
 from hashlib import sha256
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from alerts import alertmanager, outbox, routing, silences
 from alerts.notices import Receiver
+from observe.app.lanes import Lanes
 from observe.app.standing import Reading, Standing
 from observe.clock import Clock
 from observe.registry import plugin
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from observe.spec import Config
 
 _LOG = logging.getLogger("observe.delivering")
-_LOOK_S: Final = 1.0
 _TIMEOUT_S: Final = 5.0
 _LANES: Final = 16  # receivers that are spoken to at the same time
 _AGREED_FOR: Final = timedelta(minutes=10)  # an Alertmanager may forget its silences
@@ -58,10 +58,7 @@ class Delivering:
             str, tuple[frozenset[str] | None, datetime]
         ] = {}  # silences an Alertmanager has, asked again then
         self._guard = threading.Lock()  # over all of these
-        self._lanes: dict[str, Future[None]] = {}
-        self._stop = threading.Event()
-        self._pool = ThreadPoolExecutor(_LANES, thread_name_prefix="lane")
-        self._thread = threading.Thread(target=self._run, name="delivering", daemon=True)
+        self._lanes = Lanes("deliver", _LANES, self._pass, telemetry)
 
     def start(self) -> None:
         """Begin where the store says we were; a site that tells nobody, or only writes rules, sends nothing."""
@@ -69,7 +66,7 @@ class Delivering:
         if spec.mode != "push" or not (spec.alertmanager or spec.receivers):
             return
         self.recall()
-        self._thread.start()
+        self._lanes.start()
 
     def recall(self) -> None:
         """Know again what was said before."""
@@ -83,31 +80,16 @@ class Delivering:
     def adopt(self, config: Config) -> None:
         """Go by another configuration from the next message on."""
         self._config = config
-        if not self._thread.is_alive() and not self._stop.is_set():
+        if not self._lanes.begun:
             self.start()
 
     def stop(self) -> None:
         """End after the messages under way."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._lanes.stop()
 
     def once(self) -> None:
         """Send what is due now, and wait until it is said."""
         wait(self._pass())
-
-    def _run(self) -> None:
-        while not self._stop.wait(_LOOK_S):
-            try:
-                with self._telemetry.stage("deliver"):
-                    self._pass()
-            except Exception:  # noqa: BLE001 - the supervisor loop: told, counted, tried again
-                self._failed()
-
-    def _failed(self) -> None:
-        self._telemetry.stage_errors.labels("deliver").inc()
-        _LOG.exception("event=stage_failed stage=deliver")
 
     # --- what is due, by lane -------------------------------------------------------------------
 
@@ -122,26 +104,13 @@ class Delivering:
                 jobs[address] = partial(self._alertmanager, address, config, known, now)
             for name, spec in config.site.alerts.receivers.items():
                 receiver = Receiver(name, spec)
-                if not self._is_busy(receiver.url) and (due := self._due(receiver, config, known, now)):
+                if not self._lanes.is_busy(receiver.url) and (due := self._due(receiver, config, known, now)):
                     jobs[receiver.url] = partial(self._receiver, receiver, due)
         with self._guard:
             for dead in outbox.given_up(self._log, now):
                 self._write(dead)
             self._log = outbox.settled(self._log, now)
-        return [self._submit(lane, job) for lane, job in jobs.items() if not self._is_busy(lane)]
-
-    def _is_busy(self, lane: str) -> bool:
-        return lane in self._lanes and not self._lanes[lane].done()
-
-    def _submit(self, lane: str, job: Callable[[], None]) -> Future[None]:
-        def run() -> None:
-            try:
-                job()
-            except Exception:  # noqa: BLE001 - the supervisor loop of this lane: told, counted, tried again
-                self._failed()
-
-        self._lanes[lane] = self._pool.submit(run)
-        return self._lanes[lane]
+        return [self._lanes.submit(lane, job) for lane, job in jobs.items() if not self._lanes.is_busy(lane)]
 
     def _meet(self, config: Config, now: datetime) -> None:
         """Know since when each receiver is in the file: it does not hear of what was over before."""
@@ -164,7 +133,7 @@ class Delivering:
                 try:
                     message = channel.compose(step.notice, receiver, alerts, config.site.alerts.dashboard_url)
                 except (ValueError, UnicodeError):  # one that cannot be put into words must not silence the others
-                    self._failed()
+                    self._lanes.failed()
                     continue
                 if step.muted:
                     self._hold(message, step.muted, now)
@@ -182,7 +151,7 @@ class Delivering:
     def _receiver(self, receiver: Receiver, messages: Sequence[Message]) -> None:
         channel = plugin("observe.receivers", receiver.spec.type)
         for message in messages:
-            if self._stop.is_set():
+            if self._lanes.stopping:
                 return
             reply = channel.send(message, _TIMEOUT_S, receiver, self._clock.now())
             self._record(message, reply)

@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 
 import polars as pl
 
+from observe.app.reaching_own import used
 from observe.spec.quantity import write_duration
 
 State = Literal["ok", "doubt", "wrong", "unknown"]
@@ -75,13 +76,13 @@ def of_data(ask: Ask, now: datetime, *, running: bool) -> list[Seen]:
 def of_disk(path: Path, size_bytes: int | None = None) -> Seen:
     """Whether the disk has room for what the site allows the store."""
     free = shutil.disk_usage(path).free
-    used = sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
-    said = f"{_bytes(used)} used, {_bytes(free)} free"
+    taken = used(path)
+    said = f"{_bytes(taken)} used, {_bytes(free)} free"
     if size_bytes is not None:
         said += f", may take {_bytes(size_bytes)}"
     if free < _LOW_DISK:
         return Seen("store", str(path), "wrong", said, "make room: below 256 MB free nothing is taken any more")
-    if size_bytes is not None and used + free < size_bytes:
+    if size_bytes is not None and taken + free < size_bytes:
         return Seen(
             "store",
             str(path),

@@ -19,6 +19,7 @@ from observe.app.accepting import accepted
 from observe.app.canaries import Canaries
 from observe.app.hearing import last_seen
 from observe.app.labelling import labelled
+from observe.app.trained import trained
 from observe.schema import Binning, Evidence, Monitor, Window
 from observe.schema.exchange import nouns
 from observe.store import Store
@@ -33,6 +34,7 @@ SLOW: Final = (
     "performance",
     "estimate",
     "straggler",
+    "skew",
 )  # fit noise models; a day's refit must not hold up a page
 _FRAME_HISTORY: Final = timedelta(hours=24)  # what gauge and imbalance may look back
 _CATCH_UP: Final = timedelta(days=2)  # how far back five-minute drift streams begin on an imported past
@@ -101,7 +103,8 @@ class Gathering:
         if begun is None or newest is None or monitor.detector not in SLOW:
             return begun
         start = min(referred, newest) if referred else begun
-        return max(start, newest - _CATCH_UP) if monitor.params.get("fast") or monitor.detector == "rate" else start
+        catches_up = monitor.params.get("fast") or monitor.detector in ("rate", "skew")
+        return max(start, newest - _CATCH_UP) if catches_up else start
 
     def evidence(self, monitors: Sequence[Monitor], window: Window, since: datetime, now: datetime) -> Evidence:
         """What these monitors of one detector are shown about `window`, summaries from `since` on."""
@@ -147,6 +150,8 @@ class Gathering:
         detector = monitors[0].detector
         if detector == "canary":
             return {"canary_1m": self._canaries.frame(monitors, window)}
+        if detector == "skew":
+            return {"training": trained(self._store, monitors)}
         if detector == "estimate":
             return {"labelled": labelled(self._store, monitors, window)}
         if detector == "silence":

@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from alerts import alike, explaining
-from alerts.explaining import Case, Told
+from alerts import alike, explaining, grouping
+from alerts.explaining import Case
 from alerts.incidents import RANK
 from observe.app.casework import Casework, places_of
+from observe.app.neighbours import Neighbours
 from observe.schema import Action, Alert, ChangeEvent, Decision, Explanation, Finding, Incident
 from observe.schema.exchange import nouns
 
@@ -39,12 +40,10 @@ OPEN: Final = "select * from incident where state = 'open' order by opened_at, i
 EXPLAINED: Final = "select * from explanation where list_contains($ids, incident_id)"
 EXPLAINED_NOW: Final = """
 select incident_id from explanation where incident_id in (select incident_id from incident where state = 'open')"""
-ALERTS: Final = "select * from alert where list_contains($ids, incident_id)"
 OVER: Final = f"""
 select * from incident where state = 'resolved' and resolved_at > $since and (model = $model or kind = $kind) and incident_id <> $id
 order by opened_at desc limit {_MANY}"""
 DONE: Final = "select * from action where list_contains($ids, incident_id)"
-DEVICES: Final = "select * from finding where list_contains($ids, finding_id)"
 SIGNALS: Final = """
 select * from finding where state = 'alarm' and kind in ('gpu', 'queue', 'imbalance') and window_end > $since order by window_end"""
 REMEDIES: Final = """
@@ -65,12 +64,14 @@ class Explaining:
     def __init__(self, config: Config, store: Store) -> None:
         self._config, self._store = config, store
         self._casework = Casework(config, store)
+        self._neighbours = Neighbours(config, store, self._casework)
         self._looked: dict[str, datetime] = {}  # when each open incident was last explained
         self._asked: datetime | None = None
 
     def adopt(self, config: Config) -> None:
         """Go by another configuration from now on."""
         self._config, self._casework = config, Casework(config, self._store)
+        self._neighbours = Neighbours(config, self._store, self._casework)
 
     def opening(self, decision: Decision, now: datetime) -> Explained:
         """The incidents of a decision, those that open with their causes; what cannot be explained stays as it was."""
@@ -81,9 +82,10 @@ class Explaining:
             return Explained(decision.incidents)
         open_now = {i.incident_id: i for i in nouns(Incident, self._store.read(OPEN))}
         open_now |= {i.incident_id: i for i in decision.incidents}
-        made = self._each(fresh[:AT_ONCE], open_now, {a.alert_id: a for a in decision.alerts}, now)
-        named = {i.incident_id: i for i in made.incidents}
-        return Explained(tuple(named.get(i.incident_id, i) for i in decision.incidents), made.explanations)
+        first = sorted(fresh, key=lambda i: (-RANK[i.severity], *grouping.age(i)))[:AT_ONCE]
+        made = self._each(first, open_now, {a.alert_id: a for a in decision.alerts}, now)
+        rows = {i.incident_id: i for i in (*decision.incidents, *made.incidents)}
+        return Explained(tuple(rows.values()), made.explanations)
 
     def again(self, now: datetime) -> Explained:
         """What is due to be looked at again, as rows that changed."""
@@ -104,42 +106,47 @@ class Explaining:
     def _each(
         self, due: Sequence[Incident], open_now: Mapping[str, Incident], alerts: Mapping[str, Alert], now: datetime
     ) -> Explained:
-        known = self._known(list(open_now))
+        known, current = self._known(list(open_now)), dict(open_now)
         signals = nouns(Finding, self._store.read(SIGNALS, {"since": now - _SHOWN}))
-        incidents, rows = [], []
-        for incident in sorted(due, key=lambda i: (-RANK[i.severity], i.opened_at, i.incident_id)):
+        rows: list[Explanation] = []
+        for incident in sorted(due, key=grouping.age):  # the older is told, so it is asked first
             self._looked[incident.incident_id] = now
             try:
-                made = explaining.explain(self._case(incident, open_now, known, alerts, now), now)
+                made = explaining.explain(self._case(incident, current, known, alerts, now), now)
             except Exception:  # noqa: BLE001 - what cannot be explained must still be told
                 _LOG.exception("event=explain_failed incident=%s", incident.incident_id)
                 continue
             if explaining.is_news(made, known.get(incident.incident_id)):
                 rows.append(made)
             known[incident.incident_id] = made
-            after = explaining.caused(incident, made, signals, self._config, now)
-            incidents += [after] if after is not incident else []
-        return Explained(tuple(incidents), tuple(rows))
+            self._take(current, made, signals, now)
+        return Explained(tuple(i for n, i in current.items() if i is not open_now[n]), tuple(rows))
+
+    def _take(self, current: dict[str, Incident], made: Explanation, signals: Sequence[Finding], now: datetime) -> None:
+        """Let an incident have its cause, and become part of the one it is told in."""
+        before = current[made.incident_id]
+        part = explaining.caused(before, made, signals, self._config, now)
+        current[part.incident_id] = part
+        head = current.get(made.inhibited_by or "")
+        if head is None or part.part_of or made.about is None:
+            return
+        for one in (part, *(i for i in current.values() if i.part_of == part.incident_id)):
+            head, after = grouping.joined(head, one, made.about, now)
+            current |= {head.incident_id: head, after.incident_id: after}
 
     def _case(
         self, incident: Incident, open_now: Mapping[str, Incident], known: Mapping[str, Explanation],
         alerts: Mapping[str, Alert], now: datetime,
     ) -> Case:  # fmt: skip
-        mine = self._alerts(incident, alerts)
+        mine = self._neighbours.alerts(incident, alerts)
         scene = self._casework.scene(incident, mine, now)
         counts, totals = self._casework.counts(self._slo(incident, mine), scene, now)
         scene = replace(scene, clusters=scene.clusters or places_of(counts))
         clues = self._casework.clues(scene, now)
+        others = self._neighbours.of(incident, scene, (open_now, known, alerts), now)
+        on = self._neighbours.ground(incident, scene, now)
         return Case(
-            incident, scene, clues, counts, totals, self._past(incident, now), self._others(incident, open_now, known)
-        )
-
-    def _alerts(self, incident: Incident, fresh: Mapping[str, Alert]) -> list[Alert]:
-        stored = nouns(Alert, self._store.read(ALERTS, {"ids": [incident.incident_id]}))
-        return list(
-            {
-                a.alert_id: a for a in (*stored, *(a for a in fresh.values() if a.incident_id == incident.incident_id))
-            }.values()
+            incident, scene, clues, counts, totals, self._past(incident, now), others, on, self._neighbours.blames(mine)
         )
 
     def _slo(self, incident: Incident, alerts: Sequence[Alert]) -> Slo | None:
@@ -156,25 +163,6 @@ class Explaining:
             return {}
         rows = nouns(Explanation, self._store.read(EXPLAINED, {"ids": sorted(ids)}))
         return {e.incident_id: e for e in rows}
-
-    def _others(
-        self, incident: Incident, open_now: Mapping[str, Incident], known: Mapping[str, Explanation]
-    ) -> list[Told]:
-        others = [i for i in open_now.values() if i.incident_id != incident.incident_id and i.state == "open"]
-        hardware = self._devices([i.incident_id for i in others if i.kind == "gpu"])
-        return [Told(i, known.get(i.incident_id), hardware.get(i.incident_id, frozenset())) for i in others]
-
-    def _devices(self, ids: Sequence[str]) -> dict[str, frozenset[str]]:
-        """The GPUs and nodes that incidents of hardware are about."""
-        if not ids:
-            return {}
-        told = nouns(Alert, self._store.read(ALERTS, {"ids": sorted(ids)}))
-        rows = nouns(Finding, self._store.read(DEVICES, {"ids": sorted({a.finding_id for a in told})}))
-        names = {f.finding_id: {str(f.details[k]) for k in ("device", "node") if f.details.get(k)} for f in rows}
-        made: dict[str, frozenset[str]] = {}
-        for a in told:
-            made[a.incident_id] = made.get(a.incident_id, frozenset()) | names.get(a.finding_id, set())
-        return made
 
     def _past(self, incident: Incident, now: datetime) -> list[alike.Past]:
         asked = {"since": now - PAST, "model": incident.model, "kind": incident.kind, "id": incident.incident_id}

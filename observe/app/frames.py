@@ -1,7 +1,8 @@
 """Anything with columns becomes a table that hands out one column at a time: files, frames, dicts of arrays.
 
 Of a Parquet file one column is in memory at a time. CSV is read as text and typed by all its values, so
-`01069` stays a postal code and whole numbers stay whole; delimiter, BOM and gzip are found out.
+`01069` stays a postal code and whole numbers stay whole; `NA` among numbers is a missing value. Delimiter, BOM and
+gzip are found out.
 
 Source: our own; Apache Parquet, Apache Arrow IPC, RFC 4180, https://github.com/ndjson/ndjson-spec;
 https://arrow.apache.org/docs/format/CDataInterface/PyCapsuleInterface.html for frames of other libraries.
@@ -9,8 +10,10 @@ https://arrow.apache.org/docs/format/CDataInterface/PyCapsuleInterface.html for 
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from os import PathLike
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 Kind = Literal["number", "category", "time", "truth", "nested", "nothing"]
 
 _DELIMITERS: Final = ",\t;|"
+_CSV_NAMES: Final = frozenset({".csv", ".tsv", ".txt"})
+NULLS: Final = ("", "NA", "N/A", "null", "NULL", "None")  # texts that mean a missing value where numbers are meant
 _FORMATS: Final = "Parquet, CSV, NDJSON, JSON or Arrow"
 
 
@@ -49,7 +54,7 @@ def table(source: Any, name: str) -> Table:
     Raises:
         UsageError: it is none of these, cannot be read, or holds no rows.
     """
-    found = _file(Path(source)) if isinstance(source, str | PathLike) else _in_memory(_frame(source, name), name)
+    found = opened(Path(source)) if isinstance(source, str | PathLike) else _in_memory(_frame(source, name), name)
     if not found.schema:
         raise UsageError(f"{found.name} has no columns")
     if not found.rows:
@@ -125,7 +130,16 @@ def _pandas(frame: Any, name: str) -> pl.DataFrame:
     return pl.DataFrame(columns)
 
 
-def _file(path: Path) -> Table:
+def opened(path: Path, *, typed: bool = True) -> Table:
+    """The table in a file.
+
+    Args:
+        path: of the file.
+        typed: whether columns of CSV get a type by all of their values; else they stay text.
+
+    Raises:
+        UsageError: there is no such file, or it cannot be read; it says why.
+    """
     import polars as pl
 
     if path.is_dir():
@@ -135,8 +149,10 @@ def _file(path: Path) -> Table:
     try:
         with path.open("rb") as file:
             magic = file.read(6)
-        return _parquet(path) if magic[:4] == b"PAR1" else _in_memory(_whole(path, magic), str(path))
-    except (pl.exceptions.PolarsError, gzip.BadGzipFile, EOFError, OSError, UnicodeDecodeError) as error:
+        if not magic:
+            raise UsageError(f"{path} cannot be read: it is empty")
+        return _parquet(path) if magic[:4] == b"PAR1" else _in_memory(_whole(path, magic, typed), str(path))
+    except (pl.exceptions.PolarsError, zlib.error, EOFError, OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {_first_line(error)}") from error
 
 
@@ -159,7 +175,7 @@ def _parquet(path: Path) -> Table:
     return Table(str(path), schema, rows, column)
 
 
-def _whole(path: Path, magic: bytes) -> pl.DataFrame:
+def _whole(path: Path, magic: bytes, typed: bool) -> pl.DataFrame:
     """Formats that are read at once."""
     import polars as pl
 
@@ -171,8 +187,8 @@ def _whole(path: Path, magic: bytes) -> pl.DataFrame:
     content = content.removeprefix(b"\xef\xbb\xbf")
     names = {suffix.lower() for suffix in path.suffixes}
     start = content.lstrip()[:1]
-    if names & {".csv", ".tsv", ".txt"}:
-        return _csv(content)
+    if names & _CSV_NAMES:
+        return _csv(path, content, typed)
     if start == b"[":
         return pl.read_json(io.BytesIO(content), infer_schema_length=None)
     if start == b"{":
@@ -180,13 +196,17 @@ def _whole(path: Path, magic: bytes) -> pl.DataFrame:
     raise UsageError(f"{path} is not {_FORMATS} (CSV is known by its name, .csv or .tsv)")
 
 
-def _csv(content: bytes) -> pl.DataFrame:
+def _csv(path: Path, content: bytes, typed: bool) -> pl.DataFrame:
     import polars as pl
 
     head = content.partition(b"\n")[0].decode("utf-8", "replace")
     delimiter = max(_DELIMITERS, key=head.count)
+    names = next(csv.reader([head.rstrip("\r")], delimiter=delimiter), [])
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"{path}: two columns are named {twice!r}; give each a name of its own")
     frame = pl.read_csv(io.BytesIO(content), separator=delimiter, infer_schema=False, encoding="utf8-lossy")
-    return frame.with_columns(_typed(frame.get_column(name)) for name in frame.columns)
+    return frame.with_columns(_typed(frame.get_column(name)) for name in frame.columns) if typed else frame
 
 
 def _typed(texts: pl.Series) -> pl.Series:
@@ -198,13 +218,22 @@ def _typed(texts: pl.Series) -> pl.Series:
     bare = texts.str.strip_chars()
     if bare.str.contains(r"^[+-]?0\d").any():  # 01069 is a postal code
         return texts
+    known = meant(texts)  # `NA` is missing among numbers, and a level among texts
     for dtype in (pl.Int64, pl.UInt64, pl.Float64):
-        numbers = bare.cast(dtype, strict=False)
-        if numbers.null_count() == texts.null_count():
+        numbers = known.cast(dtype, strict=False)
+        if numbers.null_count() == known.null_count() < len(texts):
             return numbers
     if bare.str.to_lowercase().is_in(["true", "false"]).sum() == len(texts) - texts.null_count():
         return bare.str.to_lowercase() == "true"
     return _instants(bare) if bare.str.contains(r"^\d{4}-\d\d-\d\d").sum() == len(texts) - texts.null_count() else texts
+
+
+def meant(texts: pl.Series) -> pl.Series:
+    """Texts as numbers or instants would be read from them: without white space around, `NA` and the like are null."""
+    import polars as pl
+
+    bare = texts.str.strip_chars()
+    return pl.select(pl.when(~bare.is_in(NULLS)).then(bare)).to_series()
 
 
 def _instants(texts: pl.Series) -> pl.Series:

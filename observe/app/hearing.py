@@ -15,9 +15,9 @@ from collectors.cardinality import OTHER
 from observe.app.senders import PUSH
 from observe.app.targets import MAX_TARGETS
 from observe.schema import Window
+from observe.spec.collecting import PUSHED_EVERY_S
 from observe.spec.monitors import PAGES, no_data, undeclared
 from observe.spec.promised import PROMETHEUS
-from observe.spec.site import PUSHED_EVERY_S
 from observe.store import Store
 
 if TYPE_CHECKING:

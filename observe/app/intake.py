@@ -91,6 +91,7 @@ class Intake:
     def __init__(self, store: Store, clock: Clock, telemetry: Telemetry, config: Config) -> None:
         self._store, self._clock, self._telemetry = store, clock, telemetry
         self._known = _known(config)
+        store.declare(config.numbers)
         self._lock = threading.Lock()
         self._strangers = set(store.features()) - self._known.declared
         self.cardinality, self.twins = Cardinality(), Twins()
@@ -101,6 +102,7 @@ class Intake:
     def adopt(self, config: Config) -> None:
         """Go by another configuration from the next body on."""
         self._known = _known(config)
+        self._store.declare(config.numbers)
         with self._lock:
             self._sources |= set(config.site.collectors)
 
@@ -191,7 +193,7 @@ class Intake:
         t.accepted.labels(counted).inc(rows + refused)
         t.count_rejected(counted, parsed.rejected)
         self.refused.note(counted, parsed.rejected, parsed.examples, self.now())
-        t.count_repaired(counted, parsed.notes)
+        t.count_repaired(counted, _folded(parsed.notes))
         t.queued.labels(counted).inc(rows)
         receipt.add_done_callback(lambda done: self._settled(counted, rows, done))
         newest = _newest(tables)

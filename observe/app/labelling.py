@@ -20,7 +20,7 @@ _PAST: Final = timedelta(days=31)  # 28 before the day that is estimated, and it
 _SQL: Final = """
 select s.model, b.feature, s.ts, s.counts, s.value_sum, b.quantiles from summary s join binning b using (binning_id)
 where b.source_table = 'performance' and list_contains($models, s.model) and s.ts >= $from and s.ts < $to
-  and b.feature in ('score', 'score_wrong', 'mae', 'error_by_score')
+  and b.feature in ('score', 'score_wrong', 'score_positive', 'score_negative', 'mae', 'error_by_score')
 order by s.model, b.feature, s.ts, s.late"""
 
 

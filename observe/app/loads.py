@@ -21,9 +21,9 @@ from detectors import load
 from detectors.load import Memory
 from observe.app.arrived import arrived
 from observe.app.carrying import Learnt, learnt
-from observe.app.matching import AGAIN, EVERY, compared
 from observe.app.minutes import Minutes, floor, minutes
-from observe.app.seeing import Around, Unsure, around, envelope_of, names_of, seen
+from observe.app.seeing import SCRAPED, Around, Unsure, around, basis, envelope_of, names_of, seen
+from observe.app.starved import AGAIN, EVERY, compared
 from observe.clock import Clock
 from observe.schema import ChangeEvent, Window
 from observe.schema.scaling import CapacityMatch, ScalingDecision
@@ -149,8 +149,9 @@ class Loads:
 
     def _arrived(self, now: datetime) -> list[ChangeEvent]:
         """What scale actions asked for and model servers show now."""
-        shown = {name: a.decision.running for name, a in self._answers.items() if a.sure}
-        running = {name: n for name, n in shown.items() if n is not None}
+        shown = {name: a.decision for name, a in self._answers.items() if a.sure}
+        seen_now = {n: d.running for n, d in shown.items() if d.evidence.get("running_basis") == SCRAPED}
+        running = {name: n for name, n in seen_now.items() if n is not None}
         return arrived(self._store, running, self._reads, now) if running else []
 
     def _matched(self, now: datetime) -> list[CapacityMatch]:
@@ -202,6 +203,7 @@ class Loads:
         told = load.evidence(answer, carried, coming, envelope)
         told["envelope"]["cold_start_basis"] = known.cold_start.basis
         told["running"] = present.replicas
+        told["running_basis"] = basis(model.name, recent, about)
         told["seen"] = {
             "rate": present.rate,
             "waiting": present.waiting,

@@ -73,16 +73,6 @@ class People:
         """A code that opens one session as `who`."""
         return self._access.one_time_code(who, self._clock.now())
 
-    def new_token(self, who: Principal, name: str, role: str, sql: bool) -> str:
-        """A token for somebody else, recorded as a command; the secret is returned once.
-
-        Raises:
-            UsageError: a bad or taken name, or no such role.
-        """
-        secret, kept = self._access.new_token(name, role, self._clock.now(), sql=sql)
-        self._record(who, "token", name, None, {"role": kept.role, "sql": kept.sql})
-        return secret
-
     def read_ipc(self, sql: str, params: Mapping[str, Any], span: Mapping[str, str] | None) -> tuple[bytes, str]:
         """A query of our own pages as an Arrow stream, and the watermark it holds for.
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from observe.store import Store
 
 _SLO = {
-    "objective": "Share of good requests promised", "sli": "Share of good requests in the SLO window",
+    "objective": "Share of good events promised", "sli": "Share of good events in the SLO window",
     "budget_left": "Share of the error budget left", "burn_1h": "Burn rate over one hour", "burn_6h": "Burn rate over six hours",
     "burn_3d": "Burn rate over three days",
 }  # fmt: skip
@@ -37,12 +37,12 @@ _BURN = {
 _JUDGED = """
     with newest as (
       select model, subject, arg_max_null(effect, window_end) as burn, arg_max_null(ci_low, window_end) as burn_low,
-        arg_max_null(ci_high, window_end) as burn_high
+        arg_max_null(ci_high, window_end) as burn_high, arg_max(details ->> '$.pages', window_end) as pages
       from finding where kind = 'slo' group by all
     )
     select newest.model || '.' || newest.subject as slo_id, epoch_us(s.updated_at) / 1e6 as evaluated,
       s.value ->> '$.lanes.page.firing.tier' as page, s.value ->> '$.lanes.ticket.firing.tier' as ticket,
-      burn, burn_low, burn_high
+      burn, burn_low, burn_high, pages is distinct from 'false' as pages
     from newest join core.state as s on s.key = newest.model || '/burn/' || newest.subject"""
 
 
@@ -106,7 +106,12 @@ class _Views:
         said = "When the SLO was last judged, seconds since the epoch"
         yield _family("observe_slo_evaluated_timestamp_seconds", said, ["slo_id"], known, "evaluated")
         firing = [
-            {"slo_id": slo["slo_id"], "severity": t.severity, "burn_tier": t.name, "fires": slo[t.severity] == t.name}
+            {
+                "slo_id": slo["slo_id"],
+                "severity": t.severity if slo["pages"] else "ticket",
+                "burn_tier": t.name,
+                "fires": slo[t.severity] == t.name,
+            }
             for slo in known
             for t in usable(slo["objective"], slo["window_s"])
         ]

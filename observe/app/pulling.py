@@ -13,28 +13,23 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from socket import gethostname
 from time import monotonic
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 from zlib import crc32
 
 from collectors import pull
-from collectors.credentials import Credentials, Trust
 from collectors.nvml import Nvml
 from observe.app import querying, spending
 from observe.app.intake import Intake, Taken
 from observe.app.pages import Pages
+from observe.app.pull_plan import Pull
 from observe.clock import Clock
 from observe.errors import ObserveError, PayloadError, SourceError
 from observe.schema import CollectorRun
 from observe.store import Store
-
-if TYPE_CHECKING:
-    from observe.spec.config import Model
-    from observe.spec.site import TargetAuth, TargetTls
 
 _LOG = logging.getLogger("observe.pulling")
 _AT_ONCE: Final = 32
@@ -44,94 +39,11 @@ _UNWRITTEN: Final = 10_000  # runs that may wait for a store that writes nothing
 _SPREAD: Final = ("prometheus", "spendlogs", "nvml", querying.TYPE)
 _FIRST: Final = timedelta(seconds=5)  # within which every target is read once; cadences up to this begin at once
 _FIRST_PER_S: Final = 8  # so many first reads a second: where there are more targets the first round takes longer
-_WATCHED: Final = {
-    "files": "predictions", "predictions": "predictions", "labels": "labels", "litellm": "litellm",
-}  # by collector type  # fmt: skip
-_FETCHED: Final = ("prometheus", "spendlogs")  # collector types that read addresses
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Pull:
-    """One target of one collector."""
-
-    collector: str
-    kind: str  # entry-point name of the collector that reads it: prometheus | predictions | labels
-    target: str
-    every: timedelta
-    labels: Mapping[str, str]
-    model: str | None = None
-    timeout_s: float = 10.0  # for the whole answer
-    auth: TargetAuth | None = None
-    tls: TargetTls | None = None
-    question: querying.Question | None = None  # what a Prometheus is asked
-    others: tuple[str, ...] = ()  # replicas that say the same
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        """What stays the same when its cadence or labels are changed."""
-        asked = f" {self.question.slo_id}" if self.question else ""
-        return self.collector, self.kind, f"{self.target}{asked}"
-
-    def get(self) -> bytes:
-        """The body of an address, asked for with the credentials as they are now.
-
-        Raises:
-            ConfigError: a secret cannot be read.
-            SourceError: no answer, or another than 200.
-        """
-        return pull.get(self.target, self.timeout_s, credentials=credentials(self.auth), trust=trust(self.tls))
-
-
-def pulls(collectors: Mapping[str, Any], models: Mapping[str, Model] = MappingProxyType({})) -> tuple[Pull, ...]:
-    """All pulls a site declares, and what its models ask of a Prometheus; push intakes need none."""
-    made = _questions(collectors, models)
-    for name, spec in collectors.items():
-        every = timedelta(seconds=spec.every_s)
-        if spec.type in _FETCHED:
-            made += [
-                Pull(name, spec.type, t, every, spec.labels, None, spec.timeout_s, spec.auth, spec.tls)
-                for t in spec.targets
-            ]
-        elif spec.type == "nvml":
-            made.append(Pull(name, "nvml", "this machine", every, spec.labels))
-        elif spec.path and spec.type in _WATCHED:
-            made.append(Pull(name, _WATCHED[spec.type], str(spec.path), every, spec.labels, spec.model))
-    return tuple(made)
-
-
-def _questions(collectors: Mapping[str, Any], models: Mapping[str, Model]) -> list[Pull]:
-    """One pull for each SLO that a Prometheus counts."""
-    made = []
-    for name, question in querying.questions(models):
-        spec = collectors.get(name)
-        if spec is not None and spec.type == querying.TYPE:
-            of = Pull(name, spec.type, spec.targets[0], timedelta(seconds=spec.every_s), spec.labels)
-            asked = replace(of, timeout_s=spec.timeout_s, auth=spec.auth, tls=spec.tls, question=question)
-            made.append(replace(asked, others=tuple(spec.targets[1:])))
-    return made
 
 
 def _first_round(plan: tuple[Pull, ...]) -> timedelta:
     """Within how long every target is read for the first time: soon, but not so that a start holds up intake."""
     return max(_FIRST, timedelta(seconds=sum(item.kind in _SPREAD for item in plan) / _FIRST_PER_S))
-
-
-def credentials(auth: TargetAuth | None) -> Credentials:
-    """What a target is shown; a secret that is a file is read each time, so that it may change.
-
-    Raises:
-        ConfigError: a secret cannot be read.
-    """
-    if auth is None:
-        return Credentials()
-    if auth.bearer is not None:
-        return Credentials(bearer=auth.bearer.resolve())
-    return Credentials(username=auth.username or "", password=auth.password.resolve() if auth.password else "")
-
-
-def trust(tls: TargetTls | None) -> Trust:
-    """Whom we believe at a target, and as whom we come."""
-    return Trust() if tls is None else Trust(tls.ca, tls.cert, tls.key)
 
 
 class Puller:
@@ -147,6 +59,7 @@ class Puller:
         self._runs: list[CollectorRun] = []
         self._writing, self._written = threading.Lock(), monotonic() - _TOGETHER_S
         self._busy: set[tuple[str, str, str]] = set()
+        self._failing: dict[tuple[str, str], str] = {}  # by collector and target: what was said of it
         self._pages = pages or Pages(intake, store)
         self._gpus: dict[tuple[str, ...], Nvml] = {}
         self._read: dict[str, Callable[[Pull, datetime], None]] = {
@@ -229,7 +142,9 @@ class Puller:
             self._busy.discard(item.key)
 
     def _failed(self, item: Pull, target: str, at: datetime, why: str) -> None:
-        _LOG.warning("event=pull_failed collector=%s target=%s error=%s", item.collector, target, why)
+        if self._failing.get((item.collector, target)) != why:  # said once, and again when it changes or is over
+            self._failing[item.collector, target] = why
+            _LOG.warning("event=pull_failed collector=%s target=%s error=%s", item.collector, target, why)
         self._record(CollectorRun(at, item.collector, target, False, 0, 0, {}, None, why[:500]))
 
     def _scrape(self, item: Pull, at: datetime) -> None:
@@ -287,6 +202,8 @@ class Puller:
                 tx.set_state(key, seen)
 
     def _record(self, run: CollectorRun) -> None:
+        if run.ok and self._failing.pop((run.collector, run.target), None) is not None:
+            _LOG.info("event=pull_recovered collector=%s target=%s", run.collector, run.target)
         with self._writing:
             self._runs.append(run)
 

@@ -1,7 +1,7 @@
 """Can what the configuration names be reached and used? Every target, receiver, file, address and secret, tried once.
 
 Everything is tried at the same time, within one deadline. Only addresses that stand in the configuration are asked,
-with a GET; nothing is stored, and no answer or secret is repeated.
+with a GET where one tells enough; nothing is stored, and no answer or secret is repeated.
 
 Source: our own. This is what `observe check --live` prints.
 """
@@ -17,6 +17,7 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+from alerts import assistant
 from alerts.notices import Receiver
 from observe.app.reaching_look import EACH_S, Found, Try, answers
 from observe.app.reaching_own import server, store
@@ -50,7 +51,7 @@ def looks(config: Config, now: datetime, deadline_s: float = DEADLINE_S) -> list
         now: the present, for the ends of certificates and the age of files.
         deadline_s: for all of it together, s; what has not answered by then is said not to.
     """
-    tries = [*collectors(config, now), *_receivers(config), *_targets(config)]
+    tries = [*collectors(config, now), *_receivers(config), *_targets(config), *_assistant(config)]
     tries += [*server(config, now), *store(config), *_probes(config)]
     found = _all_at_once([work for _, _, work in tries], deadline_s)
     late: Found = (False, f"no answer within {deadline_s:g} s")
@@ -119,6 +120,13 @@ def _targets(config: Config) -> Iterator[tuple[str, str, Try]]:
             str(target.spec.url or target.what or target.spec.type),
             partial(sink.check, target),
         )
+
+
+def _assistant(config: Config) -> Iterator[tuple[str, str, Try]]:
+    """Who puts incidents into other words; it is asked which models it serves, and told nothing."""
+    spec = config.site.assistant
+    if spec is not None:
+        yield "assistant", str(spec.url), partial(assistant.probe, spec, EACH_S / 2)
 
 
 def _probes(config: Config) -> Iterator[tuple[str, str, Try]]:

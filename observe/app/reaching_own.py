@@ -83,8 +83,12 @@ def _room(path: Path, size: int) -> Found:
         there = there.parent
     if not os.access(there, os.W_OK | os.X_OK):
         raise SourceError(f"{there} cannot be written by this user")
+    taken, free = used(path), shutil.disk_usage(there).free
+    said = f"{taken / 1e9:.1f} GB used, {free / 1e9:.1f} GB free, size {write_size(size)}"
+    return (True, said) if taken + free >= size else (None, f"{said}: the disk is full before that is met")
+
+
+def used(path: Path) -> int:
+    """Bytes of the files under `path`, while files come and go."""
     walked = (Path(folder, name) for folder, _, names in os.walk(path) for name in names)  # folders may vanish, too
-    used = sum(file.st_size for each in walked if (file := regular(each)))
-    free = shutil.disk_usage(there).free
-    said = f"{used / 1e9:.1f} GB used, {free / 1e9:.1f} GB free, size {write_size(size)}"
-    return (True, said) if used + free >= size else (None, f"{said}: the disk is full before that is met")
+    return sum(file.st_size for each in walked if (file := regular(each)))

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from collectors import exposition, mapping, promql, pull
 from collectors.nvml import Nvml
 from observe.app import querying
-from observe.app.pulling import credentials, trust
+from observe.app.pull_plan import credentials, trust
 from observe.app.reaching_look import EACH_S, FIRST, Found, Try, certificate, secret
 from observe.app.spending import Gateway
 from observe.spec.quantity import write_duration

@@ -11,7 +11,8 @@ Source: our own; ARCHITECTURE section 3, Time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, cast
@@ -22,8 +23,9 @@ from observe.app.remembering import Remembering
 from observe.app.stages import QUICK, Judging, Stages
 from observe.clock import EventClock
 from observe.registry import plugin
-from observe.schema import Batch, Detected, Evidence, Window
+from observe.schema import TABLES, Batch, Detected, Evidence, Window
 from observe.store import Store
+from observe.summaries.promises import BAD, PULLED, TOTAL
 from observe.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -38,7 +40,9 @@ _GAP: Final = timedelta(hours=1)  # how often the clock stops where nothing came
 _REMEMBERED: Final = timedelta(days=3)  # after which nothing that came matters to an SLO any more
 _BLOCK: Final = timedelta(days=1)  # handed over at once, at most
 _ROWS: Final = 50_000  # of one batch
-_TABLES: Final = ("attempt", "gpu_sample", "serving_sample", "label")
+_TABLES: Final = ("attempt", "gpu_sample", "serving_sample", "label", "metric_sample")
+_FIXED: Final = frozenset(c.name for c in TABLES["prediction"].columns)
+_WHICH: Final[Mapping[str, str]] = {"metric_sample": f"metric in ('{TOTAL}', '{BAD}')"}  # nothing else of it is judged
 
 
 class InProcess:
@@ -88,9 +92,11 @@ class Replaying:
             moved: told each instant the clock is moved to.
         """
         asked = judging or InProcess()
+        self._scratch.declare(self._config.numbers)
         for key, value in declared(self._config).items():
             self._scratch.set_setting(key, value)
         self._describe_devices()
+        self._recall_answers()
         filled = self._filled(window)
         detectors = [name for name in ASKED if name not in _FLEET or self._holds_fleet(window)]
         blocks, changes = _blocks(filled, window), self._rows("change_event", window)
@@ -122,8 +128,17 @@ class Replaying:
         if devices.height:
             self._kept.append(Batch("replay", "gpu_device", {"gpu_device": devices}))
 
+    def _recall_answers(self) -> None:
+        """How far a Prometheus was asked about an SLO says how far its counts are whole."""
+        known = self._past.read("select key, value from core.state where starts_with(key, $asked)", {"asked": PULLED})
+        if known.height:
+            with self._kept.change() as tx:
+                tx.set_states({key: json.loads(value) for key, value in known.iter_rows()})
+
     def _sql(self, key: str) -> str:
-        """The relation that holds the rows of a table."""
+        """The relation that holds the rows of a table that are judged."""
+        if key in _WHICH:
+            return f"(select * from {key} where {_WHICH[key]})"
         if not key.startswith("prediction:"):
             return key
         names = dict(self._past.read("select model, name from core.model_table").iter_rows())
@@ -165,7 +180,10 @@ class Replaying:
             {"model": key.partition(":")[2]},
         )
         known = {column: feature for column, feature in names.iter_rows() if column in rows.columns}
-        return rows.drop("extra", strict=False).rename(known)
+        kept = [
+            c for c in rows.columns if c in _FIXED or c in known
+        ]  # a column that no feature goes to any more is past
+        return rows.select(kept).rename(known)
 
 
 def _blocks(filled: Sequence[datetime], window: Window) -> list[Window]:

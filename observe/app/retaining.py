@@ -29,6 +29,10 @@ def retain(store: Store, config: Config, clock: Clock) -> int:
     """Let files leave as the site says; how many left."""
     site = config.site.store
     keep = {table: timedelta(seconds=seconds) for table, seconds in site.retain_s.items()}
+    longest = max(rate.period_s for rate in config.site.false_alarms.values())
+    keep["incident"] = max(
+        keep["incident"], timedelta(seconds=longest)
+    )  # a false-alarm budget counts them for its period
     return store.retain(clock.now(), keep, site.size_bytes, site.reservoir, passed(store, config))
 
 

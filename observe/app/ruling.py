@@ -12,18 +12,19 @@ from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
 
-from alerts import naming, openslo, openslo_written, pyrra, rulefiles, ruletests, scalers, sloth
+from alerts import naming, openslo, openslo_written, pyrra, rulefiles, ruletests, scalers, sloth, wording
 from alerts.promise import Promise, Sli, left_out, on_ladder
 from alerts.reading import Field
 from observe.app import countable
 from observe.errors import ConfigError
 from observe.schema import Monitor
 from observe.spec import Config, load, source
+from observe.spec.budget import per_year
 from observe.spec.config import Model
-from observe.spec.monitors import derive, per_year
+from observe.spec.monitors import derive
 from observe.spec.periods import as_json
+from observe.spec.quantity import write_duration
 from observe.spec.refusal import together
 from observe.spec.site import Site
 from observe.spec.slos import STATE_MINUTES, Slo
@@ -112,6 +113,13 @@ def is_made(text: str) -> bool:
 
 def _files(promises: Sequence[Promise], form: str, home: str | None, notes: list[str]) -> Mapping[str, str]:
     digest = _digest(promises, form, home)
+    if form in {"prometheus", "prometheusrule"}:
+        notes += [
+            f"{p.origin}: no budget of {p.slo_id} is recorded over {p.over}: PromQL knows no local midnight; "
+            f"its alarms go by {write_duration(p.window_s)}"
+            for p in promises
+            if p.calendar and not p.judged
+        ]
     if form == "prometheus":
         notes += [
             f"{p.origin}: no tests are made of {p.slo_id}: {ruletests.WHY}"
@@ -231,17 +239,19 @@ def _promise(config: Config, model: Model, slo: Slo, monitor: Monitor, seen: tup
     home = config.site.alerts.dashboard_url
     links = {
         "runbook_url": model.spec.annotations.get("runbook", "") if model.spec else "",
-        "dashboard_url": f"{str(home).rstrip('/')}/model/{quote(model.name, safe='')}" if home else "",
+        "dashboard_url": wording.slo_url(home, f"{model.name}.{slo.name}"),
     }
     window = as_json(slo.window)
     calendar = {"unit": window["unit"], "time_zone": window["time_zone"]} if window["kind"] == "calendar" else {}
-    counted = slo.counted(model.monitoring.slos if model.monitoring else ()).removesuffix("s")
+    slos = model.monitoring.slos if model.monitoring else ()
+    counted = slo.counted(slos).removesuffix("s")
+    where = wording.clusters(model.name, config)
     return Promise(
-        slo_id=f"{model.name}.{slo.name}", service=labels.get("service", model.name), name=slo.name,
+        slo_id=f"{model.name}.{slo.name}", labels={"": {"cluster": where[0]}} if len(where) == 1 else {}, service=labels.get("service", model.name), name=slo.name,
         objective=slo.objective, window_s=slo.window_s, sli=seen[0], judged=f"{slo.says}, by {counted}", calendar=calendar,
         owner=labels.get("owner", labels.get("team", "")), origin=seen[1],
         alpha={"page": monitor.params["alpha_per_year"], "ticket": monitor.params["ticket_alpha_per_year"]},
-        annotations={"": {name: text for name, text in links.items() if text}},
+        annotations={"": {name: text for name, text in links.items() if text}}, tickets_only=slo.of_minutes(slos),
     )  # fmt: skip
 
 
@@ -258,7 +268,7 @@ def _budgeted(
 
 def _phi(promise: Promise, learnt: float | None) -> float:
     """The burst factor that is written into rules; minutes of one bad state are one event."""
-    by_time = promise.sli is not None and promise.sli.by_time
+    by_time = promise.tickets_only or (promise.sli is not None and promise.sli.by_time)
     return max(on_ladder(learnt), STATE_MINUTES if by_time else 1.0)
 
 

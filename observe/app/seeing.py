@@ -23,6 +23,7 @@ from observe.store import Store
 if TYPE_CHECKING:
     from observe.spec import Model
 
+SCRAPED: Final = "scraped"  # replicas are counted at model servers
 PATIENCE_S: Final = 900.0  # before fewer are asked for; twice the cold start where that is longer
 GROWING: Final = 2  # minutes over which a queue is seen to grow
 LATELY: Final = timedelta(minutes=5)
@@ -111,7 +112,7 @@ def seen(model: Model, recent: Minutes, about: Around, unit: str, envelope: Enve
     if rate is None:
         raise Unsure(f"nobody tells its traffic in {unit}: neither a gateway nor counters of its model servers")
     waiting, work = _latest(columns["waiting"]) or 0.0, _work(columns, unit)
-    lately = columns["replicas"][-3:][np.isfinite(columns["replicas"][-3:])]
+    lately = _lately(columns["replicas"])
     return Seen(
         replicas=int(lately.max()) if lately.size else about.scaled.get(name, envelope.low),
         rate=rate + _growth(columns["waiting"]) * work, waiting=waiting, work=work, kv=_latest(columns["kv"]),
@@ -120,9 +121,21 @@ def seen(model: Model, recent: Minutes, about: Around, unit: str, envelope: Enve
     )  # fmt: skip
 
 
+def basis(name: str, recent: Minutes, about: Around) -> str:
+    """How it is known how many replicas there are: scraped, else of the newest scale event, else the declared minimum."""
+    if _lately(recent.columns["replicas"]).size:
+        return SCRAPED
+    return "last scale event" if name in about.scaled else "declared minimum"
+
+
+def _lately(values: Floats) -> Floats:
+    """What is known of the last three minutes."""
+    return values[-3:][np.isfinite(values[-3:])]
+
+
 def _latest(values: Floats) -> float | None:
     """The newest of the last three minutes that is known."""
-    known = values[-3:][np.isfinite(values[-3:])]
+    known = _lately(values)
     return float(known[-1]) if known.size else None
 
 

@@ -50,7 +50,7 @@ _LOG = logging.getLogger("observe.stages")
 QUICK: Final = ("burn", "silence", "imbalance", "gauge", "canary")  # seconds matter
 _RUNNING: Final = """
 select model, running from (from scaling_decision qualify row_number() over (partition by model order by ts desc) = 1)
-where running is not null"""
+where running is not null and (evidence ->> '$.running_basis') = 'scraped'"""
 _TOGETHER: Final = 60  # monitors judged in one call
 _HISTORY: Final = timedelta(
     days=450

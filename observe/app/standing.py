@@ -6,12 +6,12 @@ Source: our own.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from alerts import alertmanager, explaining, muting, notices, outbox
-from observe.schema import Alert, Command, Explanation, Incident
+from alerts import alertmanager, explaining, grouping, muting, notices, outbox
+from observe.schema import Alert, Command, Incident
 from observe.schema.exchange import nouns
 
 if TYPE_CHECKING:
@@ -26,8 +26,9 @@ _ROWS: Final = """
 select * from core.incident where incident_id in (select incident_id from incident where state = 'open' or changed_at > $since)
 order by changed_at"""
 _THEIRS: Final = "select * from alert where incident_id in (select incident_id from incident where state = 'open' or changed_at > $since)"
-_INHIBITED: Final = "select * from explanation where inhibited_by is not null and changed_at > $since"
-_BY: Final = "select * from incident where list_contains($ids, incident_id)"
+_PARTS: Final = """
+select * from incident where part_of is not null and (state = 'open' or changed_at > $since)
+or incident_id in (select part_of from incident where part_of is not null and (state = 'open' or changed_at > $since))"""
 _COMMANDS: Final = "select * from command where verb in ('mute', 'unmute', 'acknowledge') order by ts, command_id"
 
 
@@ -77,13 +78,12 @@ class Reading:
             self._theirs = {a.alert_id: a for a in nouns(Alert, self._store.read(_THEIRS, since))}
 
     def _inhibited(self, now: datetime) -> list[Mute]:
-        """Incidents that are told inside another one that is open, unless people muted that one."""
-        explained = nouns(Explanation, self._store.read(_INHIBITED, {"since": now - outbox.LOOK_BACK}))
-        if not explained:
-            return []
-        ids = sorted({e.inhibited_by for e in explained})
-        by = {i.incident_id: i for i in nouns(Incident, self._store.read(_BY, {"ids": ids}))}
-        quiet = explaining.quiet(explained, by)
+        """Parts of an incident that is told, while one as loud fires there; what people muted of that one is of its parts, too."""
+        rows = nouns(Incident, self._store.read(_PARTS, {"since": now - outbox.LOOK_BACK}))
+        heads = {i.incident_id for i in rows if i.state == "open"}
         muted = {m.object for m in self._mutes if m.start <= now < m.end}
-        open_by = {i: by for i, by in quiet.items() if not muted & {by.incident_id, by.model, muting.EVERYTHING}}
-        return [explaining.mute(e, open_by[e.incident_id]) for e in explained if e.incident_id in open_by]
+        made = [replace(m, object=i.incident_id) for m in self._mutes for i in rows if i.part_of == m.object]
+        for part, head in grouping.quiet(rows, self._alerts).items():
+            if head.incident_id in heads and not muted & {head.incident_id, head.model, muting.EVERYTHING}:
+                made.append(explaining.mute(next(i for i in rows if i.incident_id == part), head))
+        return made

@@ -1,9 +1,10 @@
 """What a training may learn from, and what is known of how a model performs: read from the store for retrain actions.
 
 The data that are the new normal begin where the last change was over, the latest plausible onset of the drift. A
-reference needs a day and 10,000 rows (METHODS section 3), so that is what a training is told to wait for, too.
+reference needs a day and 10,000 rows (METHODS section 3), so that is what a training is told to wait for, too. Older
+rows are told besides, to count as much as they help: where they are wrong now that is nothing (`bench.retraining_worlds`).
 
-Source: our own; METHODS section 4, "After an alarm".
+Source: our own; METHODS section 4, "After an alarm"; Ibrahim and Chen (2000), power priors, for rows that count less.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 ENOUGH: Final = 10_000  # rows
 A_DAY: Final = timedelta(days=1)
+OLDER: Final = timedelta(days=60)  # before the change: rows that a training may learn from besides
+HOW: Final = (
+    "hold out the newest fifth of the rows since the change; let older rows count as much (0 to 1) as answers it best"
+)
 _KNOWN_FOR: Final = timedelta(days=60)  # labels may be that late
 _PERFORMANCE: Final = """
 select * from finding where kind = 'performance' and window_end > $since
@@ -79,15 +84,16 @@ def window(model: str, since: datetime, found: int | None, now: datetime) -> Jso
         now: the present.
 
     Returns:
-        from, rows, enough (null when not known) and a sentence.
+        from, rows, enough (null when not known), older (from when, how they are to count) and a sentence.
 
     >>> from datetime import datetime, UTC
     >>> t = datetime(2026, 11, 20, tzinfo=UTC)
     >>> window("fraud", t, 4_000, t + timedelta(hours=12))["text"]
     'only 4,000 rows of fraud since 2026-11-20 00:00 UTC: 10,000 of a day or more are about 18 h away'
     """
+    told = {"from": instant(since), "rows": found, "older": {"from": instant(since - OLDER), "how": HOW}}
     if found is None:
-        return {"from": instant(since), "rows": None, "enough": None, "text": f"learn from {said(since)} on"}
+        return {**told, "enough": None, "text": f"learn from {said(since)} on"}
     span = now - since
     enough = found >= ENOUGH and span >= A_DAY
     text = f"{found:,} rows of {model} since {said(since)}: enough to learn from"
@@ -95,7 +101,7 @@ def window(model: str, since: datetime, found: int | None, now: datetime) -> Jso
         left = max((ENOUGH / max(found, 1) - 1) * span, A_DAY - span)
         ahead = f"about {max(1, round(left.total_seconds() / 3600)):,} h away" if found else "not in sight"
         text = f"only {found:,} rows of {model} since {said(since)}: 10,000 of a day or more are {ahead}"
-    return {"from": instant(since), "rows": found, "enough": enough, "text": text}
+    return {**told, "enough": enough, "text": text}
 
 
 def _is_new(action: Action) -> bool:

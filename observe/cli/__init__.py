@@ -15,9 +15,11 @@ from typing import Annotated, Final, Literal, cast
 
 import typer
 
-from observe.cli import backtesting, keda, rules
+from observe.cli import backtesting, keda, rules, stored
 from observe.cli.actions import actions
 from observe.cli.incidents import incidents
+from observe.cli.options import Directory, Quiet, Site, Verbose, site_file
+from observe.cli.tokens import tokens
 
 app = typer.Typer(
     name="observe", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -25,12 +27,6 @@ app = typer.Typer(
 )  # fmt: skip
 
 _MISUSES: Final = cast("tuple[type[typer.BadParameter], ...]", typer.BadParameter.__bases__)  # what was typed wrong
-Site = Annotated[Path | None, typer.Option("--config", "-c", help="Site configuration.", envvar="OBSERVE_CONFIG")]
-Directory = Annotated[
-    Path | None, typer.Option("--directory", "-d", help="A data directory, of a running or stopped service.")
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors on stderr.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.")]
 
 
 @app.command()
@@ -53,7 +49,7 @@ def up(config: Site = None, quiet: Quiet = False, verbose: Verbose = False) -> N
     """Run the service: collectors, detectors, alerts, dashboards."""
     from observe.cli.up import run
 
-    raise typer.Exit(run(_site(config), quiet=quiet, verbose=verbose))
+    raise typer.Exit(run(site_file(config), quiet=quiet, verbose=verbose))
 
 
 @app.command()
@@ -73,31 +69,11 @@ def check(
     """Validate configuration and show what is in effect, with the origin of every default."""
     from observe.cli.check import run
 
-    site = config if config or files else _site(config)
+    site = config if config or files else site_file(config)
     raise typer.Exit(run(files or [], site, as_json=as_json, quiet=quiet, live=live, test=test))
 
 
-@app.command()
-def sql(
-    query: Annotated[str, typer.Argument(help="One SELECT; see docs/schema.md for the views.")],
-    config: Site = None,
-    directory: Annotated[
-        Path | None, typer.Option("--directory", "-d", help="A data directory, of a running or stopped service.")
-    ] = None,
-    output: Annotated[
-        Literal["table", "csv", "json", "parquet"], typer.Option("--format", "-f", help="How to print.")
-    ] = "table",
-    fresh: Annotated[
-        bool, typer.Option("--fresh/--stale", help="Include rows that came within the last seconds.")
-    ] = True,
-    quiet: Quiet = False,
-) -> None:
-    """Ask the data anything, also while the service runs."""
-    from observe.cli.sql import run
-
-    raise typer.Exit(
-        run(query, config if directory else _site(config), directory, output=output, fresh=fresh, quiet=quiet)
-    )
+app.command()(stored.sql)
 
 
 @app.command()
@@ -119,42 +95,9 @@ def plan(
     raise typer.Exit(run(Load(gpus, requests_per_s, predictions_per_s, features), days, as_json=as_json))
 
 
-@app.command()
-def backup(
-    dest: Annotated[Path, typer.Argument(help="A folder that is empty or not there yet.")],
-    config: Site = None,
-    directory: Directory = None,
-    quiet: Quiet = False,
-) -> None:
-    """Copy the data as it is now into a folder, also while the service runs."""
-    from observe.cli.keeping import backup
-
-    raise typer.Exit(backup(dest, config if directory else _site(config), directory, quiet=quiet))
-
-
-@app.command()
-def restore(
-    source: Annotated[Path, typer.Argument(help="A folder that `observe backup` made.")],
-    directory: Annotated[Path, typer.Option("--directory", "-d", help="The new data directory: empty or absent.")],
-    quiet: Quiet = False,
-) -> None:
-    """Make a data directory from a backup, after its checksums were compared."""
-    from observe.cli.keeping import restore
-
-    raise typer.Exit(restore(source, directory, quiet=quiet))
-
-
-@app.command()
-def verify(
-    config: Site = None,
-    directory: Directory = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The findings as JSON.")] = False,
-    quiet: Quiet = False,
-) -> None:
-    """Say what is missing or changed of what was stored; 0 when nothing is, 1 when something is."""
-    from observe.cli.keeping import verify
-
-    raise typer.Exit(verify(config if directory else _site(config), directory, as_json=as_json, quiet=quiet))
+app.command()(stored.backup)
+app.command()(stored.restore)
+app.command()(stored.verify)
 
 
 @app.command()
@@ -164,9 +107,7 @@ def init(
         bool, typer.Option("--from-traffic", help="Propose files from what the data has seen.")
     ] = False,
     config: Site = None,
-    directory: Annotated[
-        Path | None, typer.Option("--directory", "-d", help="A data directory, of a running or stopped service.")
-    ] = None,
+    directory: Directory = None,
     quiet: Quiet = False,
 ) -> None:
     """Write a commented configuration to begin with; never overwrites."""
@@ -188,44 +129,8 @@ def schema(
     raise typer.Exit(run(kind, out))
 
 
-@app.command("import")
-def import_(  # noqa: PLR0913, PLR0917 - a command's options
-    files: Annotated[list[str], typer.Argument(help="Parquet, CSV or NDJSON files, .gz too, and patterns.")],
-    kind: Annotated[
-        Literal["predictions", "attempts", "gpu", "labels", "events"], typer.Option("--as", help="What the rows are.")
-    ],
-    model: Annotated[str, typer.Option("--model", help="The model they belong to.")] = "",
-    source: Annotated[str, typer.Option("--source", help="Name the rows are stored under.")] = "",
-    config: Site = None,
-    directory: Annotated[Path | None, typer.Option("--directory", "-d", help="A data directory.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="What became of the rows as JSON on stdout.")] = False,
-    quiet: Quiet = False,
-) -> None:
-    """Store files of the past; run again, it goes on where it was and stores nothing twice."""
-    from observe.cli.importing import run
-
-    site = config if directory else _site(config)
-    raise typer.Exit(run(files, (kind, model, source), site, directory, as_json=as_json, quiet=quiet))
-
-
-@app.command()
-def replay(  # noqa: PLR0913, PLR0917 - a command's options
-    start: Annotated[str, typer.Option("--from", help="Begin of event time, e.g. 2026-01-01 or an ISO instant.")],
-    end: Annotated[str, typer.Option("--to", help="End of event time.")],
-    config: Site = None,
-    directory: Annotated[
-        Path | None, typer.Option("--directory", "-d", help="A stopped data directory, or a backup.")
-    ] = None,
-    into: Annotated[Path | None, typer.Option("--into", help="Keep what was found in this new data directory.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="What was found as JSON on stdout.")] = False,
-    quiet: Quiet = False,
-) -> None:
-    """Live through stored event time again, as fast as it computes: what would have been found?"""
-    from observe.cli.replay import run
-
-    raise typer.Exit(run((start, end), _site(config), directory, into, as_json=as_json, quiet=quiet))
-
-
+app.command("import")(stored.import_)
+app.command()(stored.replay)
 app.command("backtest")(backtesting.command)
 
 
@@ -270,7 +175,7 @@ def doctor(
     """Say what is wrong, doubtful or unknown: service, disk, sources, pipeline, what is sent; 1 when something is wrong."""
     from observe.cli.doctor import run
 
-    raise typer.Exit(run(config if directory else _site(config), directory, as_json=as_json, quiet=quiet))
+    raise typer.Exit(run(config if directory else site_file(config), directory, as_json=as_json, quiet=quiet))
 
 
 @app.command()
@@ -295,7 +200,7 @@ def report(  # noqa: PLR0913, PLR0917 - a command's options
     """Make a model's drift report: verdict and findings first, then Evidently's opinion of a sample."""
     from observe.cli.report import Options, listed, run
 
-    site = config if directory else _site(config)
+    site = config if directory else site_file(config)
     if kept:
         raise typer.Exit(listed(site, directory, as_json=as_json))
     asked = Options(model, output, form, (start, end, last), evidently, as_json, quiet)
@@ -329,11 +234,8 @@ def compare(  # noqa: PLR0913, PLR0917 - a command's options
 
 
 app.command()(incidents)
-
-
 app.command()(actions)
-
-
+app.command()(tokens)
 app.command("rules")(rules.command)
 app.command("keda")(keda.command)
 
@@ -344,10 +246,6 @@ def version() -> None:
     from importlib.metadata import version as installed
 
     typer.echo(installed("observe"))
-
-
-def _site(config: Path | None) -> Path:
-    return config or Path("observe.yaml")
 
 
 def main() -> None:

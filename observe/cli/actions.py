@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from observe.cli.service import owner
-from observe.errors import StoreLocked, UsageError
+from observe.cli import directory as at
+from observe.cli.directory import minute
+from observe.cli.options import Directory, Quiet, Site, site_file
+from observe.errors import UsageError
+
+if TYPE_CHECKING:
+    from observe.store import Store
 
 _SIGNS: Final[Mapping[str, str]] = {"succeeded": "●", "failed": "■", "proposed": "▲"}
 _VERBS: Final[Mapping[str, str]] = {"approve": "approve", "deny": "deny", "close-breaker": "close_breaker"}
+_QUIET: Final = "nothing waits and nothing is under way"
 _TEXTS: Final = ("parameters", "receipt", "outcome")
 
 
@@ -32,15 +37,13 @@ def actions(  # noqa: PLR0913, PLR0917 - a command's options
     ] = None,
     reason: Annotated[str | None, typer.Option("--reason", help="Why; needed to deny and to close a breaker.")] = None,
     every: Annotated[bool, typer.Option("--all", help="List those that are over, too.")] = False,
-    config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Site configuration.", envvar="OBSERVE_CONFIG")
-    ] = None,
-    directory: Annotated[Path | None, typer.Option("--directory", "-d", help="A data directory.")] = None,
+    config: Site = None,
+    directory: Directory = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors on stderr.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """List actions, or show, approve, deny one; close a circuit breaker."""
-    folder = _folder(config or Path("observe.yaml"), directory)
+    folder = at.folder(site_file(config), directory)
     if act is None:
         raise typer.Exit(listed(folder, every=every, as_json=as_json))
     if not what:
@@ -57,13 +60,7 @@ def listed(folder: Path, *, every: bool, as_json: bool) -> int:
         SourceError: the service owns the directory and does not answer.
     """
     rows = [r for r in _rows(folder) if every or r["state"] in ("proposed", "approved", "sent", "acknowledged")]
-    if as_json:
-        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
-        return 0
-    if not rows:
-        sys.stdout.write("nothing waits and nothing is under way\n" if not every else "there were no actions\n")
-    sys.stdout.write("".join(f"{line}\n" for line in map(_line, rows)))
-    return 0
+    return at.printed(rows, _line, "there were no actions" if every else _QUIET, as_json=as_json)
 
 
 def shown(folder: Path, what: str, *, as_json: bool) -> int:
@@ -94,45 +91,20 @@ def decided(folder: Path, said: tuple[str, str, str | None], *, as_json: bool, q
     verb, what, reason = said
     if verb != "approve" and not reason:
         raise UsageError(f"{verb.replace('_', '-')} needs --reason: people will ask why")
-    body: Mapping[str, Any] = {"verb": verb, "object": what, "reason": reason, "parameters": {}}
-    done = owner(folder).ask("POST", "/api/v1/commands", body)
-    if as_json:
-        sys.stdout.write(json.dumps(done) + "\n")
-    elif not quiet:
-        sys.stderr.write(f"{verb.replace('_', ' ')} {what}: written down as {done['command_id']}\n")
-    return 0
-
-
-def _folder(site: Path, directory: Path | None) -> Path:
-    if directory is None:
-        from observe.spec import load
-
-        directory = load(site).site.store.path
-    if not directory.is_dir():
-        raise UsageError(f"{directory} is not a directory; the service makes it at its first start: observe up")
-    return directory
+    command = {"verb": verb, "object": what, "reason": reason}
+    return at.said(
+        folder, command, lambda i: f"{verb.replace('_', ' ')} {what}: written down as {i}", as_json=as_json, quiet=quiet
+    )
 
 
 def _rows(folder: Path) -> list[dict[str, Any]]:
     """The actions of a running service, or of a stopped data directory."""
-    from observe.clock import WallClock
-    from observe.store import Store
-
-    try:
-        store = Store.open(folder, WallClock(), must_exist=True)
-    except StoreLocked:
-        return list(owner(folder).ask("GET", "/api/v1/actions"))
-    try:
-        rows = store.read("select * from action order by state <> 'proposed', changed_at desc").to_dicts()
-    finally:
-        store.close()
-    return [{k: _plain(k, v) for k, v in row.items()} for row in rows]
+    return at.rows(folder, "/api/v1/actions", _stored)
 
 
-def _plain(name: str, value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return json.loads(value) if name in _TEXTS and value else value
+def _stored(store: Store) -> Iterator[dict[str, Any]]:
+    for row in store.read("select * from action order by state <> 'proposed', changed_at desc").to_dicts():
+        yield {k: json.loads(v) if k in _TEXTS and v else v for k, v in row.items()}
 
 
 def _line(row: Mapping[str, Any]) -> str:
@@ -140,7 +112,7 @@ def _line(row: Mapping[str, Any]) -> str:
     tail = (
         (row["outcome"] or {}).get("text")
         or row["error"]
-        or (f"until {_minute(row['expires_at'])}" if row["state"] == "proposed" else "")
+        or (f"until {minute(row['expires_at'])}" if row["state"] == "proposed" else "")
     )
     mode = "  dry run" if row["mode"] == "dry_run" else ""
     return f"{_SIGNS.get(row['state'], '◌')} {row['state']:<12}  {row['action_id'][:12]}  {row['model']}  {_what(row)}{mode}  {tail}".rstrip()
@@ -159,14 +131,10 @@ def _facts(row: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
     facts = [
         ("action", row["action_id"]), ("does", _what(row)), ("model", row["model"]), ("incident", row["incident_id"]),
         ("why", row["reason"]), ("mode", "dry run: nothing is sent" if row["mode"] == "dry_run" else row["mode"]),
-        ("state", f"{row['state']} since {_minute(row['changed_at'])}"), ("costs", f"{cost:+.2f} USD/h" if cost else ""),
+        ("state", f"{row['state']} since {minute(row['changed_at'])}"), ("costs", f"{cost:+.2f} USD/h" if cost else ""),
         ("envelope", f"{told['min']} to {told['max']} replicas" if {"min", "max"} <= told.keys() else ""),
-        ("by", row["approved_by"] or ""), ("tries", str(row["attempts"] or "")), ("error", row["error"] or ""),
+        ("learns", (told.get("training") or {}).get("text") or ""), ("by", row["approved_by"] or ""), ("tries", str(row["attempts"] or "")), ("error", row["error"] or ""),
         ("receipt", " · ".join(str(receipt[k]) for k in ("text", "remote_id", "url") if receipt.get(k))),
-        ("outcome", (row["outcome"] or {}).get("text") or ""), ("expires", _minute(row["expires_at"]) if row["state"] == "proposed" else ""),
+        ("outcome", (row["outcome"] or {}).get("text") or ""), ("expires", minute(row["expires_at"]) if row["state"] == "proposed" else ""),
     ]  # fmt: skip
     return [(name, value) for name, value in facts if value]
-
-
-def _minute(instant: str) -> str:
-    return f"{datetime.fromisoformat(instant):%Y-%m-%d %H:%M} UTC"

@@ -73,17 +73,13 @@ def show(result: Backtest, planted: Sequence[Planted], rules: Sequence[Rule], *,
 
 def _rules(result: Backtest, planted: Sequence[Planted], rules: Sequence[Rule]) -> None:
     from observe.app.backtest_inject import HORIZON
+    from observe.app.backtest_rules import tried
 
-    week = 7 / result.days
-    rows = [
-        (
-            "Observe",
-            f"{len(result.alarms) * week:.3g}",
-            *_seen(planted[0].found if planted else None, planted[0].median()[0] if planted else None, HORIZON),
-        )
-    ]
+    week, trial = 7 / result.days, tried(planted)
+    ours = _seen(trial.found, trial.median()[0], HORIZON) if trial else ("", "")
+    rows = [("Observe", f"{len(result.alarms) * week:.3g}", *ours)]
     rows += [(r.name, f"{r.per_30d * 7 / 30:.3g}", *_seen(r.found, r.delay, HORIZON)) for r in rules]
-    _print(("rule", "alarms per week", "planted: found", "after"), rows)
+    _print(("rule", "alarms per week", f"{trial.change}: found" if trial else "", "after" if trial else ""), rows)
 
 
 def _seen(found: float | None, delay: object, horizon: object) -> tuple[str, str]:

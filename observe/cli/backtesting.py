@@ -5,16 +5,11 @@ Source: our own; UX.md, "Command line".
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-Site = Annotated[Path | None, typer.Option("--config", "-c", help="Site configuration.", envvar="OBSERVE_CONFIG")]
-Directory = Annotated[
-    Path | None, typer.Option("--directory", "-d", help="A data directory, of a running or stopped service.")
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors on stderr.")]
+from observe.cli.options import Directory, Quiet, Site
 
 
 def command(  # noqa: PLR0913, PLR0917 - a command's options

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from observe.spec import Config
 
 _TRIES: Final = 60  # of one body, while the service says "later"
+_MIXED: Final = "mixed_column:"
 
 
 class Desk(Protocol):
@@ -226,6 +227,13 @@ def _tell(results: Sequence[tuple[Path, Counted, str]], total: Counted) -> None:
             sys.stderr.write(f"  {reason}: {example}\n")
     if len(results) > 1:
         sys.stdout.write(f"together: {_line(total)}\n")
+    for note in sorted(total.notes):
+        if note.startswith(_MIXED):
+            feature = note.removeprefix(_MIXED)
+            sys.stderr.write(
+                f"  {feature} came as numbers and as text, so a new feature of that name is text: where that is a slip, "
+                f"declare it, drift: {{features: [{{name: {feature}, kind: numeric}}]}}; rows from then on are numbers\n"
+            )
 
 
 def _line(counted: Counted) -> str:

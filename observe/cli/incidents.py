@@ -7,19 +7,23 @@ Source: our own; UX.md, "Command line". The Incidents page shows the same.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from urllib.parse import quote
 
 import typer
 
+from observe.cli import directory as at
+from observe.cli.directory import minute
+from observe.cli.options import Directory, Quiet, Site, site_file
 from observe.cli.service import owner
 from observe.errors import StoreLocked, UsageError
+
+if TYPE_CHECKING:
+    from observe.store import Store
 
 _SIGNS: Final[Mapping[str, str]] = {"page": "■", "ticket": "▲", "resolved": "●"}
 
@@ -29,7 +33,7 @@ class Act:
     """What somebody wants to do, about what, for how long and why."""
 
     verb: str
-    what: str | None
+    what: str
     span: str | None
     reason: str | None
 
@@ -48,94 +52,71 @@ def incidents(  # noqa: PLR0913, PLR0917 - a command's options
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Of a bundle: a file; ID.zip when not given, - for stdout.")
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Site configuration.", envvar="OBSERVE_CONFIG")
-    ] = None,
-    directory: Annotated[Path | None, typer.Option("--directory", "-d", help="A data directory.")] = None,
+    config: Site = None,
+    directory: Directory = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors on stderr.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """List incidents, who has them and what is muted; or acknowledge, mute, unmute, note, mark as a false alarm, accept as normal; or bundle one as a zip."""
-    site = config if directory or config else Path("observe.yaml")
-    if act is None:
-        raise typer.Exit(listed(site, directory, every=every, as_json=as_json))
-    if act == "bundle":
-        raise typer.Exit(bundle(_named(act, what), output, _folder(site, directory), quiet=quiet))
-    raise typer.Exit(run(Act(act.replace("-", "_"), what, span, reason), site, directory, as_json=as_json, quiet=quiet))
+    said = _meant(act, what, span, reason) if act else None
+    folder = at.folder(site_file(config), directory)
+    if said is None:
+        known = config if directory else site_file(config)
+        raise typer.Exit(listed(folder, known, every=every, as_json=as_json))
+    if said.verb == "bundle":
+        raise typer.Exit(bundle(said.what, output, folder, quiet=quiet))
+    raise typer.Exit(run(said, folder, as_json=as_json, quiet=quiet))
 
 
-def listed(site: Path | None, directory: Path | None, *, every: bool, as_json: bool) -> int:
+def listed(folder: Path, site: Path | None, *, every: bool, as_json: bool) -> int:
     """Print incidents, the newest first; without `every` only those that are open.
 
+    Args:
+        folder: the data directory.
+        site: whose people and models are known; None: those of no site.
+        every: those that are over, too.
+        as_json: as JSON.
+
     Raises:
-        UsageError: there is no data directory.
-        SourceError: the service owns it and does not answer.
+        SourceError: the service owns the directory and does not answer.
     """
     from observe.app.commanding import MOST
 
-    known = _rows(_folder(site, directory), site)
+    known = _rows(folder, site)
     rows = [r for r in known if every or r["state"] == "open"]
     if len(known) >= MOST:
         left = (
             f"only {MOST} incidents are looked at, open ones first; all of them: observe sql 'select * from incident'"
         )
         sys.stderr.write(f"{left}\n")
-    if as_json:
-        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
-        return 0
-    if not rows:
-        sys.stdout.write("no incident is open\n" if not every else "there were no incidents\n")
-    sys.stdout.write("".join(f"{line}\n" for line in map(_line, rows)))
-    return 0
+    return at.printed(rows, _line, "there were no incidents" if every else "no incident is open", as_json=as_json)
 
 
-def run(act: Act, site: Path | None, directory: Path | None, *, as_json: bool, quiet: bool) -> int:
+def run(act: Act, folder: Path, *, as_json: bool, quiet: bool) -> int:
     """Do it, through the running service.
 
     Raises:
-        UsageError: it cannot be meant, and why.
+        UsageError: it cannot be done, and why.
         QueryError: the token may not do it.
         SourceError: no service runs there, or it does not answer.
     """
-    what = _named(act.verb, act.what)
-    _complete(act)
     parameters = {"for": act.span} if act.span else {}
-    said = {"verb": act.verb, "object": what, "reason": act.reason, "parameters": parameters}
-    done = owner(_folder(site, directory)).ask("POST", "/api/v1/commands", said)
-    if as_json:
-        sys.stdout.write(json.dumps(done) + "\n")
-    elif not quiet:
-        sys.stderr.write(
-            f"{act.verb.replace('_', ' ')} {plain(what)}: written down as {done['command_id']}, acts from now on\n"
-        )
-    return 0
+    command = {"verb": act.verb, "object": act.what, "reason": act.reason, "parameters": parameters}
+    done = f"{act.verb.replace('_', ' ')} {plain(act.what)}: written down as"
+    return at.said(folder, command, lambda i: f"{done} {i}, acts from now on", as_json=as_json, quiet=quiet)
 
 
-def _named(verb: str, what: str | None) -> str:
-    if not what:
-        raise UsageError(f"{verb.replace('_', '-')} what? observe incidents lists them")
-    return what
-
-
-def _complete(act: Act) -> None:
+def _meant(verb: str, what: str | None, span: str | None, reason: str | None) -> Act:
     """Refuse what could not be meant by any service."""
-    if act.span is not None and act.verb != "mute":
+    if not what:
+        raise UsageError(f"{verb} what? observe incidents lists them")
+    if span is not None and verb != "mute":
         raise UsageError("--for is how long to mute; it goes with mute")
-    if act.verb in ("mute", "false_alarm") and not act.reason:
-        raise UsageError(f"{act.verb.replace('_', '-')} needs --reason: people will ask why they were not told")
-    if act.verb == "mute" and act.span is None:
+    if verb in ("mute", "false-alarm") and not reason:
+        raise UsageError(f"{verb} needs --reason: people will ask why they were not told")
+    if verb == "mute" and span is None:
         raise UsageError("mute needs an end: --for 30m, 2h, 3d")
-
-
-def _folder(site: Path | None, directory: Path | None) -> Path:
-    if directory is None:
-        from observe.spec import load
-
-        assert site is not None
-        directory = load(site).site.store.path
-    if not directory.is_dir():
-        raise UsageError(f"{directory} is not a directory; the service makes it at its first start: observe up")
-    return directory
+    return Act(verb.replace("-", "_"), what, span, reason)
 
 
 def _rows(folder: Path, site: Path | None) -> list[dict[str, Any]]:
@@ -143,18 +124,11 @@ def _rows(folder: Path, site: Path | None) -> list[dict[str, Any]]:
     from observe.app.commanding import incidents as shown
     from observe.clock import WallClock
     from observe.spec import load
-    from observe.store import Store
 
-    clock = WallClock()
-    try:
-        store = Store.open(folder, clock, must_exist=True)
-    except StoreLocked:
-        return list(owner(folder).ask("GET", "/api/v1/incidents"))
-    try:
-        rows = shown(store, clock.now(), load(site) if site else None).to_dicts()
-    finally:
-        store.close()
-    return [{k: v.isoformat() if isinstance(v, datetime) else v for k, v in row.items()} for row in rows]
+    def read(store: Store) -> list[dict[str, Any]]:
+        return shown(store, WallClock().now(), load(site) if site else None).to_dicts()
+
+    return at.rows(folder, "/api/v1/incidents", read)
 
 
 def _line(row: Mapping[str, Any]) -> str:
@@ -162,11 +136,11 @@ def _line(row: Mapping[str, Any]) -> str:
     state = row["severity"] if row["state"] == "open" else "resolved"
     hand: Sequence[str] = [
         *([f"{row['taken_by']} has it"] if row["taken_by"] else []),
-        *([f"muted until {_minute(row['muted_until'])}"] if row["muted_until"] else []),
+        *([f"muted until {minute(row['muted_until'])}"] if row["muted_until"] else []),
     ]
     tail = f"  ({', '.join(hand)})" if hand else ""
     return plain(
-        f"{_SIGNS.get(state, '▲')} {state:<8}  {row['incident_id']}  {row['model']}  since {_minute(row['since'])}  {row['summary']}{tail}"
+        f"{_SIGNS.get(state, '▲')} {state:<8}  {row['incident_id']}  {', '.join(row['models'] or (row['model'],))}  since {minute(row['since'])}  {row['summary']}{tail}"
     )
 
 
@@ -177,10 +151,6 @@ def plain(text: str) -> str:
     'chat�[2J�gnp.exe'
     """
     return "".join(c if c.isprintable() else "�" for c in text)
-
-
-def _minute(instant: str) -> str:
-    return f"{datetime.fromisoformat(instant):%Y-%m-%d %H:%M} UTC"
 
 
 def bundle(incident_id: str, output: Path | None, folder: Path, *, quiet: bool) -> int:

@@ -54,4 +54,17 @@ async def _until_signal(bridge: Bridge) -> None:
     ended, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
-    await serve(bridge, None, ended)
+    asked = asyncio.create_task(_asked(bridge))
+    try:
+        await serve(bridge, None, ended)
+    finally:
+        asked.cancel()
+
+
+async def _asked(bridge: Bridge) -> None:
+    """Tell once, beside serving, that nobody answers at the API's address."""
+    from observe.server.external_scaler import unreachable
+
+    if why := await unreachable(bridge):
+        until = "until the service answers there KEDA is told UNAVAILABLE, never 0, and keeps to its fallback"
+        sys.stderr.write(f"warning: {why}; {until}\n")

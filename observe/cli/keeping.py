@@ -95,7 +95,7 @@ def _directory(site: Path | None, directory: Path | None) -> Path:
         directory = load(site).site.store.path
     if not directory.is_dir():
         raise UsageError(
-            f"{directory} is not a directory; give a data directory with -d or a site configuration with -c"
+            f"{directory} is not a directory; the service makes it at its first start (observe up); -d names another"
         )
     return directory
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from observe.cli.traffic import SINCE, Latency, Predicted, Seen, Served
+from observe.spec.collecting import TYPES
 from observe.spec.quantity import write_duration
-from observe.spec.site import TYPES
 from observe.spec.written import NAME
 
 OBJECTIVES: Final = (0.999, 0.995, 0.99, 0.98, 0.97, 0.96, 0.95)  # all tiers of an SLO can fire at these

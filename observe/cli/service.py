@@ -10,13 +10,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from observe.errors import ObserveError, QueryError, SourceError, StoreLocked, UsageError
 from observe.lock import refuse_owned
 
 if TYPE_CHECKING:
     import httpx
+
+_FILE: Final = "service.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ class Service:
 def find(directory: Path) -> Service | None:
     """The service that says it owns `directory`; None when none does, or not yet."""
     try:
-        said = json.loads((directory / "service.json").read_text())
+        said = json.loads((directory / _FILE).read_text())
         cert, ca = (Path(said[name]) if said.get(name) else None for name in ("cert", "ca"))
         return Service(said["listen"], said.get("scheme", "http"), int(said["pid"]), cert, ca, directory)
     except (OSError, ValueError, KeyError, TypeError):
@@ -106,18 +108,23 @@ def find(directory: Path) -> Service | None:
 
 
 def owner(directory: Path) -> Service:
-    """The service that owns `directory`.
+    """The service that owns `directory`; one that was killed leaves its word behind, and is known by its lock, that is free.
 
     Raises:
-        SourceError: none runs, or it does not say where it is.
+        SourceError: none runs, the one that wrote `service.json` is gone, or it does not say where it is.
     """
     found = find(directory)
-    if found is not None:
-        return found
     try:
         refuse_owned(directory)
     except StoreLocked:
+        if found is not None:
+            return found
         raise SourceError(f"{directory} is in use, but its service has no API to ask yet; try again") from None
+    if found is not None:
+        raise SourceError(
+            f"the service that wrote {directory / _FILE} is gone (pid {found.pid}): it was killed, or its machine "
+            "was; start it again: observe up -c observe.yaml"
+        )
     raise SourceError(
         f"no service runs on {directory}; start it with the site whose store.path that is: observe up -c observe.yaml"
     )

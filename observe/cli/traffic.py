@@ -144,6 +144,7 @@ def _predicted(ask: Ask) -> Iterator[Predicted]:
     from observe.schema import TABLES
 
     known = {column.name for column in TABLES["prediction"].columns} | {"extra"}
+    decided = list(ask("SELECT model, feature, column_name FROM core.feature_column").iter_rows())
     rows = ask(
         f"SELECT model_id, count(*) AS n FROM prediction GROUP BY model_id ORDER BY n DESC, model_id LIMIT {_MOST_MODELS}"
     )
@@ -151,7 +152,8 @@ def _predicted(ask: Ask) -> Iterator[Predicted]:
         table = '"' + model.replace('"', '""') + '"'
         sample = ask(f"SELECT * FROM predictions.{table} ORDER BY ts DESC LIMIT {_SAMPLE}")
         arrived = [c for c in sample.columns if c not in known and sample[c].null_count() < sample.height]
-        yield Predicted(model, n, tuple(sorted(arrived)))
+        features = {c: feature for of, feature, c in decided if of == model}
+        yield Predicted(model, n, tuple(sorted({features[c] for c in arrived if c in features})))
 
 
 def _targets(ask: Ask) -> dict[str, tuple[str, ...]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from observe.schema.answers import Label, Prediction, PredictionHalf
+from observe.schema.changed import ChangeOutcome
 from observe.schema.exchange import Batch, Decision, Detected, Evidence, Message, Parsed, Receipt, Reply
 from observe.schema.explanation import Explanation
 from observe.schema.narration import Narration
@@ -43,17 +44,18 @@ from observe.schema.sources import (
     ServingSample,
 )
 from observe.schema.table import Column, Json, Noun, Table, Window
+from observe.schema.trained import TrainingColumn
 
 NOUNS: tuple[type[Noun], ...] = (
     GpuSample, GpuDevice, ServingSample, MetricSample, LogEvent, Attempt, Prediction, PredictionHalf, Label, ChangeEvent,
     Binning, Summary, Finding, Alert, Incident, Explanation, Narration, Action, Command, Delivery, KeptReport, CollectorRun, ServiceSample,
-    ReferenceWindow, ScalingDecision, CapacityMatch, *ROLLUPS,
+    ReferenceWindow, TrainingColumn, ChangeOutcome, ScalingDecision, CapacityMatch, *ROLLUPS,
 )  # fmt: skip
 TABLES: Mapping[str, Table] = {noun.table_name: noun.table() for noun in NOUNS}
 
 __all__ = [
-    "ERROR_KINDS", "NOUNS", "OWN_LEVELS", "ROLLUPS", "TABLES", "Action", "Alert", "Attempt", "AttemptHour", "AttemptMinute", "Batch", "Binning", "CapacityMatch", "ChangeEvent", "CollectorRun", "Column",
+    "ERROR_KINDS", "NOUNS", "OWN_LEVELS", "ROLLUPS", "TABLES", "Action", "Alert", "Attempt", "AttemptHour", "AttemptMinute", "Batch", "Binning", "CapacityMatch", "ChangeEvent", "ChangeOutcome", "CollectorRun", "Column",
     "Command", "Decision", "Delivery", "Detected", "Evidence", "Explanation", "Finding", "GpuDevice", "GpuFleet", "GpuHour", "GpuMinute", "GpuSample", "Incident", "Json", "KeptReport", "Label", "LogEvent",
     "Message", "MetricSample", "Monitor", "Narration", "Noun", "Parsed", "Prediction", "PredictionHalf", "Receipt", "ReferenceWindow", "Reply", "ScalingDecision", "ServiceSample", "ServingFiveMinutes", "ServingSample", "Severity",
-    "Summary", "Table", "Window",
+    "Summary", "Table", "TrainingColumn", "Window",
 ]  # fmt: skip

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal
 
-from observe.schema.table import JsonList, Noun
+from observe.schema.table import Json, JsonList, Noun
 
 Verdict = Literal["cause", "no clear cause", "too little"]
 
@@ -40,4 +40,5 @@ class Explanation(Noun):
     unexplained: Annotated[float | None, "probability that none of the signals explains it; NULL when too little"] = (
         None
     )
-    inhibited_by: Annotated[str | None, "incident that explains this one and is told instead of it"] = None
+    inhibited_by: Annotated[str | None, "incident that this one is part of, which is told instead of it"] = None
+    about: Annotated[Json | None, "the sick thing it is about, with others or alone: kind, name, says"] = None

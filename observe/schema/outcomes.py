@@ -95,7 +95,7 @@ class Finding(Noun):
     monitor_id: Annotated[str, "monitor that asked"]
     detector: Annotated[str, "entry-point name"]
     model: Annotated[str, "model, or site"]
-    kind: Annotated[str, "drift | performance | slo | silence | imbalance | gpu | queue | canary"]
+    kind: Annotated[str, "drift | performance | skew | slo | silence | imbalance | gpu | queue | canary"]
     subject: Annotated[str, "feature, SLO, device group, source"]
     window_start: Annotated[datetime, "start of the judged window"]
     window_end: Annotated[datetime, "end of the judged window"]
@@ -164,6 +164,16 @@ class Incident(Noun):
     alerts: Annotated[tuple[str, ...], "alert ids"]
     suggestion: Annotated[str | None, "what to do"]
     changed_at: Annotated[datetime, "when this row was written"]
+    models: Annotated[
+        tuple[str, ...] | None, "all models of an incident that has parts, its own first; NULL when it has none"
+    ] = None
+    about: Annotated[
+        Json | None,
+        "the sick thing it is about: kind (gpu, node, provider, cluster, change, model), name, says; NULL when none is known",
+    ] = None
+    part_of: Annotated[
+        str | None, "incident that it is told in, as both have the same sick thing; its alerts count there"
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +214,7 @@ class Command(Noun):
     role: Annotated[str, "viewer | ingest | operator | admin"]
     verb: Annotated[
         str,
-        "acknowledge | mute | unmute | approve | deny | close_breaker | accept_normal | false_alarm | note | token | reload | backup | report",
+        "acknowledge | mute | unmute | approve | deny | close_breaker | accept_normal | false_alarm | note | token | rotate_token | revoke_token | reload | backup | report",
     ]
     object: Annotated[str, "incident, action or monitor id; of a mute also a model or *; files of a reload"]
     reason: Annotated[str | None, "why, in their words"]
@@ -227,7 +237,7 @@ class Delivery(Noun):
     first_at: Annotated[datetime, "when it was first tried"]
     tried_at: Annotated[datetime, "when it was last tried"]
     incident_id: Annotated[str | None, "incident a receiver is told of; NULL for Alertmanager"] = None
-    notice: Annotated[str | None, "opened | raised | reopened | acknowledged | resolved"] = None
+    notice: Annotated[str | None, "opened | raised | grown | reopened | acknowledged | resolved | joined"] = None
 
 
 @dataclass(frozen=True, slots=True)

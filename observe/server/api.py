@@ -19,7 +19,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from observe.app.commanding import incidents as incidents_of
-from observe.errors import AccessError, UsageError
+from observe.errors import AccessError
+from observe.server.bodies import json_object, text
 from observe.server.document import describe
 from observe.server.routing import Call, bearer
 
@@ -41,33 +42,6 @@ _LISTS = {
           union all select model_id, false, max(ts) from prediction where ts > $since group by model_id)
         where model_id is not null group by model_id order by model_id""",
 }
-
-
-async def _object(call: Call) -> Mapping[str, Any]:
-    try:
-        value = json.loads(await call.body() or b"{}")
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"the body is not JSON: {str(error)[:200]}") from error
-    if not isinstance(value, dict):
-        raise UsageError("the body must be a JSON object")
-    return value
-
-
-def _text(body: Mapping[str, Any], name: str) -> str | None:
-    """A field that must be text when it is there; lone surrogates cannot be stored."""
-    value = body.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, str) or value != value.encode("utf-8", "replace").decode():
-        raise UsageError(f"{name} must be text")
-    return value
-
-
-def _flag(body: Mapping[str, Any], name: str, default: bool) -> bool:
-    value = body.get(name, default)
-    if not isinstance(value, bool):
-        raise UsageError(f"{name} must be true or false")
-    return value
 
 
 async def healthz(call: Call) -> Response:
@@ -94,8 +68,8 @@ async def openapi(call: Call) -> Response:
 
 async def open_session(call: Call) -> Response:
     """`POST /api/v1/sessions`."""
-    body = await _object(call)
-    opened = await run_in_threadpool(call.core.people.open_session, _text(body, "token"), _text(body, "once"))
+    body = await json_object(call)
+    opened = await run_in_threadpool(call.core.people.open_session, text(body, "token"), text(body, "once"))
     return JSONResponse(opened)
 
 
@@ -111,21 +85,12 @@ async def one_time_code(call: Call) -> Response:
     return JSONResponse({"once": await run_in_threadpool(call.core.people.one_time_code, call.who)})
 
 
-async def new_token(call: Call) -> Response:
-    """`POST /api/v1/tokens`: {"name", "role", "sql": bool}."""
-    assert call.who is not None
-    body = await _object(call)
-    name, role = _text(body, "name") or "", _text(body, "role") or ""
-    token = await run_in_threadpool(call.core.people.new_token, call.who, name, role, _flag(body, "sql", default=False))
-    return JSONResponse({"token": token, "name": name, "role": role}, 201)
-
-
 async def read(call: Call) -> Response:
     """`POST /api/v1/read`: SQL of our own pages; the face's key says that it is ours."""
     key = call.request.headers.get("x-observe-face", "")
     if not hmac.compare_digest(key.encode(), call.core.face_key.encode()):
         raise AccessError("only the dashboards may read this way; people use /api/v1/sql")
-    body = await _object(call)
+    body = await json_object(call)
     ipc, watermark = await run_in_threadpool(
         call.core.people.read_ipc, str(body.get("sql", "")), body.get("params") or {}, body.get("window")
     )
@@ -134,7 +99,7 @@ async def read(call: Call) -> Response:
 
 async def sql(call: Call) -> Response:
     """`POST /api/v1/sql`: {"sql", "fresh": bool} -> Arrow stream, with the watermark it answers for."""
-    body = await _object(call)
+    body = await json_object(call)
     answer, watermark = await run_in_threadpool(
         call.core.people.answer, str(body.get("sql", "")), bool(body.get("fresh", True))
     )
@@ -145,8 +110,8 @@ async def sql(call: Call) -> Response:
 async def command(call: Call) -> Response:
     """`POST /api/v1/commands`: {"verb", "object", "reason", "parameters"}."""
     assert call.who is not None
-    body = await _object(call)
-    said = {name: _text(body, name) for name in ("verb", "object", "reason")}
+    body = await json_object(call)
+    said = {name: text(body, name) for name in ("verb", "object", "reason")}
     if said["verb"] == "reload":
         done = await run_in_threadpool(call.core.reloading.now, call.who, said["reason"])
         return JSONResponse({"command_id": done.command_id, "ts": done.ts.isoformat(), **done.parameters}, 201)

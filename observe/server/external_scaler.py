@@ -120,6 +120,18 @@ class Scaler:
             raise
 
 
+async def unreachable(bridge: Bridge) -> str:
+    """Why the service does not answer at that address now; "" when it does."""
+    import httpx
+
+    try:
+        async with httpx.AsyncClient(timeout=bridge.timeout_s, trust_env=False) as client:
+            status = (await client.get(f"{bridge.api}/healthz")).status_code
+    except httpx.HTTPError as error:
+        return f"{bridge.api} does not answer: {type(error).__name__}: {error}"
+    return "" if status == 200 else f"{bridge.api} answers {status} to /healthz: is it the service's own address?"
+
+
 async def serve(bridge: Bridge, started: asyncio.Event | None = None, ended: asyncio.Event | None = None) -> None:
     """Answer until `ended` is set.
 

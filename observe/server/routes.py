@@ -5,7 +5,7 @@ Source: ARCHITECTURE section 4; our own.
 
 from __future__ import annotations
 
-from observe.server import api, bundles, importing, intake, keeping, reports, scaling
+from observe.server import api, bundles, importing, intake, keeping, reports, scaling, tokens
 from observe.server.routing import Served
 
 
@@ -58,7 +58,14 @@ def _service() -> tuple[Served, ...]:
         Served("POST", "/api/v1/sessions", "public", api.open_session, "A token or one-time code becomes a session"),
         Served("DELETE", "/api/v1/sessions", "viewer", api.close_session, "End the session"),
         Served("POST", "/api/v1/codes", "admin", api.one_time_code, "A one-time code for a browser"),
-        Served("POST", "/api/v1/tokens", "admin", api.new_token, "A token for somebody else, shown once"),
+        Served("GET", "/api/v1/tokens", "admin", tokens.listed, "Tokens, their roles and when they were last used"),
+        Served("POST", "/api/v1/tokens", "admin", tokens.make, "A token for somebody else, shown once"),
+        Served(
+            "POST", "/api/v1/tokens/rotate", "admin", tokens.rotate, "A new secret; the old one ends, after a grace"
+        ),
+        Served(
+            "POST", "/api/v1/tokens/revoke", "admin", tokens.revoke, "End the tokens and sessions of a name at once"
+        ),
         Served("POST", "/api/v1/read", "viewer", api.read, "Queries of our own pages, as Arrow; needs the face's key"),
         Served("POST", "/api/v1/sql", "sql", api.sql, "A person's SQL, in a sandbox"),
         Served("POST", "/api/v1/backup", "admin", keeping.backup, "A copy of the data in a folder of this machine"),

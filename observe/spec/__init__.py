@@ -8,6 +8,7 @@ Source: our own; ARCHITECTURE section 5.
 
 from __future__ import annotations
 
+from observe.spec.collecting import CollectorSpec
 from observe.spec.config import Config, Model
 from observe.spec.drift import Drift, Feature, Reference
 from observe.spec.load import check, load
@@ -16,7 +17,7 @@ from observe.spec.monitoring import ActionRule, Canary, Monitoring, Selector
 from observe.spec.quantity import Effect, Rate
 from observe.spec.refusal import ConfigErrors
 from observe.spec.secret import SecretRef
-from observe.spec.site import AlertsSpec, CollectorSpec, ServerSpec, Site, StoreSpec
+from observe.spec.site import AlertsSpec, ServerSpec, Site, StoreSpec
 from observe.spec.slos import Slo
 
 __all__ = [

@@ -59,7 +59,7 @@ class Tier:
         allowed = self.long_s / 60 * units * (1 - objective) / together
         for minute in range(ceil(self.outage_s(objective, period_s) / 60), self.long_s // 60 + 1):
             e = minute * units / together
-            if e > allowed and e * log(e / allowed) - e + allowed - 0.5 * log(e / (2 * pi)) > gate:
+            if e > allowed and e * log(e / allowed) - e + allowed - 0.5 * log(max(e, 1.0) / (2 * pi)) > gate:
                 return 60.0 * minute
         return None
 

@@ -17,11 +17,12 @@ from typing import Annotated, Any, Final, get_args
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
+from observe.spec.collecting import PULLED, PUSHED_EVERY_S
 from observe.spec.documents import BareModel
 from observe.spec.modelspec import ModelSpec
 from observe.spec.monitoring import Monitoring
 from observe.spec.quantity import write_duration
-from observe.spec.site import PULLED, PUSHED_EVERY_S, Site
+from observe.spec.site import Site
 from observe.spec.source import parse
 from observe.spec.written import Written
 

@@ -35,3 +35,13 @@ class Config:
     models: Mapping[str, Model] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     origins: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def numbers(self) -> Mapping[str, frozenset[str]]:
+        """The features of predictions that are declared to be numbers, by model."""
+        watched = {name: m.monitoring.drift for name, m in self.models.items() if m.monitoring is not None}
+        return {
+            name: frozenset(f.name for f in drift.features if f.kind == "numeric")
+            for name, drift in watched.items()
+            if drift is not None and drift.source == "predictions"
+        }

@@ -121,10 +121,11 @@ class Skew(Written):
     """Training data to hold served features against."""
 
     file: PathBelow
+    covers_s: Duration | None = Field(default=None, alias="covers", gt=0)
 
 
 class Labels(Written):
-    """When the truth is expected."""
+    """When the truth is expected; `performance.delay` says the same and goes before."""
 
     delay_s: Duration = Field(alias="delay")
 

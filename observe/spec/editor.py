@@ -15,8 +15,9 @@ from typing import Any, Final
 
 from observe.schema import Json
 from observe.spec.catalogue import KINDS, Field, fields, words
+from observe.spec.collecting import FETCHED, TYPES
 from observe.spec.documents import KINDS as VERSIONS
-from observe.spec.site import FETCHED, LATENESS_S, RETAINED_DAYS, TYPES
+from observe.spec.site import LATENESS_S, RETAINED_DAYS
 from observe.spec.slos import KINDS as SLO_KINDS
 from observe.spec.theirs import Theirs
 

@@ -18,6 +18,7 @@ from observe.spec.performance import PERFORMANCE
 from observe.spec.periods import as_json as period_json
 from observe.spec.periods import written
 from observe.spec.quantity import write_duration, write_percent
+from observe.spec.skew import SKEW
 from observe.spec.slos import STATE_MINUTES, Slo
 from observe.spec.unused import NOTE, is_kept, is_unused
 
@@ -180,6 +181,19 @@ def _alarms(model: Model, monitors: list[Monitor]) -> Iterator[str]:
         cadence = write_duration(m.window_s)
         yield f"    {m.monitor_id.partition('/')[2]}: {m.severity} at {m.threshold_nats:.1f} nats, judged every {cadence}{least}"
     yield from _by_labels(model, monitors)
+    yield from _by_training(model, monitors)
+
+
+def _by_training(model: Model, monitors: list[Monitor]) -> Iterator[str]:
+    """What is asked of the training file."""
+    drift = model.monitoring.drift if model.monitoring else None
+    if drift is None or drift.skew_file is None:
+        return
+    yield f"  skew: served features beside {drift.skew_file.name}, once a day"
+    for m in monitors:
+        if m.detector == SKEW and m.threshold_nats > 0:
+            least = f"{m.min_effect:g} {m.unit}, shares {m.params['least_pp']:g} pp"
+            yield f"    {m.feature}: {m.severity} at {m.threshold_nats:.1f} nats, looks for {least} or more"
 
 
 def _by_labels(model: Model, monitors: list[Monitor]) -> Iterator[str]:

@@ -132,12 +132,20 @@ def _assembled(found: Documents) -> Config:
             origins.update(_places(f"models.{name}.modelspec", spec.as_written(), spec_document))
         if monitoring is not None:
             origins.update(_origins(f"models.{name}", monitoring, document))
+            _delay_by_drift(origins, f"models.{name}")
         monitoring, added = promised(name, spec, monitoring, spec_document)
         origins.update({f"models.{name}.{path}": origin for path, origin in added.items()})
         models[name] = Model(name, spec, monitoring, _aliases(spec, monitoring, bare.get(name, ())))
     models = _distinct(models, found.warnings)
     found.warnings += [*unused_fields(found), *second_looks(found, site, models)]
     return Config(site, models, tuple(found.warnings), origins)
+
+
+def _delay_by_drift(origins: dict[str, str], prefix: str) -> None:
+    """Where performance does not say how late labels come, its delay is that of drift, and so is its place."""
+    own, given = f"{prefix}.performance.delay", f"{prefix}.drift.labels.delay"
+    if origins.get(own) == "default" and given in origins:
+        origins[own] = origins[given]
 
 
 def _aliases(spec: ModelSpec | None, monitoring: Monitoring | None, given: tuple[str, ...]) -> tuple[str, ...]:

@@ -133,6 +133,15 @@ def _whole_composite(slo: Slo, i: int, slos: tuple[Slo, ...]) -> None:
             raise Malformed(f"a composite is of SLO {name!r}, which {why}", hint, ("slos", i, "composite", "of", name))
 
 
+def _with_delay(data: Any) -> Any:
+    """A Monitoring as written; where its performance does not say how late labels come, its drift does."""
+    said, drift = (data.get(part) if isinstance(data, Mapping) else None for part in ("performance", "drift"))
+    labels = drift.get("labels") if isinstance(drift, Mapping) else None
+    if not isinstance(said, Mapping) or not isinstance(labels, Mapping) or "delay" in said or "delay" not in labels:
+        return data
+    return {**data, "performance": {**said, "delay": labels["delay"]}}
+
+
 class Monitoring(Written):
     """Everything watched about one model; without `modelRef` the model is the document's name."""
 
@@ -157,6 +166,11 @@ class Monitoring(Written):
     def model(self) -> str:
         """The model it watches."""
         return self.model_ref or self.metadata.name
+
+    @model_validator(mode="before")
+    @classmethod
+    def _delayed(cls, data: Any) -> Any:
+        return _with_delay(data)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -1,39 +1,31 @@
 """What is asked, how often, and how much evidence each question needs before it may disturb anyone.
 
-The site declares one number of false alarms per severity. It is divided by part (SLO, drift, fleet),
-inside a part over models that state a share and over the streams of the others, and for two-sided
-questions over both sides. A stream with share s, judged W times in the period in which B false alarms
-are allowed, needs `h = ln(W/(B*s))` nats. Of the drift part 20 % is always kept for features that
-arrive after the count of streams was frozen (once a day): a newborn raises nobody's threshold before
-the next freeze, and freezing an unchanged set changes none, so `observe check` shows what is in effect.
-Drift streams are not alike: `observe.spec.streams` weights them, and weights always sum to the drift part.
+The evidence is `observe.spec.budget`'s to say. Drift streams are not alike: `observe.spec.streams`
+weights them, and weights always sum to the drift part.
 
 Source: METHODS sections 1.4, 4 (Cadence) and 6; ARCHITECTURE section 5, "One budget".
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from math import log
 from types import MappingProxyType
 from typing import Any, Final
 
 from observe.schema import Json, Monitor
-from observe.schema import Severity as AnySeverity
-from observe.spec.burn import YEAR_S, usable
+from observe.spec.budget import Budget
+from observe.spec.collecting import PUSHED_EVERY_S, CollectorSpec
 from observe.spec.config import Config, Model
 from observe.spec.drift import Feature, attempt_features
 from observe.spec.monitoring import Canary
-from observe.spec.performance import estimate, of_performance
-from observe.spec.quantity import Rate
-from observe.spec.site import PUSHED_EVERY_S, CollectorSpec
+from observe.spec.performance import estimates, of_performance
+from observe.spec.skew import WEIGHT as SKEW_WEIGHT
+from observe.spec.skew import of_columns, of_skew
 from observe.spec.slos import STATE_MINUTES, Slo
 from observe.spec.streams import WEIGHTS, Draft, Levels, of_feature, rate
 from observe.spec.unused import is_categorical
 
-RESERVE: Final = 0.2  # of the drift part, for newborn streams
 SITE: Final = "site"
 CANARY_FALSE: Final = 0.01  # of unchanged canaries that may be called worse
 _PULLED: Final = ("prometheus", "nvml", "spendlogs", "promql")  # asked by us, so their silence is never their rhythm
@@ -71,7 +63,7 @@ def derive(
     """
     drafts = [draft for model in config.models.values() for draft in _of_model(model, features, settled, levels)]
     drafts += _of_site(config, pushed)
-    budget = _Budget(config, drafts)
+    budget = Budget(config, drafts)
     quiet = [_gauge(SITE, "gpu")] + [_gauge(name, "queue") for name in config.models]
     quiet += [
         _no_data(m.name, slo)
@@ -84,84 +76,17 @@ def derive(
         _canary(m.name, m.monitoring.canary) for m in config.models.values() if m.monitoring and m.monitoring.canary
     ]
     quiet += [
-        estimate(m.name, said) for m in config.models.values() if m.monitoring and (said := m.monitoring.performance)
+        asked
+        for m in config.models.values()
+        if m.monitoring and m.monitoring.performance
+        for asked in estimates(m.name, m.monitoring.performance)
+    ]
+    quiet += [
+        of_columns(m.name, m.monitoring.drift)
+        for m in config.models.values()
+        if m.monitoring and m.monitoring.drift and m.monitoring.drift.skew
     ]
     return tuple(budget.with_threshold(draft) for draft in drafts) + tuple(quiet)
-
-
-def threshold_nats(windows: float, allowed: float, share: float) -> float:
-    """`h = ln(W/(B*share))`, never below 0.
-
-    Args:
-        windows: judged windows in the period.
-        allowed: false alarms allowed in it, at the whole site.
-        share: of one one-sided stream, 0-1.
-
-    >>> round(threshold_nats(720, 1, 1 / 120), 2)  # 120 streams hourly, 1 per 30 d
-    11.37
-    """
-    return max(0.0, log(windows / (allowed * share)))
-
-
-class _Budget:
-    """Divides the site's promise over drafts."""
-
-    def __init__(self, config: Config, drafts: Sequence[Draft]) -> None:
-        self._site = config.site
-        self._stated = {
-            m.name: m.monitoring.share
-            for m in config.models.values()
-            if m.monitoring is not None and m.monitoring.share is not None
-        }
-        self._weights: dict[tuple[str, str, bool], float] = defaultdict(float)
-        for d in drafts:
-            self._weights[self._pot(d)] += d.weight
-
-    def _pot(self, draft: Draft) -> tuple[str, str, bool]:
-        model = draft.monitor.model if draft.monitor.model in self._stated else ""
-        return draft.part, model, draft.newborn
-
-    def share(self, draft: Draft) -> float:
-        """What one one-sided stream of `draft` may spend of the site's budget, 0-1."""
-        part, model, newborn = self._pot(draft)
-        whole = self._site.shares[draft.part]
-        if part == "drift":
-            whole *= RESERVE if newborn else 1 - RESERVE
-        whole *= self._stated[model] if model else 1 - sum(self._stated.values()) if part != "fleet" else 1.0
-        return whole * draft.weight / draft.sides / self._weights[self._pot(draft)]
-
-    def with_threshold(self, draft: Draft) -> Monitor:
-        """The draft's monitor with share and threshold."""
-        monitor, one_side = draft.monitor, self.share(draft)
-        if monitor.detector == "burn":
-            return self._with_tiers(monitor, one_side)
-        rate = self._site.false_alarms["page" if monitor.severity == "page" else "ticket"]
-        needed = threshold_nats(rate.period_s / monitor.window_s, rate.count, one_side)
-        return replace(monitor, share=one_side * draft.sides, threshold_nats=needed)
-
-    def _with_tiers(self, monitor: Monitor, share: float) -> Monitor:
-        """A burn monitor whose tiers know their gate; the share of each severity is split over its tiers."""
-        alphas = {severity: per_year(rate) * share for severity, rate in self._site.false_alarms.items()}
-        tiers = usable(monitor.params["objective"], monitor.params["window_s"])
-        rows: list[dict[str, Any]] = []
-        for t in tiers:
-            alpha = alphas[t.severity] / sum(other.severity == t.severity for other in tiers)
-            rows.append({
-                "name": t.name, "severity": t.severity, "long_s": t.long_s, "short_s": t.short_s,
-                "factor": t.factor(monitor.params["window_s"]), "alpha_per_year": alpha, "gate_nats": t.gate_nats(alpha),
-            })  # fmt: skip
-        params = {
-            **monitor.params, "tiers": rows,
-            "alpha_per_year": alphas["page"], "ticket_alpha_per_year": alphas["ticket"],
-        }  # fmt: skip
-        severity: AnySeverity = "page" if any(t.severity == "page" for t in tiers) else "ticket"
-        gate = min(row["gate_nats"] for row in rows if row["severity"] == severity)
-        return replace(monitor, severity=severity, share=share, threshold_nats=gate, params=params)
-
-
-def per_year(rate: Rate) -> float:
-    """Events of a rate in a year of 360 d."""
-    return rate.count * YEAR_S / rate.period_s
 
 
 def watched(model: Model, features: Mapping[str, Mapping[str, str]]) -> tuple[tuple[Feature, str], ...]:
@@ -203,6 +128,10 @@ def _of_model(
             yield Draft("drift", sides, monitor, newborn, weight)
     for monitor, sides, weight in of_performance(model.name, monitoring.performance) if monitoring.performance else ():
         yield Draft("drift", sides, monitor, weight=weight)
+    for monitor in of_skew(model.name, drift, watched(model, features)) if drift else ():
+        assert drift is not None
+        newborn = settled is not None and not drift.features and monitor.feature not in settled.get(model.name, ())
+        yield Draft("drift", 1, monitor, newborn, SKEW_WEIGHT)
 
 
 def _burn(model: str, slo: Slo, slos: Sequence[Slo]) -> Draft:

@@ -3,7 +3,7 @@
 Streams of a model's performance, hourly, and their weights in the drift part of the budget (`observe.spec.streams`
 has those of features): accuracy or mae 8, as it is what people are paid for; calibration or bias 4; log_loss 2.
 Accuracy, mae and log_loss alarm when they get worse only; calibration and bias in both directions. What is estimated
-before labels come informs and spends nothing.
+before labels come, and AUC, informs and spends nothing.
 
 Source: our own (`observe/v1`, `performance:` of kind `Monitoring`); METHODS section 9.
 """
@@ -21,6 +21,7 @@ from observe.spec.written import Duration, MinEffect, Names, Written
 
 PERFORMANCE: Final = "performance"  # source of what has labels; detector that judges it
 ESTIMATE: Final = "estimate"  # source of all predictions; detector that estimates before labels come
+AUC: Final = "auc"
 WINDOW_S: Final = 3_600
 WEIGHTS: Final[Mapping[str, float]] = {"accuracy": 8.0, "mae": 8.0, "calibration": 4.0, "bias": 4.0, "log_loss": 2.0}
 MOST_SLICES: Final = 3  # columns that slices are made of; each has the levels its reference has, 25 at most
@@ -96,10 +97,11 @@ def of_performance(model: str, said: Performance) -> Iterator[tuple[Monitor, int
         ), sides, WEIGHTS[metric]  # fmt: skip
 
 
-def estimate(model: str, said: Performance) -> Monitor:
-    """What the main metric most likely is before labels come: it informs and spends nothing."""
+def estimates(model: str, said: Performance) -> Iterator[Monitor]:
+    """What the main metric most likely is before labels come, and AUC of the newest ones: they inform and spend nothing."""
     params: Json = {"task": said.task, "user_unit": said.unit or "", "delay_s": said.delay_s}
-    return Monitor(
-        f"{model}/{ESTIMATE}/{said.main}", model, ESTIMATE, f"{model}/{ESTIMATE}/score", said.main, ESTIMATE, WINDOW_S,
-        "inform", 0.0, 0.0, None, "", params,
-    )  # fmt: skip
+    for feature in (said.main, *((AUC,) if said.positive else ())):
+        yield Monitor(
+            f"{model}/{ESTIMATE}/{feature}", model, ESTIMATE, f"{model}/{ESTIMATE}/score", feature, ESTIMATE, WINDOW_S,
+            "inform", 0.0, 0.0, None, "", params,
+        )  # fmt: skip

@@ -84,14 +84,16 @@ def period(window: Json, at: datetime) -> tuple[datetime, datetime]:
     if window["kind"] != "calendar":
         return at - timedelta(seconds=window["length_s"]), at
     zone, unit = ZoneInfo(window["time_zone"]), window["unit"]
-    first = _first(at.astimezone(zone).date(), unit)
-    start = _midnight(first, zone)
-    end = _midnight(_next(first, unit), zone)
-    return start, end
+    begin = first(at.astimezone(zone).date(), unit)
+    return _midnight(begin, zone), _midnight(_next(begin, unit), zone)
 
 
-def _first(day: date, unit: str) -> date:
-    """The first day of the unit a day lies in."""
+def first(day: date, unit: str) -> date:
+    """The first day of the unit (day, week, month, quarter) a day lies in.
+
+    >>> first(date(2026, 11, 21), "quarter"), first(date(2026, 11, 21), "week")
+    (datetime.date(2026, 10, 1), datetime.date(2026, 11, 16))
+    """
     if unit == "day":
         return day
     if unit == "week":
@@ -100,12 +102,12 @@ def _first(day: date, unit: str) -> date:
     return day.replace(month=(day.month - 1) // months * months + 1, day=1)
 
 
-def _next(first: date, unit: str) -> date:
+def _next(begin: date, unit: str) -> date:
     """The first day of the unit after one."""
     if unit in _MONTHS:
-        months = first.month - 1 + _MONTHS[unit]
-        return date(first.year + months // 12, months % 12 + 1, 1)
-    return first + timedelta(days=7 if unit == "week" else 1)
+        months = begin.month - 1 + _MONTHS[unit]
+        return date(begin.year + months // 12, months % 12 + 1, 1)
+    return begin + timedelta(days=7 if unit == "week" else 1)
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:

@@ -6,7 +6,6 @@ Source: our own (`observe/v1`, kind `Site`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -16,8 +15,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from observe.spec.acting import ActionsSpec, TargetSpec
 from observe.spec.assisting import AssistantSpec
 from observe.spec.clusters import ClusterSpec
+from observe.spec.collecting import CollectorSpec
 from observe.spec.nearest import did_you_mean
-from observe.spec.quantity import Malformed, Rate, write_duration, write_size
+from observe.spec.quantity import Malformed, Rate, write_size
 from observe.spec.receiving import ReceiverSpec, SiteMaintenance
 from observe.spec.reporting import ReportSpec
 from observe.spec.written import (
@@ -27,7 +27,6 @@ from observe.spec.written import (
     FalseAlarmRate,
     HostPort,
     Name,
-    PathPattern,
     Percent,
     Price,
     Secret,
@@ -39,36 +38,18 @@ Severities = Literal["page", "ticket"]
 Parts = Literal["slo", "drift", "fleet"]
 DAY_S: Final = 86_400.0
 MODELS: Final = "models/*.yaml"  # where a site's models lie unless it says otherwise
-PULLED: Final[Mapping[str, float]] = {
-    "prometheus": 15.0,
-    "nvml": 15.0,
-    "files": 60.0,
-    "spendlogs": 60.0,
-    "promql": 60.0,
-}  # types we read ourselves, default cadence in s
-PUSHED_EVERY_S: Final = 300.0  # a pushing source is expected to say something at least this often
-TYPES: Final = (
-    "prometheus", "files", "otlp", "litellm", "predictions", "labels", "events", "cloudevents", "nvml", "spendlogs", "exposition", "promql",
-)  # fmt: skip
-FETCHED: Final = ("prometheus", "spendlogs", "promql")  # types that read addresses
 RETAINED_DAYS: Final[Mapping[str, float]] = {  # ARCHITECTURE section 3; days, by table
     "attempt": 7, "prediction": 7, "gpu_sample": 7, "serving_sample": 7, "metric_sample": 7, "log_event": 7,
     "prediction_half": 1, "rollup": 90, "label": 400, "summary": 400, "report": 400,
+    "finding": 90, "incident": 400, "action": 400, "change_event": 400,
 }  # fmt: skip
+RECORDS: Final = frozenset({"finding", "incident", "action", "change_event"})  # what was found and done, not what came
 LATENESS_S: Final[Mapping[str, float]] = {"attempts": 60.0, "gpu": 30.0, "predictions": 300.0}
 SMALLEST_STORE: Final = 10**6  # bytes
 KEPT_S: Final = 3600.0  # the least that rows are kept
-SOONEST_S: Final = 0.1  # nothing is read more often
+RECORD_S: Final = 30 * DAY_S  # the least that records are: cooldowns, budgets and comparisons look back so far
 FALSE_ALARMS: Final[Mapping[Severities, Rate]] = {"page": Rate(1, 90 * DAY_S), "ticket": Rate(1, 7 * DAY_S)}
 SHARES: Final[Mapping[Parts, float]] = {"slo": 0.5, "drift": 0.4, "fleet": 0.1}
-
-
-def _collector_type(value: Any) -> Any:
-    if isinstance(value, str) and value not in TYPES:
-        plugged = {e.name for e in entry_points(group="observe.collectors")}
-        if value not in plugged:
-            raise Malformed(f"unknown collector type {value!r}", did_you_mean(value, {*plugged, *TYPES}))
-    return value
 
 
 def _kept(periods: Mapping[str, float]) -> Mapping[str, float]:
@@ -78,6 +59,9 @@ def _kept(periods: Mapping[str, float]) -> Mapping[str, float]:
     short = next((table for table, period in periods.items() if period < KEPT_S), None)
     if short is not None:
         raise Malformed(f"{short} rows would be gone before anybody reads them", "at least 1h", (short,))
+    early = next((table for table, period in periods.items() if table in RECORDS and period < RECORD_S), None)
+    if early is not None:
+        raise Malformed(f"{early} rows are looked back at for longer than that", "at least 30d", (early,))
     return {**{table: days * DAY_S for table, days in RETAINED_DAYS.items()}, **periods}
 
 
@@ -96,77 +80,6 @@ class StoreSpec(Written):
         default_factory=lambda: _kept({}), alias="retain"
     )
     reservoir: int = Field(default=10_000, ge=0)  # predictions of a model and day that outlive the raw rows
-
-
-class TargetAuth(Written):
-    """What we present to a target: a bearer token, or a user and a password."""
-
-    bearer: Secret | None = None
-    username: str | None = None
-    password: Secret | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        basic = self.username is not None or self.password is not None
-        if (self.bearer is not None) == basic or (basic and (self.username is None or self.password is None)):
-            raise Malformed("auth needs a bearer, or a username and a password", "auth: {bearer: env:SCRAPE_TOKEN}")
-        return self
-
-
-class TargetTls(Written):
-    """Whom we trust at a target, and the certificate we show there; files of PEM."""
-
-    ca: AnyPath | None = None
-    cert: AnyPath | None = None
-    key: AnyPath | None = None
-
-    @model_validator(mode="after")
-    def _pair(self) -> Self:
-        if (self.cert is None) != (self.key is None):
-            raise Malformed("a client certificate needs both cert and key", "tls: {cert: client.pem, key: client.key}")
-        return self
-
-
-class CollectorSpec(Written):
-    """One source: a type, and what that type needs."""
-
-    type: Annotated[str, BeforeValidator(_collector_type)]
-    targets: tuple[Address, ...] = ()
-    every_s: Duration = Field(default=0.0, alias="every")  # filled by type when not written
-    labels: Mapping[str, str] = Field(default_factory=dict)
-    path: PathPattern | None = None
-    model: Name | None = None
-    timeout_s: Duration = Field(default=10.0, alias="timeout")
-    auth: TargetAuth | None = None
-    tls: TargetTls | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _cadence(cls, data: Any) -> Any:
-        if isinstance(data, dict) and not {"every", "every_s"} & data.keys():
-            return {**data, "every": write_duration(PULLED.get(data.get("type", ""), PUSHED_EVERY_S))}
-        return data
-
-    @model_validator(mode="after")
-    def _needs(self) -> Self:
-        if self.type in FETCHED and not self.targets:
-            raise Malformed(f"a {self.type} collector needs targets", 'targets: ["http://host:9400/metrics"]')
-        if self.type == "files" and not (self.path and self.model):
-            raise Malformed("a files collector needs path and model", 'path: "./predictions/*.parquet", model: fraud')
-        if self.type in ("predictions", "labels") and self.path and not self.model:
-            raise Malformed(f"a {self.type} collector with a path needs a model", "model: fraud")
-        if self.type not in FETCHED and self.targets:
-            raise Malformed(
-                f"a collector of type {self.type} has no targets", "it is sent to, or reads a path; remove targets"
-            )
-        if self.type not in FETCHED and (self.auth or self.tls):
-            raise Malformed(
-                f"a collector of type {self.type} reads no address", "auth and tls are for collectors with targets"
-            )
-        if self.every_s < SOONEST_S or self.timeout_s <= 0:
-            slip = "timeout" if self.timeout_s <= 0 else "every"
-            raise Malformed(f"{slip} is too short", "every: at least 100ms; timeout: more than nothing")
-        return self
 
 
 class AlertsSpec(Written):

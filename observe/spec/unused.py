@@ -20,8 +20,6 @@ NOTE: Final = "kept, not used yet"
 MONITORING: Final[tuple[Loc, ...]] = (
     ("selector", "matchLabels"),
     ("drift", "reference", "last"),
-    ("drift", "skew", "file"),
-    ("drift", "labels", "delay"),
 )
 MODELSPEC_USED: Final[Mapping[str, str]] = {  # field of a ModelSpec -> what reads it; every other one is only kept
     "metadata.name": "the model's name",
@@ -48,6 +46,7 @@ MODELSPEC_USED: Final[Mapping[str, str]] = {  # field of a ModelSpec -> what rea
     "spec.pipeline.dependencies.interface.maxLatencyMs": "how long a call may take, of an SLO about it that does not say",
     "spec.governance.cost.targetCostPer1kTokensUsd": "the cost envelope on model pages; what an SLO about cost leaves open",
 }
+_DELAY: Final[Loc] = ("drift", "labels", "delay")
 COMPLIANCE: Final[Loc] = ("spec", "governance", "compliance")
 MODELSPEC: Final[tuple[Loc, ...]] = (  # promises somebody might rely on: kept ones of them are warned about
     (*COMPLIANCE, "pii", "allowed"), (*COMPLIANCE, "retention", "logsDays"),
@@ -59,14 +58,16 @@ def warnings(found: Documents) -> Iterator[str]:
     """One warning with `file:line:col` per field that is written and not used, in order of the documents."""
     for document, _ in found.specs:
         yield from _written(document, MODELSPEC)
-    for document, _ in found.monitorings:
+    for document, monitoring in found.monitorings:
         yield from _written(document, MONITORING)
+        if monitoring.performance is None:
+            yield from _written(document, (_DELAY,), "used by performance: only, which is not declared")
 
 
 def is_unused(path: str) -> bool:
     """Whether the value of a Monitoring at a dotted path changes nothing yet.
 
-    >>> is_unused("drift.skew.file"), is_unused("drift.window")
+    >>> is_unused("drift.reference.last"), is_unused("drift.window")
     (True, False)
     """
     return any(f"{path}.".startswith(".".join(map(str, loc)) + ".") for loc in MONITORING)
@@ -90,8 +91,8 @@ def is_categorical(feature: Feature, source: str) -> bool:
     return in_shares or (source == "attempts" and attempt_features().get(feature.name) == "categorical")
 
 
-def _written(document: Document, fields: tuple[Loc, ...]) -> Iterator[str]:
+def _written(document: Document, fields: tuple[Loc, ...], note: str = NOTE) -> Iterator[str]:
     for loc in fields:
         node, known = document.find(loc)
         if known == loc and (node.is_map or node.is_list or node.scalar is not None):
-            yield f"{document.where(loc)}: {'.'.join(map(str, loc))} is {NOTE}"
+            yield f"{document.where(loc)}: {'.'.join(map(str, loc))} is {note}"

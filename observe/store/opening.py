@@ -119,6 +119,15 @@ def seed(cursor: duckdb.DuckDBPyConnection, writer: Writer, ledger: Ledger, mani
         writer.seed(bulk.key, cursor.sql(sql, params={"since": since} if lately else None).pl(), now)
 
 
+def recall(database: Database, manifest: Manifest, writer: Writer, ledger: Ledger, now: datetime) -> datetime | None:
+    """Know again what came lately and how far the commits are; when the newest batch was committed."""
+    with database.snapshot() as cursor:
+        manifest.remove_orphans(cursor)
+        seed(cursor, writer, ledger, manifest, now)
+        database.seq, newest = newest_commit(cursor, writer)
+    return newest
+
+
 def newest_commit(cursor: duckdb.DuckDBPyConnection, writer: Writer) -> tuple[int, datetime | None]:
     """The highest commit number in the file and when the newest batch was committed."""
     parts = ["SELECT max(seq) AS seq FROM core.batch", "SELECT max(seq) FROM core.manifest"]

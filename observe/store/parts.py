@@ -29,6 +29,7 @@ GROWING: Final = frozenset(
         "delivery",
         "collector_run",
         "change_event",
+        "change_outcome",
     }
 )  # rows are appended and never changed; those that leave are told to `forget`
 

@@ -1,7 +1,9 @@
-"""Features of a model become typed columns, decided once: name and type never change afterwards.
+"""Features of a model become typed columns, decided once: name and type of a column never change afterwards.
 
 Numbers are DOUBLE, truth values BOOLEAN, everything else VARCHAR. A value that does not fit the
 decided type becomes NULL, is counted (`type_conflict:<feature>`) and marks its row (quality bit 16).
+A feature that is declared a number is DOUBLE whatever comes first; where it was decided otherwise
+before, it goes on in a new column (`amount_2`), and the old one keeps what it has.
 Identifiers of DuckDB ignore case, so `Z` after `z` is stored as `Z_2`. A model's features beyond
 the 500th are kept as JSON text in `extra`.
 
@@ -12,7 +14,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -27,6 +29,8 @@ CONFLICT: Final = "type_conflict"
 CONFLICTS_TOLD: Final = 20  # features of one batch that are named; a body may have 500
 CONFLICT_BIT: Final = 16  # of `quality`, see schema.Prediction
 EXTRA: Final = "extra"
+_NUMBER: Final = "DOUBLE"
+_COLUMNS: Final = "SELECT table_name, column_name FROM duckdb_columns() WHERE schema_name = 'hot' AND starts_with(table_name, 'prediction:')"
 _TABLE: Final = TABLES["prediction"]
 _FIXED: Final = frozenset(c.name for c in _TABLE.columns)
 _TYPES: Final[Mapping[str, Any]] = {"DOUBLE": pl.Float64, "BOOLEAN": pl.Boolean, "VARCHAR": pl.String}
@@ -58,6 +62,11 @@ class Features:
 
     def __init__(self) -> None:
         self._models: dict[str, _Model] = {}
+        self._numbers: Mapping[str, Collection[str]] = {}
+
+    def declare(self, numbers: Mapping[str, Collection[str]]) -> None:
+        """Go by what is declared from the next rows on: the features that are numbers, by model."""
+        self._numbers = numbers
 
     def load(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Read all decisions again, e.g. after a transaction was rolled back."""
@@ -65,6 +74,10 @@ class Features:
         for model, feature, column, kind in cursor.execute("FROM core.feature_column").fetchall():
             models[model].columns[feature] = (column, kind)
             models[model].taken.add(column.casefold())
+        named = {PREDICTION + m.bulk.name: m for m in models.values()}
+        for table, column in cursor.execute(_COLUMNS).fetchall():  # also those that no feature goes to any more
+            if table in named:
+                named[table].taken.add(column.casefold())
         self._models = models
 
     def bulks(self) -> tuple[Bulk, ...]:
@@ -88,7 +101,8 @@ class Features:
             decided = self._models[model] = _Model(Bulk(PREDICTION + model, _TABLE, name))
         else:
             decided = known
-        added = [column for frame in frames for column in _decide(decided, frame)]
+        numbers = self._numbers.get(model, ())
+        added = [column for frame in frames for column in _decide(decided, frame, numbers)]
         if known is None:
             cursor.execute("INSERT INTO core.model_table VALUES (?, ?)", [model, decided.bulk.name])
             columns = "".join(f", {quoted(column)} {sql}" for _, column, sql in added)
@@ -98,6 +112,9 @@ class Features:
                 cursor.execute(f"ALTER TABLE {decided.bulk.hot} ADD COLUMN {quoted(column)} {sql}")
         if added:
             features, names, types = (list(values) for values in zip(*added, strict=True))
+            cursor.execute(
+                "DELETE FROM core.feature_column WHERE model = ? AND list_contains(?, feature)", [model, features]
+            )
             values = [model, features, names, types]
             cursor.execute("INSERT INTO core.feature_column SELECT ?, unnest(?), unnest(?), unnest(?)", values)
         return known is None
@@ -125,12 +142,14 @@ def _features(frame: pl.DataFrame) -> list[str]:
     return [name for name, kind in frame.schema.items() if name not in _FIXED and kind != pl.Null]
 
 
-def _decide(decided: _Model, frame: pl.DataFrame) -> Iterator[tuple[str, str, str]]:
-    """Decide columns for the new features of `frame`: feature, column, SQL type."""
+def _decide(decided: _Model, frame: pl.DataFrame, numbers: Collection[str]) -> Iterator[tuple[str, str, str]]:
+    """Decide columns for the features of `frame` that are new, or declared to be another: feature, column, SQL type."""
     for feature in _features(frame):
-        if feature not in decided.columns and len(decided.columns) < MAX_FEATURES:
+        known = decided.columns.get(feature)
+        declared = feature in numbers
+        if len(decided.columns) < MAX_FEATURES if known is None else declared and known[1] != _NUMBER:
             wanted = re.sub(r"[\x00-\x1f]", "_", feature)[:128] or "feature"
-            column, sql = _unique(wanted, decided.taken), _sql_type(frame.schema[feature])
+            column, sql = _unique(wanted, decided.taken), _NUMBER if declared else _sql_type(frame.schema[feature])
             decided.columns[feature] = (column, sql)
             decided.taken.add(column.casefold())
             yield feature, column, sql
@@ -170,7 +189,7 @@ def _numbered(name: str) -> Iterator[str]:
 
 def _sql_type(kind: pl.DataType) -> str:
     if kind.is_numeric():
-        return "DOUBLE"
+        return _NUMBER
     return "BOOLEAN" if kind == pl.Boolean else "VARCHAR"
 
 
@@ -214,6 +233,12 @@ def _as_json(frame: pl.DataFrame) -> pl.Series:
     return pl.Series(EXTRA, list(rows), dtype=pl.String)
 
 
+def _shown(value: Any) -> str:
+    """A value that did not fit, as it was written."""
+    whole = isinstance(value, float) and value.is_integer()
+    return repr(str(int(value) if whole else value)[:100])
+
+
 def _marked(rows: pl.DataFrame, given: list[tuple[pl.Series, pl.Series, str]]) -> tuple[pl.DataFrame, Conflicts]:
     """Set the conflict bit on rows where a value was given but none is kept; tell those values."""
     conflicts = Conflicts()
@@ -222,7 +247,7 @@ def _marked(rows: pl.DataFrame, given: list[tuple[pl.Series, pl.Series, str]]) -
         if kept.null_count() > values.null_count():
             lost = values.is_not_null() & kept.is_null()
             conflicts.counts[values.name] = int(lost.sum())
-            conflicts.examples[values.name] = f"{str(values.filter(lost)[0])[:100]!r} is no {sql}"
+            conflicts.examples[values.name] = f"{_shown(values.filter(lost)[0])} is no {sql}"
             masks.append(lost.alias(str(len(masks))))
     if masks:
         marked = pl.DataFrame(masks).select(pl.any_horizontal(pl.all()))

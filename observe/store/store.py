@@ -8,14 +8,12 @@ Source: our own; ARCHITECTURE section 3.
 
 from __future__ import annotations
 
-import json
 import shutil
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,22 +29,22 @@ from observe.store.batches import Batches
 from observe.store.committer import Committer, Entry
 from observe.store.damage import Damage, kept
 from observe.store.database import Database
-from observe.store.ddl import Bulk
-from observe.store.folds import ROLLED
 from observe.store.isolating import Isolation
 from observe.store.journal import Journal
-from observe.store.lake import Lake, Sealed, joined
+from observe.store.lake import Sealed
 from observe.store.ledger import Ledger
 from observe.store.manifest import Manifest
-from observe.store.opening import DATABASE, check_directory, compare, newest_commit, prepare, seed
-from observe.store.predictions import Features, all_bulks
+from observe.store.opening import DATABASE, check_directory, compare, prepare, recall
+from observe.store.predictions import Features
 from observe.store.read import Reader
 from observe.store.reportfiles import verify_reports
-from observe.store.retention import Passed, Policy, Retention
+from observe.store.retention import Passed, Policy
 from observe.store.rows import part
+from observe.store.settings import judged_until, settings, state
+from observe.store.sizes import sizes
 from observe.store.snapshot import Snapshot, Snapshots
 from observe.store.transaction import Transaction
-from observe.store.trimming import trim
+from observe.store.upkeep import Upkeep
 from observe.store.verifying import Report, verify_batches, verify_files, verify_tables
 from observe.store.wal import open_database
 from observe.store.writer import Writer
@@ -66,28 +64,23 @@ class Store:
     ) -> None:
         database, damaged = opened
         self.path, self._clock, self._lock, self._database = path, clock, lock, database
-        self._manifest = Manifest(path)
-        self._writer = Writer(Features())
-        self._ledger = Ledger()
+        self._manifest = manifest = Manifest(path)
+        self._writer = writer = Writer(Features())
+        ledger = Ledger()
         self._sealing, self._backing, self._verifying = threading.Lock(), threading.Lock(), threading.Lock()
         self._unsealed = 0  # rows appended since the last seal
-        self._isolation = Isolation(database, self._manifest, clock)
-        self._isolation.surviving(
-            lambda: prepare(database, self._manifest, self._writer.features, must_exist=must_exist)
-        )
-        self._isolation.surviving(self._recall)
+        self._isolation = Isolation(database, manifest, clock)
+        self._isolation.surviving(lambda: prepare(database, manifest, writer.features, must_exist=must_exist))
+        self._watermark = self._isolation.surviving(lambda: recall(database, manifest, writer, ledger, clock.now()))
         self._journal = Journal(path)
         self.damages = compare(database, self._journal, damaged, clock.now())
         database.after_commit, database.after_rollback = self._committed, self._writer.undone
-        self._reader = Reader(database, self._manifest, self._isolation)
-        self._lake = Lake(database, self._manifest)
-        self._retention = Retention(database, self._manifest, self._lake)
-        self._snapshots = Snapshots(database, self._manifest, path / "snapshot")
+        self._reader = Reader(database, manifest, self._isolation)
+        self._snapshots = Snapshots(database, manifest, path / "snapshot")
         self._snapshots.clear()
+        self._upkeep = Upkeep(database, manifest, self._isolation, self._snapshots, self._sealing)
         self._warm_up()
-        self._committer = Committer(
-            Batches(database, self._writer, self._ledger, self._journal, clock).store, QUEUE_BYTES
-        )
+        self._committer = Committer(Batches(database, writer, ledger, self._journal, clock).store, QUEUE_BYTES)
 
     @classmethod
     def open(
@@ -123,13 +116,6 @@ class Store:
         except BaseException:
             lock.release()
             raise
-
-    def _recall(self) -> None:
-        """Know again what came lately and how far the commits are."""
-        with self._database.snapshot() as cursor:
-            self._manifest.remove_orphans(cursor)
-            seed(cursor, self._writer, self._ledger, self._manifest, self._clock.now())
-            self._database.seq, self._watermark = newest_commit(cursor, self._writer)
 
     def _warm_up(self) -> None:
         """First uses are slow (imports, plans): pay for them before anybody waits."""
@@ -200,25 +186,24 @@ class Store:
 
     def state(self, keys: Sequence[str] | None = None) -> dict[str, Json]:
         """State of detectors and monitors, of all or of those of `keys` that have one."""
-        if keys is None:
-            rows = self._rows("SELECT key, value FROM core.state")
-        else:
-            rows = self._rows("SELECT key, value FROM core.state WHERE list_contains($keys, key)", {"keys": list(keys)})
-        return {key: json.loads(value) for key, value in rows}
+        return state(self._database, keys)
 
     def judged_until(self) -> dict[str, datetime]:
         """Event time up to which each state has judged, of those that say so."""
-        rows = self._rows("SELECT key, judged_until FROM core.state WHERE judged_until IS NOT NULL")
-        return dict(rows)
+        return judged_until(self._database)
 
     def settings(self) -> dict[str, Any]:
         """All settings, plain JSON by key."""
-        return {key: json.loads(value) for key, value in self._rows("SELECT key, value FROM core.setting")}
+        return settings(self._database)
 
     def set_setting(self, key: str, value: Any) -> None:
         """Keep `value` (plain JSON) as the setting `key`."""
         with self.change() as change:
             change.set_setting(key, value)
+
+    def declare(self, numbers: Mapping[str, Collection[str]]) -> None:
+        """Go by what is declared: the features that are numbers, by model, whatever comes first."""
+        self._writer.features.declare(numbers)
 
     def features(self) -> Mapping[str, Mapping[str, str]]:
         """Every prediction model's features with their SQL types, as decided when first seen."""
@@ -226,16 +211,8 @@ class Store:
 
     def seal(self, now: datetime) -> Sealed:
         """Move the rows of every window closed at `now` to the lake, merge small files, unlink dead ones."""
-        with self._sealing:
-            self._unsealed = 0
-            bulks = self._bulks()
-            for bulk in bulks:
-                self._isolation.surviving(partial(self._lake.roll, bulk, now), bulk.view)
-            done = {bulk.key: self._isolation.surviving(partial(self._lake.seal, bulk, now)) for bulk in bulks}
-            for bulk in bulks:
-                self._isolation.surviving(partial(self._lake.compact, bulk, now), bulk.view)
-            self._lake.sweep(now)
-        return joined([sealed for key, sealed in done.items() if key not in ROLLED])
+        self._unsealed = 0
+        return self._upkeep.seal(now)
 
     def retain(
         self,
@@ -247,7 +224,8 @@ class Store:
     ) -> int:
         """Let files leave whose newest row is older than allowed, then the oldest beyond a size.
 
-        Lines of batches older than 24 h and runs of collectors older than 30 days are deleted.
+        Lines of batches older than 24 h, runs of collectors older than 30 days, and what was found and done
+        longer ago than allowed are deleted.
 
         Args:
             now: the present.
@@ -260,15 +238,7 @@ class Store:
         Returns:
             How many files left; they are unlinked by a later seal, after a grace.
         """
-        policy = Policy(keep, size_bytes, reservoir, passed or {})
-        with self._sealing:
-            bulks = self._bulks()
-            left = sum(self._isolation.surviving(partial(self._retention.by_age, b, now, policy)) for b in bulks)
-            if size_bytes is not None:
-                left += self._isolation.surviving(partial(self._retention.by_size, bulks, now, policy))
-            for table in trim(self._database, now):
-                self._snapshots.forget(table)
-        return left
+        return self._upkeep.retain(now, Policy(keep, size_bytes, reservoir, passed or {}))
 
     def set_aside(self, said: str) -> int:
         """Take the damaged files that a complaint of DuckDB is about out of their tables; how many there were."""
@@ -316,27 +286,7 @@ class Store:
 
     def stats(self) -> Mapping[str, Any]:
         """Sizes for `/metrics`: queue_bytes, seq, hot_rows and files by table, lake_bytes, database_bytes."""
-        hot = {b.key: self._rows(f"SELECT count(*) FROM {b.hot}")[0][0] for b in self._bulks()}
-        sealed = self._rows(
-            "SELECT table_name, count(*), sum(rows)::BIGINT, sum(bytes)::BIGINT FROM core.manifest WHERE dead_at IS NULL GROUP BY 1"
-        )
-        return {
-            "queue_bytes": self._committer.queued,
-            "seq": self._database.seq,
-            "hot_rows": hot,
-            "rows": {key: count + sum(s[2] for s in sealed if s[0] == key) for key, count in hot.items()},
-            "files": {key: count for key, count, _, _ in sealed},
-            "lake_bytes": sum(size for *_, size in sealed),
-            "database_bytes": sum(f.stat().st_size for f in self.path.glob("observe.duckdb*")),
-        }
-
-    def _bulks(self) -> tuple[Bulk, ...]:
-        with self._database.cursor() as cursor:
-            return all_bulks(cursor)
-
-    def _rows(self, sql: str, params: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        with self._database.cursor() as cursor:
-            return cursor.execute(sql, params).fetchall()
+        return {"queue_bytes": self._committer.queued, **sizes(self._database, self.path)}
 
     def close(self) -> None:
         """Store what waits, close the database, let go of the directory."""

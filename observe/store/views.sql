@@ -18,13 +18,25 @@ SELECT * FROM core.explanation QUALIFY row_number() OVER (PARTITION BY incident_
 -- What a language model wrote about incidents, where the site asks for it: the newest row of each.
 SELECT * FROM core.narration QUALIFY row_number() OVER (PARTITION BY incident_id ORDER BY made_at DESC) = 1
 
+-- view: training_column
+-- What models were trained on, as their files were counted last: one row a column.
+SELECT * FROM core.training_column QUALIFY made_at = max(made_at) OVER (PARTITION BY model)
+
 -- view: action
 -- Actions as they are now: the newest row of each.
 SELECT * FROM core.action QUALIFY row_number() OVER (PARTITION BY action_id ORDER BY changed_at DESC) = 1
 
 -- view: action_outcome
--- Did it help? Every action that its target has taken, and what became of its metric; see docs/actions.md.
--- * sent_at: when its target was first asked
+-- Did it help? Every action that its target has taken, and every deploy, rollback and scaling by others; see docs/actions.md.
+-- * action_id: NULL where it was not ours
+-- * ours: whether it was an action of ours; what is not ours opens no circuit breaker
+-- * who: who approved it, or rule; of what is not ours who did it, NULL where nobody told
+-- * what: what was done, one line
+-- * change_id: of what is not ours, see change_outcome
+-- * incident_id: what it answers; of what is not ours the incident that was open then
+-- * kind: scale | retrain | rollback | hold | deploy
+-- * state: of what is not ours: seen
+-- * sent_at: when its target was first asked; when it happened
 -- * metric: e.g. ttft budget burn
 -- * before: the metric in the hour before it was sent, from the onset on
 -- * after: in the hour from when it could work
@@ -35,8 +47,18 @@ SELECT * FROM core.action QUALIFY row_number() OVER (PARTITION BY action_id ORDE
 -- * days: earlier days it is compared with
 -- * verdict: helped | no change | worse | unknown | too early
 -- * text: the same in words
+WITH done AS (
+  SELECT
+    action_id, incident_id, model, kind, target, state, sent_at, true AS ours, approved_by AS who,
+    kind || ' ' || target || coalesce(' ' || (parameters ->> '$.from') || ' → ' || (parameters ->> '$.to'), '') AS what,
+    NULL::VARCHAR AS change_id, outcome
+  FROM action
+  JOIN (SELECT action_id, min(changed_at) FILTER (state = 'sent') AS sent_at, bool_or(state IN ('acknowledged', 'succeeded')) AS taken FROM core.action GROUP BY 1) USING (action_id)
+  WHERE taken
+  UNION ALL
+  SELECT NULL, incident_id, model, kind, NULL, 'seen', ts, false, actor, what, change_id, outcome FROM core.change_outcome)
 SELECT
-  action_id, incident_id, model, kind, target, state, sent_at,
+  action_id, incident_id, model, kind, target, state, sent_at, ours, who, what, change_id,
   outcome ->> '$.metric' AS metric,
   TRY_CAST(outcome ->> '$.before' AS DOUBLE) AS before,
   TRY_CAST(outcome ->> '$.after' AS DOUBLE) AS after,
@@ -47,9 +69,7 @@ SELECT
   TRY_CAST(outcome ->> '$.days' AS BIGINT) AS days,
   coalesce(outcome ->> '$.verdict', 'too early') AS verdict,
   outcome ->> '$.text' AS text
-FROM action
-JOIN (SELECT action_id, min(changed_at) FILTER (state = 'sent') AS sent_at, bool_or(state IN ('acknowledged', 'succeeded')) AS taken FROM core.action GROUP BY 1) USING (action_id)
-WHERE taken
+FROM done
 
 -- view: reference_window
 -- Periods proposed or accepted as the new normal after a training: the newest row of each.
@@ -81,7 +101,7 @@ WHERE verb = 'mute'
 -- * first_at: when it was first tried
 -- * tried_at: when it was last tried
 -- * incident_id: incident a receiver is told of; NULL for Alertmanager
--- * notice: opened | raised | reopened | acknowledged | resolved
+-- * notice: opened | raised | grown | reopened | acknowledged | resolved | joined
 SELECT message_id, channel, url, state, tries, status, error, first_at, tried_at, incident_id, notice
 FROM (SELECT * FROM core.delivery QUALIFY row_number() OVER (PARTITION BY message_id ORDER BY tried_at DESC) = 1) AS d
 WHERE state IN ('waiting', 'refused', 'dead')
@@ -289,19 +309,20 @@ SELECT * EXCLUDE (late, ingested_at) FROM attempt_1m UNION ALL BY NAME SELECT * 
 -- * severity: page | ticket | inform
 -- * slo: name of the SLO
 -- * judged_at: end of the last judged window
--- * objective: share of good requests that is promised
+-- * counted: what is counted: requests, calls, events, minutes, GPU minutes
+-- * objective: share of good ones that is promised
 -- * window_s: length of the SLO window, s
--- * total: requests in the SLO window
+-- * total: how many there were in the SLO window
 -- * bad: of these, bad
--- * sli: share of good requests
+-- * sli: share of good ones
 -- * budget_left: share of the error budget that is left
--- * budget_low: 95 % interval of budget_left: how much of it is chance, bad requests coming in bursts
+-- * budget_low: 95 % interval of budget_left: how much of it is chance, bad ones coming in bursts
 -- * budget_high: likewise
--- * budget_events: bad requests that the whole period allows; of a calendar period as expected at its end
+-- * budget_events: bad ones that the whole period allows; of a calendar period as expected at its end
 -- * window_kind: rolling | calendar
 -- * window_from: start of the period
 -- * window_to: end of a calendar period
--- * gaps_s: of the period, time without data while requests usually come: neither good nor bad, s
+-- * gaps_s: of the period, time without data while some usually come: neither good nor bad, s
 -- * exhausted_at: when the budget is gone if things go on; NULL when not until forecast_until, or nothing is known
 -- * exhausted_low: 95 % interval of that: the earliest
 -- * exhausted_high: the latest; NULL when perhaps never
@@ -318,7 +339,7 @@ SELECT * EXCLUDE (late, ingested_at) FROM attempt_1m UNION ALL BY NAME SELECT * 
 -- * burn_6h: likewise over the last 6 hours
 -- * burn_1d: likewise over the last day
 -- * burn_3d: likewise over the last 3 days
--- * burn_low: JSON object of 95 % bounds by window: 5m, 30m, 1h, 2h, 6h, 1d, 3d; null without requests
+-- * burn_low: JSON object of 95 % bounds by window: 5m, 30m, 1h, 2h, 6h, 1d, 3d; null where nothing was counted
 -- * burn_high: likewise the upper ones
 -- * onset: most likely start of the burn of an alarm
 -- * note: in one line
@@ -332,6 +353,7 @@ SELECT
   window_end AS judged_at,
   state,
   severity,
+  coalesce(details ->> '$.counted', 'requests') AS counted,
   (details ->> '$.objective')::DOUBLE AS objective,
   (details ->> '$.window_s')::DOUBLE AS window_s,
   (details ->> '$.total')::DOUBLE AS total,
@@ -377,7 +399,7 @@ QUALIFY row_number() OVER (PARTITION BY monitor_id ORDER BY window_end DESC) = 1
 -- * severity: page | ticket
 -- * declared: notified incidents allowed in the period while nothing changed
 -- * period_s: length of the period, s
--- * notified: incidents opened in the last period
+-- * notified: incidents opened in the last period; those that were told in another from the first count there
 -- * false_marked: of these, marked as false alarms
 -- * spent: notified / declared
 SELECT
@@ -397,6 +419,7 @@ FROM (
 LEFT JOIN incident
   ON incident.severity = promise.severity
   AND incident.opened_at > now() - to_seconds(promise.period_s)
+  AND (incident.part_of IS NULL OR incident.incident_id IN (SELECT incident_id FROM core.incident WHERE part_of IS NULL))
 LEFT JOIN (SELECT DISTINCT object FROM core.command WHERE verb = 'false_alarm') AS marked
   ON marked.object = incident.incident_id
 WHERE promise.allowed IS NOT NULL
@@ -407,7 +430,7 @@ GROUP BY promise.severity, promise.allowed, promise.period_s
 -- * source: collector of the site, or the way in as counted: otlp, litellm, predictions/<model>
 -- * target: the address or path that is read; push for what is sent to us, push/<cluster>/<node> for the part of it that one agent pushes, until it has been silent for a day
 -- * way: pull | push
--- * state: ok | silent (longer than it may be) | failing (the newest try failed) | never (not heard yet)
+-- * state: ok | silent (longer than it may be) | failing (the newest try failed, of what is sent to us within the hour) | never (not heard yet)
 -- * judged_at: the instant this is told for
 -- * last_heard: when it was last read, or rows last came; for paths and devices when rows were last stored
 -- * allowed_s: how long it may be silent, s; NULL where its rhythm is not known
@@ -457,7 +480,7 @@ WITH moment AS (
     CASE
       WHEN known.reads = 'address' THEN 3 * known.every_s
       WHEN starts_with(runs.target, 'push/') THEN 3 * greatest(coalesce(known.every_s, 300), 60)  -- they are told once a minute
-      WHEN known.type IN ('labels', 'events') OR known.reads = 'path' THEN said.allowed_s
+      WHEN coalesce(known.type, split_part(runs.source, '/', 1)) IN ('labels', 'events') OR known.reads = 'path' THEN said.allowed_s
       ELSE coalesce(said.allowed_s, 3 * known.every_s, 900)
     END AS allowed_s,
     runs.* EXCLUDE (source, target, reads)
@@ -473,7 +496,7 @@ SELECT
   target,
   if(reads = 'push', 'push', 'pull') AS way,
   CASE
-    WHEN last_bad > coalesce(last_ok, TIMESTAMPTZ '1970-01-01 00:00:00+00') THEN 'failing'
+    WHEN last_bad > coalesce(last_ok, TIMESTAMPTZ '1970-01-01 00:00:00+00') AND (reads <> 'push' OR last_bad > judged_at - INTERVAL 1 HOUR) THEN 'failing'
     WHEN last_heard IS NULL THEN 'never'
     WHEN epoch_us(judged_at) - epoch_us(last_heard) > allowed_s * 1e6 THEN 'silent'
     ELSE 'ok'
@@ -633,7 +656,7 @@ WITH moment AS (
     'requests, tokens and cost are counted twice', 'let either the gateway or the SDK report them'
   FROM shared
   UNION ALL SELECT 'doubt', model_id, 'features that came with another type were blanked', n, total, since,
-    'drift is judged without these values', 'send one type a feature; POST answers name feature and example'
+    'drift is judged without these values', 'send one type a feature (POST answers name it with an example); where its first rows were wrong, declare it: kind: numeric'
   FROM mixed WHERE n > 0
   UNION ALL SELECT 'doubt', model, 'performance.' || field || ' names ''' || name || ''', which no prediction has had', NULL, NULL, NULL,
     'what hangs on this column is unknown; the rest is counted, and it begins when the column comes',

@@ -20,7 +20,7 @@ from polars.exceptions import PolarsError
 from observe.errors import ObserveError
 from observe.schema import Binning, Json, Window
 from observe.spec.performance import PERFORMANCE
-from observe.summaries import features
+from observe.summaries import features, trained
 from observe.summaries.given import given
 from observe.summaries.late import looked, recounted, waiting
 from observe.summaries.matched import touched
@@ -81,7 +81,7 @@ def close(store: Rows, config: Config, now: datetime, pace: Pace = WHOLE) -> Clo
     every = given(store, [s for model in config.models.values() for s in _sources(config, model, known)])
     marks = store.state([source.key for source in every])
     rows, failures, idle = 0, dict[str, str](), dict[str, Json]()
-    left, behind = pace.steps, set[str]()
+    left, behind, drifted = pace.steps, set[str](), False
     for whole in sorted(every, key=_turn):
         source = _bounded(store, whole, idle)
         if source is None:  # how far what it is made of goes is not known yet
@@ -94,9 +94,12 @@ def close(store: Rows, config: Config, now: datetime, pace: Pace = WHOLE) -> Clo
             behind.add(name)
             continue
         rows += sum(step.rows for step in made)
+        drifted = drifted or (bool(made) and source.name in trained.SOURCES)
         left = None if left is None else max(1, left - len(made))
         if made and (waiting(made[-1].mark) or datetime.fromisoformat(made[-1].mark["until"]) < source.closed(now)):
             behind.add(name)
+    if drifted:
+        trained.close(store, config, now)
     if idle:
         with store.change() as tx:
             for key, mark in idle.items():

@@ -4,6 +4,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,27 @@ def test_a_receiver_that_hangs_holds_up_no_other(
             assert len(slow.taken) < 2
         finally:
             world.close()
+
+
+def test_what_becomes_part_of_another_after_it_was_told_says_so_and_then_no_more(world: World, receiver: Http) -> None:
+    world.write(alert(), incident())
+    world.until(5)
+    part = incident(part_of="inc-0", changed_at=after(6))
+    world.write(part)
+    world.until(10)
+    world.write(replace(part, state="resolved", resolved_at=after(11), changed_at=after(11)))
+    world.until(20)
+
+    assert told(receiver) == [("opened", "inc-1"), ("joined", "inc-1")]
+    assert receiver.taken[-1].json["title"].startswith("● told in inc-0 from now on: chat:")
+
+
+def test_what_is_part_of_another_from_the_start_is_not_told_by_itself(world: World, receiver: Http) -> None:
+    world.write(incident("0", models=("chat", "code")), alert("0"), alert(), incident(part_of="inc-0", model="code"))
+    world.until(10)
+
+    assert told(receiver) == [("opened", "inc-0")]
+    assert receiver.taken[0].json["title"].startswith("■ page: chat, code: ")
 
 
 def test_a_new_receiver_hears_of_what_is_open_and_not_of_what_is_over(world: World, receiver: Http) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from alarms import at, change, configured
 
-from alerts import alike, clues, explaining
+from alerts import alike, clues, explaining, grouping
 from alerts.differing import Count, Totals
-from alerts.explaining import Case, Told
+from alerts.explaining import Case
+from alerts.grouping import Seen, Thing
 from alerts.weighing import Scene
 from observe.schema import Explanation, Incident
 
@@ -70,37 +71,51 @@ def test_the_incident_gets_the_first_cause_and_loses_one_that_is_no_longer_clear
     assert explaining.caused(named, unclear, [], config, at(7)).cause is None
 
 
-def explained(incident: Incident) -> Explanation:
-    return explaining.explain(case(FAULT, incident=incident), at(5))
+ON = frozenset({Thing("node", "n1"), Thing("gpu", "GPU-1")})
+
+
+def told(incident: Incident, made: Explanation) -> grouping.Ground:
+    return grouping.ground(Seen(incident, at(0), made.verdict, made.causes, made.differs, ON))
 
 
 def test_a_second_page_of_the_same_gpu_fault_is_told_inside_the_first() -> None:
-    first = Told(BURN, explained(BURN))
+    first = told(BURN, explaining.explain(case(FAULT), at(5)))
     other = replace(BURN, incident_id="inc-2", model="code", opened_at=at(5))
     made = explaining.explain(case(FAULT, incident=other, others=[first]), at(6))
 
-    assert made.inhibited_by == "inc-1"
-    assert "told inside inc-1" in made.text
-    again = explaining.explain(case(FAULT, others=[Told(other, made)]), at(8))
+    assert (made.inhibited_by, (made.about or {})["says"]) == ("inc-1", "GPU GPU-1")
+    assert "told inside inc-1, which has the same cause (GPU GPU-1)" in made.text
+    part = told(replace(other, part_of="inc-1"), made)
+    again = explaining.explain(case(FAULT, others=[part]), at(8))
     assert again.inhibited_by is None
-    assert "It also explains inc-2 (code)" in again.text
+    assert "Of one cause with inc-2 (code), told here only." in again.text
 
 
-def test_a_ticket_does_not_keep_a_page_quiet_and_neither_does_another_cause() -> None:
+def test_another_cause_is_another_incident() -> None:
     other = replace(BURN, incident_id="inc-2", model="code", opened_at=at(5))
-    ticket = Told(replace(BURN, severity="ticket"), explained(BURN))
-    elsewhere = Told(BURN, explaining.explain(case(DEPLOY), at(5)))
+    elsewhere = told(BURN, explaining.explain(case(DEPLOY), at(5)))
 
-    assert explaining.explain(case(FAULT, incident=other, others=[ticket, elsewhere]), at(6)).inhibited_by is None
+    assert explaining.explain(case(FAULT, incident=other, others=[elsewhere]), at(6)).inhibited_by is None
+
+
+def test_what_was_joined_stays_so_whatever_becomes_known() -> None:
+    part = replace(BURN, part_of="inc-0", about={"kind": "node", "name": "n1", "says": "node n1"})
+
+    assert explaining.explain(case(DEPLOY, incident=part), at(9)).inhibited_by == "inc-0"
 
 
 def test_a_latency_page_is_told_inside_the_incident_of_its_gpu() -> None:
-    gpu = replace(BURN, incident_id="inc-gpu", kind="gpu", model="site", opened_at=at(1))
-    made = explaining.explain(case(FAULT, others=[Told(gpu, None, frozenset({"GPU-1", "n1"}))]), at(6))
+    slow = replace(BURN, incident_id="inc-gpu", kind="gpu", model="site", opened_at=at(1))
+    ground = grouping.ground(Seen(slow, at(0), on=ON))
 
-    assert made.inhibited_by == "inc-gpu"
-    assert explaining.quiet([made], {"inc-gpu": gpu}) == {"inc-1": gpu}
-    assert explaining.quiet([made], {"inc-gpu": replace(gpu, state="resolved")}) == {}
+    assert explaining.explain(case(FAULT, others=[ground]), at(6)).inhibited_by == "inc-gpu"
+
+
+def test_an_incident_of_one_model_names_the_hardware_it_is_about(tmp_path: Path) -> None:
+    made = explaining.explain(case(FAULT), at(6))
+
+    assert (made.about or {})["says"] == "GPU GPU-1"
+    assert explaining.caused(BURN, made, [], configured(tmp_path), at(6)).about == made.about
 
 
 def test_an_alike_incident_of_the_past_says_what_ended_it() -> None:

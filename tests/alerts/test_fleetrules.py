@@ -55,6 +55,36 @@ def test_a_new_xid_is_told_and_an_old_one_is_not(tmp_path: Path, codes: str, fir
 
 
 @pytest.mark.parametrize(
+    ("fault", "burn", "wakes"),
+    [
+        ({"cluster": "eu"}, {"cluster": "eu"}, True),
+        ({"cluster": "eu"}, {"cluster": "us"}, False),
+        ({}, {"cluster": "eu"}, True),  # which cluster this Prometheus is of is added as alerts leave
+        ({"cluster": "eu"}, {}, True),
+        ({}, {}, True),
+    ],
+)
+def test_an_xid_becomes_a_page_while_slos_of_its_cluster_page(
+    tmp_path: Path, fault: dict[str, str], burn: dict[str, str], wakes: bool
+) -> None:
+    burns = {"alertname": "SloBurn", "severity": "page", "slo_id": "chat.ttft", **burn}
+    series = ",".join([GPU, *(f'{k}="{v}"' for k, v in fault.items())])
+    paging = ",".join(f'{k}="{v}"' for k, v in {**burns, "alertstate": "firing"}.items())
+    fed = {f"DCGM_FI_DEV_XID_ERRORS{{{series}}}": "0x10 79x20", f"ALERTS{{{paging}}}": "_x11 1x19"}
+    xid = {**TOLD, **fault}
+
+    wanted = {"GpuXid": [xid, {**xid, "severity": "page"}] if wakes else [xid], "SloBurn": [burns]}
+    assert firing(tmp_path, fed, "14m", wanted) == ""
+
+
+def test_an_xid_is_a_page_too_when_only_the_service_knows_of_the_burn(tmp_path: Path) -> None:
+    pushed = 'observe_alerts_firing{model="chat",kind="slo",severity="page"}'
+    fed = {f"DCGM_FI_DEV_XID_ERRORS{{{GPU}}}": "0x10 79x20", pushed: "0x11 1x19"}
+
+    assert firing(tmp_path, fed, "14m", {"GpuXid": [TOLD, {**TOLD, "severity": "page"}]}) == ""
+
+
+@pytest.mark.parametrize(
     ("more", "fires"),
     [
         ({"DCGM_FI_PROF_GR_ENGINE_ACTIVE": "0x500", "DCGM_FI_DEV_GPU_UTIL": "0x500"}, True),

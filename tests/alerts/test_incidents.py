@@ -74,6 +74,22 @@ def test_the_strongest_alert_speaks_and_the_others_are_counted_by_feature(histor
     assert (history.incident.summary, history.incident.evidence_nats) == ("amount moved (+2 more features)", 17.3)
 
 
+def test_pairs_are_counted_as_pairs(history: History) -> None:
+    both = finding(
+        "fraud/level/age*items/pair",
+        0,
+        subject="age × items",
+        evidence_nats=10.5,
+        note="correlation of age × items 0.90 → 0.10",
+    )
+    alarms = [finding(f"fraud/level/{f}/location", 0, evidence_nats=e, note=f"{f} moved") for f, e in [("amount", 17.3), ("age", 12.0)]]  # fmt: skip
+    history.decide(0, both)
+    assert history.incident.summary == "correlation of age × items 0.90 → 0.10"
+    history.decide(5, *alarms, both)
+
+    assert history.incident.summary == "amount moved (+1 more feature and 1 more pair)"
+
+
 def test_an_estimate_is_renewed_only_by_clearly_more_evidence(history: History) -> None:
     history.decide(0, finding(AMOUNT, 0, evidence_nats=12.0, effect=0.3, onset=at(-60)))
     history.decide(5, finding(AMOUNT, 5, evidence_nats=14.0, effect=0.4))

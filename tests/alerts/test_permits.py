@@ -107,6 +107,13 @@ def test_two_outcomes_in_a_row_that_exclude_an_improvement_open_the_breaker(verd
     assert (("chat", "scale") in permits.broken(rows, {})) is opens
 
 
+def test_a_breaker_is_of_a_model_and_a_kind_whichever_target_was_asked() -> None:
+    rows = [judged("1", "worse", 1), replace(judged("2", "no change", 2), target="keda:vllm-chat")]
+    others = [replace(judged("3", "worse", 3), kind="retrain"), replace(judged("4", "worse", 4), model="cat")]
+
+    assert list(permits.broken([*rows, *others], {})) == [("chat", "scale")]
+
+
 def test_a_breaker_that_a_person_closed_needs_two_more_to_open(tmp_path: Path) -> None:
     rows = [judged("1", "worse", 1), judged("2", "worse", 2), judged("3", "worse", 4)]
 

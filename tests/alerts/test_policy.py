@@ -143,7 +143,7 @@ def test_labels_hold_strings_and_no_measurement_and_never_change(history: Histor
         "evidence": "41.0 nats, 10.0 needed",
         "incident": alert.incident_id,
         "runbook_url": "https://runbooks.example.com/chat",
-        "dashboard_url": "http://observe.example.com/model/chat?from=2026-11-20T07%3A51%3A00.000Z&cluster=eu-west",
+        "dashboard_url": "http://observe.example.com/slos?id=chat.ttft",
     }
 
 

@@ -23,7 +23,7 @@ from running import free_port
 
 from alerts import email as mail_channel
 from alerts import pagerduty, slack, telling, webhook
-from alerts.notices import Notice, Receiver
+from alerts.notices import Notice, Receiver, notices
 from observe.errors import ConfigError
 from observe.schema import Reply
 from observe.spec.receiving import ReceiverSpec
@@ -60,6 +60,31 @@ def test_a_webhook_can_be_verified_as_the_documentation_says(tmp_path: Path) -> 
     assert heard.json["link"] == f"{HOME}/incidents?id=inc-1"
     assert heard.json["incident"]["since"] == "2026-11-20T09:00:00.000Z"
     assert heard.json["alerts"][0]["labels"]["slo_id"] == "chat.ttft1"
+
+
+def test_pagerduty_is_done_with_an_incident_that_is_told_in_another() -> None:
+    receiver = Receiver("duty", ReceiverSpec(type="pagerduty", routing_key=SecretRef("env", "X")))
+    event = json.loads(pagerduty.compose(notice("joined", part_of="inc-0"), receiver, (), HOME).body)
+
+    assert event == {"event_action": "resolve", "dedup_key": "inc-1"}
+
+
+def test_no_notice_quotes_a_log_message_or_names_its_template() -> None:
+    said = "gateway: “user <*> of alice was refused”: 0 → 12 a minute"
+    cause = {"kind": "log", "subject": "a1b2", "onset": NOW.isoformat(), "note": said}
+    row = incident(cause=cause, suggestion=f"read the log: {said}")
+    receiver = Receiver(
+        "ops", ReceiverSpec(type="webhook", url="https://ops.example.com/x", secret=SecretRef("env", "X"))
+    )
+    told = notices([row])["inc-1"][0]
+
+    texts = [
+        webhook.compose(told, receiver, [alert()], HOME).body.decode(),
+        telling.plain(told, ""),
+        telling.title(told),
+    ]
+    assert not any("alice" in t or "a1b2" in t for t in texts)
+    assert "read the log: gateway: a message: 0 → 12 a minute" in texts[1]
 
 
 def test_slack_shows_text_from_outside_as_text(tmp_path: Path) -> None:

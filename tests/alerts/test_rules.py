@@ -43,6 +43,15 @@ def test_labels_of_alerts_are_those_promised_and_hold_no_number(promise: Promise
         assert not any(re.fullmatch(r"[\d.]+", value) or "{{" in value for value in rule["labels"].values())
 
 
+def test_an_slo_that_opens_tickets_only_has_no_rule_that_pages() -> None:
+    group = rules.group_of(replace(AVAILABILITY, tickets_only=True))
+    burns = [r for r in group["rules"] if r.get("alert") == "SloBurn"]
+
+    assert [r["labels"]["severity"] for r in burns] == ["ticket"] * 4
+    assert {r["keep_firing_for"] for r in burns} == {"1h"}
+    assert len({r["labels"]["burn_tier"] for r in burns}) == 4
+
+
 def test_one_alert_a_tier_asks_the_service_while_it_is_fresh_and_the_gate_otherwise() -> None:
     burns = [rule for rule in alerts(AVAILABILITY) if rule["alert"] == "SloBurn"]
 

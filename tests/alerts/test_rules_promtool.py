@@ -14,7 +14,8 @@ from promises import AVAILABILITY, BLIND, FOREIGN, LATENCY
 from alerts import dialects, rulefiles
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
-ALL = (AVAILABILITY, LATENCY, BLIND, FOREIGN)
+MINUTES = replace(AVAILABILITY, slo_id="chat.price", name="price", phi=60.0, tickets_only=True)
+ALL = (AVAILABILITY, LATENCY, BLIND, FOREIGN, MINUTES)
 
 
 def run(program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -79,6 +79,36 @@ def test_bad_requests_that_gather_where_the_deploy_was_speak_for_it_and_others_a
     assert there > plain > spread
 
 
+def test_bad_requests_that_are_clearly_elsewhere_speak_louder_against_it_than_too_few_of_them() -> None:
+    counts = [Count("deployment", "vllm-eu-1", 4, 300), Count("deployment", "vllm-us-1", 8, 700)]
+    few = score(deploy(-4, per_day=0.8), mixes=compare(counts, Totals(12, 1000)))["deploy"]
+    many = score(deploy(-4, per_day=0.8), mixes=compare([replace(c, bad=20 * c.bad) for c in counts[:1]] + [replace(counts[1], bad=300)], Totals(380, 1000)))  # fmt: skip
+
+    assert few > 0.5 > many["deploy"]
+
+
+def gathered(dimension: str, good: int = 200) -> Mixes:
+    counts = [Count(dimension, "globex", 100, good), Count(dimension, "acme", 1, 1000 - good)]
+    return compare(counts, Totals(101, 1000))
+
+
+def test_a_change_that_strikes_everybody_is_less_likely_where_only_one_team_is_hit() -> None:
+    plain, one = score(deploy(-10, per_day=20.0)), score(deploy(-10, per_day=20.0), mixes=gathered("team"))
+    surge = [score(series("traffic", -3), mixes=m)["traffic"] for m in (NO_MIX, gathered("team"))]
+
+    assert one["deploy"] < 0.5 * plain["deploy"]
+    assert surge[0] == surge[1]  # one tenant may well be who sends more
+
+
+def test_a_version_is_less_likely_where_only_one_place_is_hit_and_one_that_is_named_is_not() -> None:
+    [prompt] = clues.of_changes([change("prompt", -10, object_name="chat-system", model_id="chat", after="v8")])
+    prompt = replace(prompt, per_day=20.0)
+    plain, place = score(prompt)["version"], score(prompt, mixes=gathered("deployment"))["version"]
+    named = score(replace(prompt, places=(("name", "globex"),)), mixes=gathered("prompt version"))["version"]
+
+    assert place < 0.5 * plain < plain < named
+
+
 def test_a_fault_on_a_node_that_does_not_serve_the_model_is_not_the_cause() -> None:
     [fault] = clues.of_changes([change("xid", -2, object_name="GPU-1", node="n7")])
     here, there = replace(SCENE, nodes=frozenset({"n7"})), replace(SCENE, nodes=frozenset({"n1"}))

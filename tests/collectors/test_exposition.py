@@ -241,8 +241,13 @@ LINE = st.one_of(
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(LINE, max_size=8))
-def test_whatever_a_page_holds_every_line_is_kept_or_counted(lines: list[str]) -> None:
-    page("\n".join(lines))
+def test_whatever_a_page_holds_every_line_is_kept_or_counted_and_a_good_one_beside_it_is_stored(
+    lines: list[str],
+) -> None:
+    parsed = page("\n".join([*lines, 'DCGM_FI_DEV_POWER_USAGE{UUID="GPU-sure"} 7']))
+
+    assert parsed.offered == parsed.items + sum(parsed.rejected.values())
+    assert (7.0, "GPU-sure") in [(r["power_w"], r["device_id"]) for r in rows(parsed, "gpu_sample")]
 
 
 @settings(max_examples=60, deadline=None)

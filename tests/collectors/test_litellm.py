@@ -209,5 +209,10 @@ JSON = st.recursive(
 
 @settings(max_examples=150, deadline=None)
 @given(st.dictionaries(st.sampled_from(sorted(ROWS[0])), JSON, max_size=8))
-def test_whatever_a_field_holds_the_object_is_kept_or_counted(changes: dict[str, Any]) -> None:
-    parse(json.dumps([{**ROWS[0], **changes}, ROWS[1]]).encode())
+def test_whatever_a_field_holds_the_object_is_kept_or_counted_and_the_next_one_is_stored(
+    changes: dict[str, Any],
+) -> None:
+    parsed = parse(json.dumps([{**ROWS[0], **changes}, ROWS[1]]).encode())
+
+    assert parsed.offered == 2 == parsed.items + sum(parsed.rejected.values())
+    assert attempts(ROWS[1])[0] in parsed.tables["attempt"].to_dicts()

@@ -89,7 +89,7 @@ def test_repairs_are_counted() -> None:
 
     assert notes == {
         "nested_value": 1,
-        "mixed_column": 1,
+        "mixed_column:y": 1,
         "bad_latency_s": 1,
         "bad_feature_name": 2,
         "feature_renamed": 1,
@@ -262,7 +262,7 @@ def test_blocks_that_disagree_about_a_feature_make_it_text_as_it_was_written() -
     whole = parse(body)
 
     assert whole.tables["prediction:fraud"]["x"].to_list()[-3:] == ["19998", "19999", "a"]
-    assert whole.notes == {"mixed_column": 1}
+    assert whole.notes == {"mixed_column:x": 1}
 
 
 JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3), max_leaves=6)  # fmt: skip

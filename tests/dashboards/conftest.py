@@ -62,7 +62,7 @@ def read(client: CoreClient) -> SessionReader:
     return SessionReader(client, client.session({"token": core.TOKEN}))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it runs there is an event loop in this thread: whoever comes later may want one
 def browser() -> Iterator[Any]:
     if not Path(CHROMIUM).exists():
         if os.environ.get("CI") == "true":

@@ -17,6 +17,7 @@ from acted import action
 from delivered import incident
 
 from dashboards import actions
+from observe.schema import ChangeOutcome
 from observe.schema.exchange import nouns_frame
 
 NOW = world.NOW
@@ -56,6 +57,13 @@ def rows() -> list[Any]:
     return [made, *done, dry]
 
 
+def others() -> ChangeOutcome:
+    return ChangeOutcome(
+        change_id="e-1", model="chat", kind="deploy", what="deploy chat 42 → <i>43</i>", actor=None, source="flux", ts=NOW - timedelta(hours=3),
+        incident_id="inc-2", outcome={"verdict": "worse", "text": "ttft budget burn rose from 0.5x to 6x"}, judged_at=NOW - timedelta(hours=2),
+    )  # fmt: skip
+
+
 def minutes() -> pl.DataFrame:
     """Minutes of an SLO around the action, and of the same hours of two earlier days."""
     starts = [NOW - timedelta(days=d, minutes=m) for d in range(3) for m in range(150)]
@@ -71,6 +79,7 @@ def read(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     frames = {
         "summary": minutes(),
         "action": nouns_frame(rows()),
+        "change_outcome": nouns_frame([others()]),
         "incident": nouns_frame([incident(n, since=NOW - timedelta(minutes=95)) for n in "123"]),
     }
     with core.lake(tmp_path_factory.mktemp("acts") / "data", frames, {}) as store:
@@ -127,6 +136,19 @@ def test_an_action_tells_every_step_and_whether_it_helped(read: Any) -> None:
         "these hours of earlier days",
     ):
         assert str(words) in text
+
+
+def test_what_others_did_is_shown_with_its_verdict_and_as_theirs(read: Any) -> None:
+    card = shown(read).split("Done by others")[1]
+
+    for words in (
+        "worse",
+        "deploy chat 42 → <i>43</i>",
+        "nobody told",
+        "inc-2",
+        "ttft budget burn rose from 0.5x to 6x",
+    ):
+        assert words in card
 
 
 def test_an_action_nobody_knows_says_so(read: Any) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 import core
 import pytest
@@ -113,6 +114,8 @@ def test_an_objective_is_reached_by_keyboard_and_by_its_row(browser: Any, face: 
         page.wait_for_url("**/slos?id=llama-70b-chat.ttft")
         page.wait_for_selector(".chart-frame[aria-label^='Burn of llama-70b-chat']")
 
+        assert page.url == face + "/slos?id=llama-70b-chat.ttft"
+
 
 def test_the_theme_is_kept_after_a_reload(browser: Any, face: str) -> None:
     with visiting(browser, face, "dark") as visit:
@@ -132,6 +135,8 @@ def test_a_range_link_changes_the_url_and_the_page_keeps_it(browser: Any, face: 
         page.click("#nav a[href*='range=6h']:has-text('GPU fleet')")
         page.wait_for_url("**/gpu?cluster=eu-west&range=6h")
 
+        assert page.url == face + "/gpu?cluster=eu-west&range=6h"
+
 
 def test_brushing_a_chart_sets_the_range(browser: Any, face: str) -> None:
     with visiting(browser, face) as visit:
@@ -144,6 +149,9 @@ def test_brushing_a_chart_sets_the_range(browser: Any, face: str) -> None:
         page.wait_for_url("**/gpu?from=2026-11-*")
 
         page.wait_for_selector("#filters .chip")
+        chosen = parse_qs(urlsplit(page.url).query)
+
+        assert datetime.fromisoformat(chosen["from"][0]) < datetime.fromisoformat(chosen["to"][0])
 
 
 def test_every_card_can_show_the_sql_that_made_it(browser: Any, face: str) -> None:
@@ -160,3 +168,6 @@ def test_a_link_from_elsewhere_finds_the_session_again(browser: Any, face: str) 
     with visiting(browser, face) as visit:
         visit.page.goto(face + "/login?next=" + quote("/gpu?range=6h", safe=""))
         visit.page.wait_for_url(face + "/gpu?range=6h")
+
+        assert visit.page.url == face + "/gpu?range=6h"
+        assert visit.page.locator("#token").count() == 0  # nobody is asked to log in again

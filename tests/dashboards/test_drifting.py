@@ -13,7 +13,8 @@ import pytest
 import world
 from world import XSS
 
-from dashboards import apart, drifting, incidents, model, moved, ranking, states
+from dashboards import apart, drifting, feature, incidents, model, moved, ranking, states
+from dashboards.cards import Badge
 from dashboards.distribution import Seen
 from dashboards.reader import CoreClient, SessionReader
 from dashboards.scope import scope
@@ -185,6 +186,15 @@ def test_the_page_of_an_alarm_stays_small(read: SessionReader) -> None:
 
 def test_an_announced_change_is_never_shown_as_fine() -> None:
     assert states.finding_badge("expected", "ticket", world.NOW, world.NOW).state == "unknown"
+
+
+def test_a_level_without_rows_is_not_shown_as_fine() -> None:
+    empty = {"state": "ok", "severity": "ticket", "detector": "level", "n": 0, "window_end": world.NOW}
+    view = scope({"now": world.NOW.isoformat()})
+
+    assert feature.badge(empty, view) == Badge("unknown", "no rows")
+    assert feature.badge({**empty, "n": 40}, view).state == "ok"
+    assert feature.badge({**empty, "detector": "rate"}, view).state == "ok", "no events are something seen"
 
 
 def test_few_rows_are_told_what_chance_alone_gives() -> None:

@@ -83,7 +83,7 @@ def test_the_timeline_has_a_lane_for_each_measure_on_one_axis(read: SessionReade
     told = story.told(read, row(read, "inc-burn"), AT)
     figure = story_figure.drawn(told, "dark")
 
-    assert [lane.title for lane in told.lanes][:3] == ["bad requests", "requests a minute", "GPU busy"]
+    assert [lane.title for lane in told.lanes][:3] == ["bad share", "requests a minute", "GPU busy"]
     assert {e.row for e in told.events} >= {"changes", "alerts", "actions", "people"}
     assert told.start < world.DEPLOY < told.end
     axes = [name for name in figure["layout"] if name.startswith("yaxis")]

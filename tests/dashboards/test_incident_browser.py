@@ -53,6 +53,8 @@ def test_an_incident_fits_a_phone(browser: Any, face: str) -> None:
         page.wait_for_function(
             "() => document.documentElement.scrollWidth <= 420"
         )  # once charts have taken the width there is
+        assert page.locator(".chart-frame").count() > 0
+        assert page.evaluate("document.documentElement.scrollWidth") <= 420
 
 
 def test_evidence_opens_the_sql_that_made_it(browser: Any, face: str) -> None:

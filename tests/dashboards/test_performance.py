@@ -50,7 +50,8 @@ def test_the_section_tells_labels_coverage_and_the_estimate_of_today(store: Stor
 
     for words in (
         "accuracy 0.", "on the labels of 2 Mar 00:00", "90 % of these predictions have one", "without labels",
-        "Do scores mean what they say?", "AUC 0.", "When do labels come?", "2 h", "Where is it worst?", "region = eu", "This card could",
+        "Do scores mean what they say?", "AUC 0.", "When do labels come?", "2 h", "Where is it worst?", "region = eu", "reference 2 Mar", "AUC informs: no alarm comes from it", "Slices inform: no alarm comes from them", "auc 0.", "not told apart",
+        "This card could",
     ):  # fmt: skip
         assert (words in text) is (words != "This card could"), words
 

@@ -15,6 +15,7 @@ import pytest
 from dashboards.report import Attached, Compared, Report, assemble
 from dashboards.report_html import as_html
 from dashboards.report_text import as_json, as_markdown, text
+from dashboards.report_verdict import said
 from observe.schema import Window
 from observe.store import Store
 
@@ -105,6 +106,16 @@ def test_a_drift_that_is_over_is_still_told(store: Store) -> None:
 
     assert said.verdict == "drift"
     assert said.headline.startswith("No feature drifts any more; 1 of 4 did in this period: amount +0.50 σ")
+
+
+def test_a_pair_whose_correlation_changed_is_counted_as_a_pair(report: Report) -> None:
+    first = report.facts.streams[0]
+    pair = replace(first, feature="age × amount", watched="pair", note="correlation of age × amount 0.90 → 0.10")
+
+    told = said(replace(report.facts, streams=(first, pair, *report.facts.streams[1:])))
+
+    assert told.headline.startswith("1 of 4 features drifts, and the correlation of 1 pair changed: amount +0.50 σ")
+    assert (told.features, told.pairs, told.judged) == (4, 1, report.said.judged)
 
 
 def test_names_from_data_are_only_text_in_every_format(report: Report) -> None:

@@ -82,7 +82,7 @@ def test_the_page_tells_verdict_last_run_next_slot_and_links(read: SessionReader
     said = shown(read)
 
     for words in (
-        "5 of 9 features drift: ",
+        "4 of 8 features drift, and the correlation of 1 pair changed: ",
         "23 Nov 06:00 UTC",
         "Europe/Berlin",
         f"/reports/{SLOT}/report.html",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,17 +13,22 @@ import polars as pl
 import pytest
 import world
 
-from dashboards import burndown, slo_words, slos
+from dashboards import burndown, catalogue, differs, model, slo, slo_burn, slo_words, slos
 from dashboards.reader import CoreClient, SessionReader
+from dashboards.scope import scope
 
 NOW = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 
 
-def shown(read: Any, **params: str) -> str:
+def written(page: Any) -> str:
     from plotly.utils import PlotlyJSONEncoder
 
+    return json.dumps(page, cls=PlotlyJSONEncoder, ensure_ascii=False)
+
+
+def shown(read: Any, **params: str) -> str:
     view = {"now": (world.NOW + timedelta(seconds=12)).isoformat(), "theme": "dark", **params}
-    return json.dumps(slos.page(read, view), cls=PlotlyJSONEncoder, ensure_ascii=False)
+    return written(slos.page(read, view))
 
 
 def rows(read: Any, **params: str) -> list[dict[str, Any]]:
@@ -77,6 +83,51 @@ def test_one_objective_tells_budget_forecast_power_alarms_and_bad_requests(read:
                  "without data", "incident since 14:02", "Newest bad requests", "Alarms of this period"):  # fmt: skip
         assert said in text, said
     assert "could not be filled" not in text
+
+
+def test_the_model_page_shows_the_burn_of_the_objectives_own_page(read: SessionReader) -> None:
+    view = {
+        "now": (world.NOW + timedelta(seconds=12)).isoformat(),
+        "theme": "dark",
+        "name": "llama-70b-chat",
+        "slo": "ttft",
+    }
+    text = written(model.page(read, view))
+    told = [re.findall(r"Burn of [^\"]* by window: [^\"]*", t) for t in (text, shown(read, id="llama-70b-chat.ttft"))]
+
+    assert told[0] == told[1] != []
+    assert "fires at" in text
+
+
+def test_burns_are_marked_by_the_tiers_of_the_objectives_own_period() -> None:
+    week, month = (slo_burn.factors(0.99, days * 86_400.0) for days in (7, 30))
+    minutes = slo_burn.factors(0.99, 30 * 86_400.0, tickets_only=True)
+
+    assert [f for f, _, _ in week["1h"]] == [pytest.approx(3.36)]
+    assert [f for f, _, _ in month["1h"]] == [pytest.approx(14.4)]
+    assert {severity for of in minutes.values() for _, severity, _ in of} == {"ticket"}
+
+
+def test_an_objective_over_minutes_names_minutes_and_compares_no_requests(read: SessionReader) -> None:
+    found = read(slo.STATUS, {"model": "llama-70b-chat"}).to_dicts()[0] | {"counted": "minutes"}
+    one = slo.Slo(found, {"name": "price", "kind": "cost", "events": "minutes"})
+    view = scope({"now": world.NOW.isoformat()})
+    text = written([differs.differs_card(read, view, one), slos._hero(one, view), slos._sees(view, one)])
+
+    assert "What differs in the bad minutes?" in text
+    assert "It counts minutes: no request of this model is good or bad by it" in text
+    assert "of minutes bad" in text
+    assert "More minutes" in text
+    assert "requests bad" not in text
+
+
+def test_a_failed_request_is_bad_and_what_does_not_count_is_neither(read: SessionReader) -> None:
+    bad = catalogue.bad_request(
+        {"kind": "latency", "column": "ttft_s", "threshold_s": 0.8, "total_sql": "team_id = 'a'"}
+    )
+    rows = "(values ('error', null, 'a'), ('ok', 0.9, 'a'), ('ok', 0.1, 'a'), ('ok', null, 'a'), ('error', 1, 'b')) as t(status, ttft_s, team_id)"
+
+    assert read(f"select {bad} as bad from {rows}")["bad"].to_list() == [True, True, False, None, None]
 
 
 def test_the_page_of_one_objective_stays_small(read: SessionReader) -> None:

@@ -2,8 +2,10 @@
 
 import json
 import pickle
+import sys
 from dataclasses import replace
 from functools import cache
+from types import FrameType
 
 import polars as pl
 import pytest
@@ -13,7 +15,7 @@ from observe.registry import names, plugin
 from observe.schema import Detected, Evidence, Finding, Window
 
 DETECTORS = names("observe.detectors")
-OF_SUMMARIES = ("level", "rate", "burn")
+OF_SUMMARIES = ("level", "rate", "burn", "performance")
 
 
 def detect(name: str, evidence: Evidence) -> Detected:
@@ -68,6 +70,32 @@ def test_a_window_is_the_same_however_its_rows_were_split_over_summaries(name: s
     e = given(name)
 
     assert detect(name, replace(e, summaries=split(e.summaries, 6))) == found(name)
+
+
+@pytest.mark.parametrize("name", OF_SUMMARIES)
+def test_rows_are_worked_on_as_arrays_so_twice_as_many_cost_not_one_call_more(name: str) -> None:
+    e = given(name)
+    found(name)  # what is remembered of a reference is made now
+
+    once, twice = (calls(name, replace(e, summaries=rows)) for rows in (e.summaries, split(e.summaries, 6)))
+
+    assert 0 < twice <= once
+
+
+def calls(name: str, evidence: Evidence) -> int:
+    """How many functions of ours were called."""
+    count = 0
+
+    def called(frame: FrameType, event: str, _: object) -> None:
+        nonlocal count
+        count += event == "call" and frame.f_globals.get("__name__", "").startswith("detectors.")
+
+    sys.setprofile(called)
+    try:
+        detect(name, evidence)
+    finally:
+        sys.setprofile(None)
+    return count
 
 
 @pytest.mark.parametrize("name", DETECTORS)

@@ -77,6 +77,14 @@ def test_an_slo_that_burns_while_replicas_idle_asks_for_none_and_says_so() -> No
     assert "more replicas would not help" in answer.notes[0]
 
 
+@pytest.mark.parametrize(("rate", "gpu", "replicas"), [(12.0, 0.95, 4), (12.0, 0.85, 3), (5.0, 0.95, 3)])
+def test_full_gpus_are_a_reason_for_one_more_where_replicas_have_work(rate: float, gpu: float, replicas: int) -> None:
+    answer = decided(replace(QUIET, rate=rate, gpu=gpu, burning={"ttft": 16.0}))
+
+    assert answer.replicas == replicas
+    assert ("while GPUs are full" in answer.said) is (replicas == 4)
+
+
 def test_a_warm_pool_stands_beside_what_is_needed() -> None:
     assert decided(envelope=replace(ENVELOPE, warm=2)).replicas == 5
 

@@ -1,7 +1,10 @@
 import numpy as np
+import pytest
+from scipy.special import logit
 from streams import wander
 
 from detectors import baseline, noise
+from detectors.noise import NEVER, Noise, Residuals, inverse
 
 
 def observed(rng: np.random.Generator, hours: int, count: int, rho: float, tau: float, n: int) -> np.ndarray:
@@ -75,3 +78,48 @@ def test_an_hour_the_history_never_saw_is_known_to_no_better_than_its_prior() ->
     _, se = baseline.expected(found.beta, found.cov, baseline.design(np.array([4 * 86_400 + 5 * 86_400]))[0])
 
     assert se[0] > 0.9
+
+
+def filtered(column: np.ndarray, over_n: np.ndarray, known: Noise) -> tuple[np.ndarray, np.ndarray]:
+    """Innovations and their variances by the Kalman filter as the books have it, window by window, (T, S)."""
+    x, p = np.zeros_like(known.tau2), known.tau2.copy()
+    d, s = np.empty_like(column), np.empty_like(column)
+    for t in range(len(column)):
+        v = known.phi * over_n[t]
+        s[t], d[t] = p + v, column[t] - x
+        k = p / s[t]
+        x, p = known.rho * (x + k * d[t]), known.rho**2 * k * v + known.tau2 * (1 - known.rho**2)
+    return d, s
+
+
+def gappy(seed: int) -> tuple[np.ndarray, np.ndarray, Noise]:
+    """Streams of very different traffic, with gaps at the start, in the middle and at the end."""
+    rng = np.random.default_rng(seed)
+    n = np.round(10 ** rng.uniform(1, 4.7, (300, 6)))
+    n[rng.uniform(size=n.shape) < 0.1] = 0.0
+    n[:40, 1] = n[-60:, 2] = n[100:180, 3] = 0.0
+    n[:, 4] = 1000.0
+    known = Noise(rng.uniform(0.5, 2, 6), np.array([0.0067, 0.5, 0.9, 0.99, 0.7, 0.3]), 10 ** rng.uniform(-6, -1, 6))
+    return rng.standard_normal((300, 6)) * 0.1, n, known
+
+
+@pytest.mark.parametrize("seed", [11, 12])
+def test_the_likelihood_is_that_of_the_filter_window_by_window(seed: int) -> None:
+    r, n, known = gappy(seed)
+    theta = np.stack([np.log(known.phi), logit(known.rho / noise.RHO_MAX), np.log(known.tau2)])[:, None]
+
+    d, s = filtered(np.where(n > 0, r, 0.0), inverse(n), known)
+    e = np.abs(d) / np.sqrt(s)
+    plain = np.where(n > 0, np.log(s) + np.where(e <= noise.HUBER, e**2, 2 * noise.HUBER * e - noise.HUBER**2), 0.0)
+
+    assert np.allclose(noise.cost(Residuals.of(r, n), theta, np.arange(6))[0], plain.sum(axis=0), rtol=1e-10, atol=1e-9)
+
+
+def test_columns_are_whitened_as_the_filter_does_window_by_window() -> None:
+    column, n, known = gappy(13)
+    given = Residuals.of(column, n)
+    white = given.rows.dense(noise.whiten(given.r[None], given.rows, known)[0], len(n))
+
+    d, s = filtered(np.where(n > 0, column, 0.0), inverse(n), known)
+
+    assert np.allclose(white, np.where(inverse(n) < NEVER, d / np.sqrt(s), 0.0), rtol=1e-9, atol=1e-10)

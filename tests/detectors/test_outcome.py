@@ -79,7 +79,7 @@ def test_too_few_requests_are_told_as_such() -> None:
     events, at = stream(1, 9, rate=0.05)
     found = judged(events, at)
 
-    assert (found.verdict, found.why) == ("unknown", "too few requests before it")
+    assert (found.verdict, found.why) == ("unknown", "too few events before it")
 
 
 def test_a_quiet_stream_that_stays_quiet_did_not_change() -> None:

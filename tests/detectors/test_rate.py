@@ -216,3 +216,14 @@ def test_streams_that_are_nobodys_model_keep_the_budget(kind: str) -> None:
     found = raised(rate.detect(evidence(monitors, rows, 28 * DAY, days * DAY)))
 
     assert len(found) <= 1  # .02 are allowed in 5 d on 8 streams: two would be a chance in 4,000
+
+
+def test_a_history_without_any_bad_event_is_learnt_as_the_long_way_learns_it() -> None:
+    ts = 300 * np.arange(288 * 20)
+    n = np.random.default_rng(5).poisson(60, (2, ts.size)).astype(float)
+    n[0, :100] = 0.0
+
+    short, long = (learn(np.zeros(n.shape), n, ts, 300, 7) for learn in (counts.learn, counts._learn))
+
+    assert short == [replace(found, fall=0.0) for found in long if found]  # without dependence its fall says nothing
+    assert {found.vif for found in short if found} == {1.0}

@@ -99,6 +99,19 @@ def test_an_outage_teaches_nothing() -> None:
     assert hours(during) == hours(before)
 
 
+def test_a_silence_that_lasts_does_not_teach_how_long_it_may_last() -> None:
+    state: Json = {}
+    for minute in range(8 * 60):
+        state = ask(T0 + timedelta(minutes=minute), T0 + timedelta(minutes=minute - minute % 3), state, 60.0).state
+    last, told = T0 + timedelta(minutes=8 * 60 - 3), []
+    for minute in range(8 * 60, 8 * 60 + 90):
+        found = ask(T0 + timedelta(minutes=minute), last, state, 60.0)
+        state, told = found.state, [*told, *(f.state for f in found.findings)]
+
+    assert set(told[:1]) == {"ok"}
+    assert told[-1] == "alarm"
+
+
 def test_a_source_never_heard_is_waited_for_and_then_reported() -> None:
     first = ask(T0, None, {})
     later = ask(T0 + timedelta(seconds=60), None, first.state)

@@ -1,36 +1,17 @@
 """Who may do what; secrets are never kept; a changed audit row is found."""
 
 import stat
-from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import get_args
 
 import pytest
+from doors import NOW, Kept, later, status
 from hypothesis import given
 from hypothesis import strategies as st
 
 from observe import access
-from observe.access import Access, Credential, Principal, Role
+from observe.access import Access, Principal, Role
 from observe.errors import AccessError, ConfigError, UsageError
-
-NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
-
-
-class Kept:
-    """A token store in memory, that outlives an `Access`."""
-
-    def __init__(self) -> None:
-        self.rows: dict[str, Credential] = {}
-
-    def load(self) -> Iterable[Credential]:
-        return tuple(self.rows.values())
-
-    def save(self, credential: Credential) -> None:
-        self.rows[credential.sha256] = credential
-
-    def drop(self, digest: str) -> None:
-        self.rows.pop(digest, None)
 
 
 @pytest.fixture
@@ -41,18 +22,6 @@ def kept() -> Kept:
 @pytest.fixture
 def door(kept: Kept) -> Access:
     return Access(kept)
-
-
-def later(**span: float) -> datetime:
-    return NOW + timedelta(**span)
-
-
-def status(door: Access, asked: access.Asked, presented: str | None, now: datetime = NOW) -> int:
-    try:
-        door.require(asked, presented, now)
-    except AccessError as error:
-        return error.http_status
-    return 200
 
 
 @pytest.mark.parametrize(

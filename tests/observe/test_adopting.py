@@ -11,7 +11,8 @@ from running import until
 from observe.app.comparing import SITE, differences, effective, line, parameters
 from observe.app.delivering import Delivering
 from observe.app.intake import Intake
-from observe.app.pulling import Puller, pulls
+from observe.app.pull_plan import pulls
+from observe.app.pulling import Puller
 from observe.app.stages import Stages
 from observe.clock import EventClock, WallClock
 from observe.schema import Alert, Incident

@@ -98,6 +98,30 @@ def test_a_metric_series_with_gaps_is_judged_and_gaps_are_no_missing_values() ->
     assert abs(result.alarms[0].onset - ts[24 * 18]) <= 2 * HOUR
 
 
+def test_a_series_that_has_fallen_silent_is_unknown_and_never_fine() -> None:
+    ts, x = hourly(18, seed=5)
+    x[24 * 16 :] = np.nan
+
+    result = judged(pl.DataFrame({"ts": ts, "x": x}))
+
+    assert result.states == {"x": "unknown"}
+    assert result.judged["x"] == {"ok": 0.5, "unknown": 0.5}
+
+
+def test_what_a_day_would_find_and_what_moved_are_told_in_the_features_own_unit() -> None:
+    ts, x = hourly(19)
+    x[24 * 16 :] += 10
+    told = as_json(judged(pl.DataFrame({"ts": ts, "x": x, "k": [3.0] * len(ts)})))
+
+    [alarm] = told["alarms"]
+    assert alarm["unit_effect_ci"][0] < alarm["unit_effect"] < alarm["unit_effect_ci"][1]
+    assert alarm["unit_effect"] == pytest.approx(10, abs=3)
+    assert told["min_detectable_24h_units"]["x"]["unit"] == "median"
+    assert told["min_detectable_24h_units"]["x"]["value"] > 0
+    assert told["min_detectable_24h_units"]["k"]["unit"] == "% of rows"
+    assert told["ci95_per_week"][0] < told["alarms_per_week"] < told["ci95_per_week"][1]
+
+
 def test_five_minute_values_of_a_metric_are_one_value_an_hour_and_a_log_is_counted_row_by_row() -> None:
     at = [T0 + timedelta(minutes=5 * i) for i in range(12 * 24 * 3)]
     metric = tabulate(pl.DataFrame({"ts": at, "x": np.arange(len(at), dtype=float)}), "ts")

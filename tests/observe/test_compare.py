@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd  # noqa: TID253
@@ -120,6 +121,19 @@ def test_what_is_sure_but_small_is_no_drift_and_what_matters_can_be_said() -> No
     assert observe.compare(a, b, min_effect="1 pp")["x"].verdict == "drift"
 
 
+def test_na_is_a_missing_value_among_numbers_and_a_level_among_texts(tmp_path: Path) -> None:
+    rng = np.random.default_rng(6)
+    for name, lost in (("ref", 0), ("cur", 300)):
+        numbers = ["NA"] * lost + [f"{v:.6f}" for v in rng.normal(size=3_000 - lost)]
+        rows = [f"{n},{c}" for n, c in zip(numbers, rng.choice(["NA", "DE"], 3_000), strict=True)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["amount,country", *rows]) + "\n")
+    found = observe.compare(tmp_path / "ref.csv", tmp_path / "cur.csv")
+
+    assert (found["amount"].kind, found["amount"].current.missing) == ("number", 300)
+    assert found["amount"].reason.startswith("10 pp of the rows are missing, the reference has none")
+    assert (found["country"].kind, found["country"].current.missing) == ("category", 0)
+
+
 def test_few_rows_are_called_few_and_never_fine() -> None:
     found = observe.compare(world(1, 60), world(2, 60))
 
@@ -192,6 +206,12 @@ def test_odd_columns_are_told_and_the_others_go_on() -> None:
         "x": "number",
         "text": "category",
     }.items()
+
+
+def test_a_column_of_nothing_but_gaps_on_both_sides_has_no_picture_and_the_page_stands() -> None:
+    gaps = {"level": pl.Series([None, None], dtype=pl.String), "x": [1.0, 2.0]}
+
+    assert "oc-list" in observe.compare(gaps, gaps).to_html()
 
 
 def test_hostile_names_and_levels_are_only_ever_text() -> None:

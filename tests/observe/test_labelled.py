@@ -149,8 +149,7 @@ def test_a_regression_has_absolute_and_squared_errors(tmp_path: Path) -> None:
 
 
 def estimated(store: Store, clock: EventClock, config: Config) -> Finding:
-    (one,) = found(store, clock, config, "estimate")
-    return one
+    return next(f for f in found(store, clock, config, "estimate") if f.subject != "auc")
 
 
 def test_accuracy_of_today_is_estimated_before_its_labels(tmp_path: Path) -> None:
@@ -170,6 +169,22 @@ def test_accuracy_of_today_is_estimated_before_its_labels(tmp_path: Path) -> Non
         assert guess.ci_high is not None
         assert guess.ci_low <= today <= guess.ci_high
         assert guess.details["with_labels"]["labels"] == 2_400
+
+
+def test_auc_of_the_newest_labels_that_are_due_informs_beside_what_it_was(tmp_path: Path) -> None:
+    rows, labels = answers()
+    with opened(tmp_path) as (store, clock):
+        store.append(Batch("t", "1", {"prediction:m": rows, "label": labels}))
+        ranked = next(f for f in found(store, clock, config(), "estimate") if f.subject == "auc")
+
+        score, truth = (frame.to_numpy()[6 * PER_HOUR :] for frame in (rows["score"], labels["value_num"]))
+        exact = float((score[truth > 0.5][:, None] > score[truth < 0.5][None, :]).mean())
+        assert (ranked.kind, ranked.state, ranked.severity, ranked.n) == ("performance", "inform_only", "inform", 2_400)
+        assert ranked.effect == pytest.approx(exact, abs=0.005)
+        assert ranked.ci_low is not None
+        assert ranked.ci_low < exact
+        assert ranked.details["before"] == pytest.approx(exact, abs=0.05)
+        assert ranked.note.endswith("auc informs, it never alarms")
 
 
 def test_the_error_of_a_regression_is_estimated_before_its_labels(tmp_path: Path) -> None:

@@ -48,6 +48,17 @@ def test_requests_that_wait_ask_for_more(served: Served) -> None:
     assert served.told()["desired"]["replicas"] == 5
 
 
+def test_how_full_gpus_are_is_read_from_those_beneath_its_pods(served: Served) -> None:
+    served.serve(3, 12.0)
+    served.send("gpu_sample", [
+        {"ts": NOON - timedelta(seconds=30), "device_id": f"g{i}", "namespace": "prod", "pod": f"{of}-{i}", "util_ratio": use}
+        for i in range(3) for of, use in (("chat", 0.9 + i / 100), ("other", 0.1))])  # fmt: skip
+    evidence = served.told()["evidence"]
+
+    assert evidence["seen"]["gpu"] == pytest.approx(0.91)
+    assert evidence["running_basis"] == "scraped"
+
+
 def test_without_fresh_rows_there_is_a_reason_and_no_number(served: Served) -> None:
     served.serve(3, 12.0)
     assert "desired" in served.told()

@@ -15,7 +15,8 @@ import pytest
 from running import until
 
 from observe.app.intake import Intake
-from observe.app.pulling import Puller, pulls
+from observe.app.pull_plan import pulls
+from observe.app.pulling import Puller
 from observe.clock import WallClock
 from observe.errors import StoreError
 from observe.schema import CollectorRun

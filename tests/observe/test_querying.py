@@ -19,7 +19,8 @@ from observe import summaries
 from observe.app import reaching
 from observe.app.hearing import last_seen
 from observe.app.intake import Intake
-from observe.app.pulling import Puller, pulls
+from observe.app.pull_plan import pulls
+from observe.app.pulling import Puller
 from observe.clock import EventClock
 from observe.errors import PayloadError
 from observe.registry import plugin

@@ -189,6 +189,21 @@ def test_alertmanager_is_asked_whether_it_is_ready_and_only_when_we_push(tmp_pat
     assert tried(write(tmp_path, more=f'alerts: {{mode: rules, alertmanager: ["{target}"]}}'), "alerts") == []
 
 
+def test_the_assistant_is_tried_and_its_token_is_not_told(tmp_path: Path, target: str) -> None:
+    (tmp_path / "token").write_text("wrong-5f")
+    away = f"http://127.0.0.1:{free_port()}/v1"
+    found = []
+    for url, token in ((f"{target}/locked", "token"), (away, "token"), (target, "gone")):
+        site = write(tmp_path, more=f'assistant: {{url: "{url}", model: tiny, token: "file:{token}"}}')
+        found += tried(site, "assistant")
+
+    assert [look.ok for look in found] == [False, False, False]
+    assert "no list of models" in found[0].detail
+    assert "ConnectError" in found[1].detail
+    assert "gone" in found[2].detail
+    assert "wrong-5f" not in str(found)
+
+
 def test_watched_files_are_counted_and_a_missing_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for name, age in (("a.parquet", 300), ("b.parquet", 120)):

@@ -235,4 +235,5 @@ def test_a_proposed_retraining_counts_the_rows_since_the_drift_was_over(store: S
     assert told.parameters["training"] == {
         "from": "2026-11-18T22:00:00.000Z", "rows": 36 * 410, "enough": True,
         "text": "14,760 rows of fraud since 2026-11-18 22:00 UTC: enough to learn from",
+        "older": {"from": "2026-09-19T22:00:00.000Z", "how": training.HOW},
     }  # fmt: skip

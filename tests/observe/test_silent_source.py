@@ -16,7 +16,8 @@ from dashboards.reader import used
 from observe.app import doctor
 from observe.app.declaring import declared
 from observe.app.intake import Intake
-from observe.app.pulling import Puller, pulls
+from observe.app.pull_plan import pulls
+from observe.app.pulling import Puller
 from observe.app.stages import QUICK, Stages
 from observe.app.vitals import Vitals
 from observe.clock import EventClock

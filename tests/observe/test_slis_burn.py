@@ -91,12 +91,17 @@ def test_every_kind_of_slo_burns_when_its_own_trouble_begins_and_only_then(store
     stages = Stages(config, store, clock, Telemetry())
     for _ in range(3):
         stages.tick(QUICK, Here(), clock.now())
-    found = store.read("select subject, state, window_end from finding where kind = 'slo' order by window_end")
-    alarms = {slo: at for slo, state, at in found.iter_rows() if state == "alarm"}
+    found = store.read(
+        "select subject, state, window_end, severity from finding where kind = 'slo' order by window_end"
+    )
+    alarms = {slo: severity for slo, state, _, severity in found.iter_rows() if state == "alarm"}
     first = dict(
         found.filter(pl.col("state") == "alarm").group_by("subject").agg(pl.col("window_end").min()).iter_rows()
     )
 
-    assert set(alarms) == {"price", "gpus", "embed", "all"}
+    assert alarms == {"price": "ticket", "gpus": "ticket", "embed": "page", "all": "ticket"}  # minutes page nobody
+    assert dict(store.read("select slo, counted from slo_status").iter_rows()) == {
+        "ok": "requests", "latency": "requests", "price": "minutes", "gpus": "GPU minutes", "embed": "calls", "all": "minutes",
+    }  # fmt: skip
     assert all(at > T0 + timedelta(minutes=HEALTHY) for at in first.values())
     assert {"ok", "latency"} <= set(found["subject"])  # judged, too: the second one nobody wrote

@@ -12,7 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from observe.app.intake import Intake
-from observe.app.pulling import Puller, pulls
+from observe.app.pull_plan import pulls
+from observe.app.pulling import Puller
 from observe.clock import EventClock
 from observe.spec import load
 from observe.store import Store

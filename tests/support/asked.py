@@ -29,6 +29,9 @@ from streams import (
 
 from bench.answers import KINDS
 from bench.performance import evidence as measured
+from bench.skew import KINDS as TRAINED
+from bench.skew import Change
+from bench.skew import evidence as differing
 from observe import summaries
 from observe.app.evidence import Gathering
 from observe.registry import plugin
@@ -220,9 +223,13 @@ def estimate() -> Evidence:
         return Gathering(site, store).evidence(asked, window, since, clock.now())
 
 
+def skew() -> Evidence:
+    return differing(TRAINED["season"], 1, 3, 16, Change(shift=0.6))
+
+
 EVIDENCE: Mapping[str, Callable[[], Evidence]] = {
     "level": level, "rate": rate, "burn": burn, "gauge": gauge, "imbalance": imbalance, "silence": silence,
-    "straggler": straggler, "canary": canary, "performance": performance, "estimate": estimate,
+    "straggler": straggler, "canary": canary, "performance": performance, "estimate": estimate, "skew": skew,
 }  # fmt: skip
 
 

@@ -30,15 +30,21 @@ server: {{listen: "127.0.0.1:{api}", otlp: "127.0.0.1:{otlp}", ui: "127.0.0.1:{u
 
 
 _GIVEN: set[int] = set()
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 
 
 def free_port() -> int:
-    """A port that nobody listens on and that was not given before: the system may offer one twice in a row."""
+    """A port that nobody listens on and that was not given before: the system may offer one twice in a row.
+
+    Of test processes that run side by side each gives ports of its own, pairs of them in turn, since
+    Linux offers only even ones to who listens.
+    """
     while True:
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             port = int(s.getsockname()[1])
-        if port not in _GIVEN:
+        if port not in _GIVEN and port // 2 % _WORKERS == _WORKER:
             _GIVEN.add(port)
             return port
 

@@ -5,6 +5,7 @@ import pytest
 
 from observe.app import backtest_retraining as retraining
 from observe.app.backtest_retraining import DAY, Asked, Drift, Rows
+from observe.app.ridge import fit
 
 FIRST, DAYS, PER_DAY, CHANGE = 30, 120, 400, 60
 ASKED = Asked(FIRST * DAY, enough=2_000)
@@ -94,8 +95,32 @@ def test_a_quiet_model_is_rarely_called_worse() -> None:
     assert called <= 1
 
 
+@pytest.mark.parametrize(("concept", "least", "most"), [(True, 0.0, 0.05), (False, 0.05, 1.0)])
+def test_older_rows_count_next_to_nothing_where_they_are_wrong_now(concept: bool, least: float, most: float) -> None:
+    rows = world(6, concept=concept)
+
+    assert least <= retraining.weighed(rows, 0, (CHANGE + 10) * DAY, DAY, CHANGE * DAY) <= most
+
+
+def test_older_rows_weighed_are_as_good_as_new_ones_where_the_meaning_changed() -> None:
+    found = lived(world(3, concept=True))
+    alone, beside = (found[f"ours, needs: drift{more}"] for more in ("", ", older rows weighed"))
+
+    assert [t.at for t in beside.trainings] == [t.at for t in alone.trainings]
+    assert beside.trainings[1].rows > alone.trainings[1].rows
+    assert abs(beside.error / alone.error - 1) < 0.02
+
+
+def test_rows_that_count_nothing_teach_nothing() -> None:
+    x, y = np.array([[1.0], [3.0], [2.0], [9.0]]), np.array([1.0, 3.0, 2.0, -5.0])
+    made = fit(x, y, False, np.array([1.0, 1.0, 1.0, 0.0]))
+
+    assert made.answers(np.array([[2.0]])) == pytest.approx([2.0], abs=0.3)
+    assert fit(x, y, False).answers(np.array([[2.0]])) != pytest.approx([2.0], abs=0.3)
+
+
 def test_a_missing_value_counts_as_the_mean_of_its_column() -> None:
     x = np.array([[1.0], [3.0], [np.nan], [2.0]])
-    model = retraining.fit(x, np.array([1.0, 3.0, 2.0, 2.0]), binary=False)
+    model = fit(x, np.array([1.0, 3.0, 2.0, 2.0]), binary=False)
 
     assert model.answers(np.array([[np.nan]])) == pytest.approx(model.answers(np.array([[2.0]])))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from alarms import at, change, configured
+from alarms import at, change, configured, finding
 
 from alerts.differing import Totals, compare
 from alerts.weighing import Scene
@@ -126,3 +126,63 @@ def test_changes_series_and_messages_near_an_incident_are_clues(store: Store, co
     assert found.keys() == {"deploy", "queue", "log"}
     assert abs((found["queue"].onset - at(-3)).total_seconds()) <= 60
     assert "pool exhausted" in found["log"].note
+
+
+def minutes(**by_time: tuple[object, object]) -> list[dict]:
+    """Six tries a minute for two hours; each name has one value before two minutes past the onset's minute, another after."""
+    return [
+        {"ts": at(m + i / 6), **{k: v[m >= -2] for k, v in by_time.items()}, "attempt_id": f"{m}-{i}", "trace_id": f"{m}-{i}"}
+        for m in range(-430, 20)
+        for i in range(6)
+    ]  # fmt: skip
+
+
+def served(**by_time: tuple[object, object]) -> list[dict]:
+    usual = {"target": "http://x", "model_id": "chat", "engine": "", "cluster": "eu-west", "quality": 0}
+    return [{"ts": at(m), **usual, **{k: v[m >= -2] for k, v in by_time.items()}} for m in range(-120, 20)]
+
+
+def hot(mask: tuple[int, int]) -> list[dict]:
+    usual = {"device_id": "GPU-1", "node": "n1", "cluster": "eu-west", "util_ratio": 0.6, "quality": 0}
+    return [{"ts": at(m), **usual, "throttle_mask": mask[m >= -2]} for m in range(-120, 20)]
+
+
+OPENAI = {"provider": ("openai", "openai")}
+SIGNALS = {
+    "kv": (lambda: samples(ServingSample, *served(kv_util_ratio=(0.4, 0.97)))),
+    "queue": (lambda: samples(ServingSample, *served(queue_depth=(0.0, 20.0)))),
+    "throttle": (lambda: samples(GpuSample, *hot((0, 0x40)))),
+    "provider": (lambda: attempts(*minutes(**OPENAI, status=("ok", "error"), error_kind=(None, "overloaded")))),
+    "retries": (lambda: attempts(*minutes(attempt_no=(0, 1)))),
+    "tokens": (lambda: attempts(*minutes(tokens_in=(500, 4000)))),
+    "cache": (lambda: attempts(*minutes(tokens_in=(500, 500), tokens_cached_in=(400, 0)))),
+    "traffic": (lambda: attempts(*minutes(), *({**r, "trace_id": f"{r['trace_id']}x{k}", "attempt_id": f"{r['attempt_id']}x{k}"}
+                                               for r in minutes() if r["ts"] >= at(-2) for k in range(2)))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", SIGNALS)
+def test_every_kind_of_series_is_a_clue_where_it_changed_and_none_else(store: Store, config: Config, kind: str) -> None:
+    put(store, SIGNALS[kind]())
+    found = {c.kind: c for c in Casework(config, store).clues(SCENE, at(20))}
+
+    assert kind in found
+    assert abs((found[kind].onset - at(-2)).total_seconds()) <= 120
+
+
+@pytest.mark.parametrize(
+    ("event", "kind"),
+    [("deploy", "deploy"), ("scale", "scale"), ("xid", "xid"), ("disruption", "node"), ("prompt", "version"), ("data_pipeline", "data")],
+)  # fmt: skip
+def test_every_kind_of_change_is_a_clue(store: Store, config: Config, event: str, kind: str) -> None:
+    with store.change() as tx:
+        tx.insert([change(event, -3, object_name="x", node="n1", before="4", after="2")])
+
+    assert [c.kind for c in Casework(config, store).clues(SCENE, at(20))] == [kind]
+
+
+def test_drift_of_the_same_model_is_a_clue(store: Store, config: Config) -> None:
+    with store.change() as tx:
+        tx.insert([finding("chat/level/tokens_in/location", -30, onset=at(-60)), finding("code/level/x/location", -30)])
+
+    assert [(c.kind, c.subject) for c in Casework(config, store).clues(SCENE, at(20))] == [("drift", "tokens_in")]

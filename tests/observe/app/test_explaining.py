@@ -2,17 +2,16 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from alarms import T0, at, change, configured
+from alarms import at, change, configured
 
 from alerts.muting import parts
 from observe.app.explaining import EVERY, Explaining
 from observe.app.standing import Reading
 from observe.clock import EventClock, RisingClock
-from observe.schema import Alert, Decision, Explanation, Incident
+from observe.schema import Alert, Decision, Incident
 from observe.store import Store
 
 INCIDENT = Incident(
@@ -77,13 +76,14 @@ def test_nothing_is_written_again_while_nothing_changes(store: Store, tmp_path: 
 
 def test_an_incident_told_inside_another_is_quiet_until_that_one_ends(store: Store, tmp_path: Path) -> None:
     first = replace(INCIDENT, incident_id="inc-0", model="code", opened_at=at(2))
-    inside = Explanation("inc-1", T0, "cause", (), (), (), "words", 0.1, inhibited_by="inc-0")
-    put(store, first, INCIDENT, ALERT, inside)
+    inside = replace(INCIDENT, part_of="inc-0")
+    theirs = replace(ALERT, alert_id="alr-0", incident_id="inc-0", model="code")
+    put(store, first, inside, ALERT, theirs)
     reading, config = Reading(store), configured(tmp_path)
 
     def why() -> str:
         return reading.standing(config, at(5)).quiet.why(parts(INCIDENT, {ALERT.alert_id: ALERT}), at(5))
 
     assert why() == "muted by its cause, told in inc-0"
-    put(store, replace(first, state="resolved", resolved_at=at(6), changed_at=at(6) + timedelta(seconds=1)))
+    put(store, replace(theirs, state="resolved", ends_at=at(6), changed_at=at(6)))
     assert why() == ""

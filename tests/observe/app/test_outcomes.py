@@ -5,14 +5,14 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-import numpy as np
-import polars as pl
 import pytest
-from acted import T0, World, action, after, site
+from acted import World, action, after, site
 from alarms import change, finding
+from burned import burned
 from delivered import incident
 
 from alerts import policy
+from observe.app import actions
 from observe.schema import Action, Finding
 from observe.schema.exchange import nouns
 
@@ -22,23 +22,6 @@ def world(tmp_path: Path) -> Iterator[World]:
     made = World(tmp_path, site(tmp_path, approve="auto"))
     yield made
     made.close()
-
-
-def burned(world: World, *, before: float, then: float, days: int = 6, ordinary: float = 0.002) -> None:
-    """Minutes of an SLO: an hour before and two after `T0`, on this day and the same hours of earlier days."""
-    rng = np.random.default_rng(11)
-    starts, bad = [], []
-    for day in range(days + 1):
-        for minute in range(-60, 120):
-            share = ordinary if day else before if minute < 0 else then
-            starts.append(T0 - timedelta(days=day) + timedelta(minutes=minute))
-            bad.append(int(rng.binomial(300, share)))
-    frame = pl.DataFrame({
-        "ts": pl.Series(starts, dtype=pl.Datetime("us", "UTC")), "window_s": 60, "measure": "chat/slo/ttft", "model": "chat", "n": 300, "events": bad,
-        "missing": 0, "nan": 0, "inf": 0, "zero": 0, "late": False,
-    })  # fmt: skip
-    with world.store.change() as tx:
-        tx.insert_frame("summary", frame)
 
 
 def done(world: World, name: str = "1", **more: object) -> None:
@@ -171,6 +154,29 @@ def test_a_training_is_judged_by_what_labels_say_a_day_after_it(world: World) ->
     assert found is not None
     assert (found["verdict"], found["before"], found["after"]) == ("helped", 4.0, 0.2)
     assert found["text"].startswith("loss of accuracy fell from 4 pp to 0.2 pp (−3.8, 95 % −4.5 … −3.1): helped")
+
+
+def test_a_training_whose_interval_holds_an_improvement_and_harm_is_unknown(world: World) -> None:
+    labels(world, -1, "alarm", 4.0)
+    labels(world, 30, "alarm", 3.8)
+    done(world, kind="retrain", reason="drift.confirmed: amount moved", expires_at=after(7 * 86400))
+    world.write(replace(world.now(), state="succeeded", changed_at=after(10)))
+    world.until(120000, step=30000)
+
+    found = world.now().outcome
+    assert found is not None
+    assert (found["ci_low"] < -0.4 < 0 < found["ci_high"], found["verdict"]) == (True, "unknown")
+    assert "the interval holds both help and harm" in found["text"]
+
+
+def test_a_breaker_that_nobody_closes_is_open_months_later(world: World) -> None:
+    for name, seconds in (("1", 0), ("2", 60)):
+        done(world, name)
+        outcome = {"verdict": "worse", "judged_at": after(seconds).isoformat()}
+        world.write(replace(world.now(name), changed_at=after(9), state="succeeded", outcome=outcome))
+    world.until(120 * 86400, step=40 * 86400)
+
+    assert list(actions.broken(world.store)) == [("chat", "scale")]
 
 
 def test_a_training_without_labels_is_unknown_after_two_weeks(world: World) -> None:

@@ -14,14 +14,14 @@ NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 FIRING = {"lanes": {"page": {"restart": 0, "firing": {"tier": "page-slow"}}, "ticket": {"restart": 0, "firing": None}}}
 
 
-def finding(minutes: int, effect: float | None) -> Finding:
+def finding(minutes: int, effect: float | None, **details: bool) -> Finding:
     end = NOW - timedelta(minutes=minutes)
     return Finding(
         finding_id=f"fnd-{minutes}", monitor_id="chat/burn/ok", detector="burn", model="chat", kind="slo", subject="ok",
         window_start=end - timedelta(minutes=1), window_end=end, state="alarm", severity="page", evidence_nats=20.0,
         threshold_nats=9.0, effect=effect, unit="x budget", ci_low=None if effect is None else 6.0,
         ci_high=None if effect is None else 9.0, onset=None, onset_low=None, onset_high=None, n=10, note="",
-        details={"objective": 0.999, "window_s": 2_592_000, "burn": {}}, made_at=end,
+        details={"objective": 0.999, "window_s": 2_592_000, "burn": {}, **details}, made_at=end,
     )  # fmt: skip
 
 
@@ -46,6 +46,13 @@ def test_the_tier_that_fires_is_told_beside_those_that_do_not(tmp_path: Path) ->
         'observe_slo_firing{burn_tier="ticket-sustained",severity="ticket",slo_id="chat.ok"} 0.0',
     ]
     assert 'observe_slo_burn_ratio{slo_id="chat.ok"} 7.5' in lines
+
+
+def test_what_opens_tickets_only_is_never_told_as_a_page(tmp_path: Path) -> None:
+    firing = [line for line in told(tmp_path, finding(0, 7.5, pages=False)) if line.startswith("observe_slo_firing")]
+
+    assert 'observe_slo_firing{burn_tier="page-slow",severity="ticket",slo_id="chat.ok"} 1.0' in firing
+    assert not [line for line in firing if 'severity="page"' in line]
 
 
 def test_when_it_was_judged_is_told_also_where_no_finding_was_made(tmp_path: Path) -> None:

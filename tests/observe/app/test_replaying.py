@@ -173,6 +173,55 @@ def test_a_replay_sees_no_row_early_and_what_living_through_it_saw(
 
 
 @pytest.mark.slow
+def test_what_a_prometheus_counted_is_lived_through_again_and_other_series_are_left(tmp_path: Path) -> None:
+    shop = {
+        "name": "shop",
+        "objective": "99%",
+        "window": "30d",
+        "prometheus": {"from": "main", "total": "x_total", "errors": "x_failed_total"},
+    }
+    watched = Monitoring.model_validate({"metadata": {"name": "m"}, "slos": [shop]})
+    labels = json.dumps({"slo_id": "m.shop"})
+    told = (("observe_sli_events", 60.0), ("observe_sli_bad_events", 30.0), ("node_load1", 2.0))
+    rows = [
+        {"ts": T0 + i * MINUTE, "metric": name, "labels": labels, "value": value}
+        for i in range(30)
+        for name, value in told
+    ]
+    with opened(tmp_path / "past", EventClock(T0 + timedelta(days=1))) as past:
+        past.append(
+            Batch("main", "1", {"metric_sample": pl.DataFrame(rows, schema_overrides={"ts": pl.Datetime("us", "UTC")})})
+        )
+        with past.change() as tx:
+            tx.set_state("promql/m.shop", {"until": (T0 + LENGTH).isoformat()}, None)
+        clock = EventClock(T0)
+        with opened(tmp_path / "again", clock) as scratch:
+            done = Replaying(Config(Site(), {"m": Model("m", monitoring=watched)}), past, scratch, clock).run(
+                Window(T0, T0 + LENGTH)
+            )
+            counted = scratch.read(
+                "select sum(n)::BIGINT as n, sum(events)::BIGINT as bad from summary where measure = 'm/slo/shop'"
+            )
+            burns = scratch.read("select 1 from finding where detector = 'burn' and state = 'alarm'").height
+
+    assert (done.rows, counted.row(0)) == (60, (1800, 900))
+    assert burns > 0
+
+
+@pytest.mark.slow
+def test_a_feature_that_went_on_in_another_column_is_replayed_as_the_number_it_is(tmp_path: Path) -> None:
+    rows = traffic()["prediction:m"]
+    with opened(tmp_path / "past", EventClock(T0 + timedelta(days=1))) as past:
+        past.append(Batch("import", "1", {"prediction:m": rows[:1].with_columns(amount=pl.lit("a lot"))}))
+        past.declare({"m": {"amount"}})
+        past.append(Batch("import", "2", {"prediction:m": rows[1:]}))
+        found = replayed(past, tmp_path / "again")
+
+    assert set(past.features()["m"]) == {"amount", "kind"}
+    assert found["binning"].height == 2
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("jump", [timedelta(hours=-1), timedelta(hours=1)])
 def test_a_clock_that_jumps_skips_and_repeats_no_window(tmp_path: Path, jump: timedelta) -> None:
     rows, machine = traffic(), EventClock(T0)

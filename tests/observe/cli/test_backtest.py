@@ -67,8 +67,8 @@ def test_every_format_is_told_to_people_with_the_level_before_and_after(
 
     told = capsys.readouterr().out
     assert "load location" in told
-    assert "1 alarms (1 incidents) in 3 judged days of 1 features" in told
-    assert "the budget is 1 per 30 d" in told
+    assert "1 alarm (1 incident) in 3 judged days of 1 feature: 2.33 per week (95 %: 0.059 to 13)" in told
+    assert "the budget is 0.233 per week, 1 per 30 d" in told
 
 
 def test_what_cannot_be_judged_is_refused_with_what_to_do(tmp_path: Path) -> None:
@@ -78,8 +78,8 @@ def test_what_cannot_be_judged_is_refused_with_what_to_do(tmp_path: Path) -> Non
 
     assert "--fit 28d needs 28 d before the first judged window; the file spans 18 d; use --fit 10d" in refused(path)
     assert "did you mean 'load'?" in refused(path, features="laod")
-    assert "cannot be read as Parquet" in refused(broken)
-    assert "no_such.csv cannot be read" in refused(tmp_path / "no_such.csv")
+    assert "broken.parquet cannot be read: " in refused(broken)
+    assert "no_such.csv: no such file" in refused(tmp_path / "no_such.csv")
     assert "--budget: 'many' is not a rate" in refused(path, budget="many")
     with pytest.raises(UsageError, match="no column 'ts' for --time"):
         run(str(path), Asked(time="ts"), None, None, as_json=True, quiet=True)
@@ -92,7 +92,7 @@ def test_a_usage_error_exits_with_2_and_no_traceback(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path)
 
     assert done.returncode == 2
-    assert done.stderr.startswith("error: none.csv cannot be read")
+    assert done.stderr.startswith("error: none.csv: no such file")
 
 
 FRAUD = "apiVersion: observe/v1\nkind: Monitoring\nmetadata: {name: fraud}\ndrift: {source: predictions, features: [amount]}\n"

@@ -101,3 +101,12 @@ def test_a_directory_whose_service_starts_is_in_use(tmp_path: Path) -> None:
             run(tmp_path, "actions", "approve", "act-1")
     finally:
         store.close()
+
+
+def test_a_service_that_was_killed_is_gone_whatever_it_wrote(tmp_path: Path) -> None:
+    said = {"listen": "127.0.0.1:9", "pid": 12345}
+    (filled(tmp_path) / "data" / "service.json").write_text(json.dumps(said))
+
+    with pytest.raises(SourceError, match=r"the service that wrote .*service\.json is gone \(pid 12345\).*observe up"):
+        run(tmp_path, "actions", "approve", "act-1")
+    assert run(tmp_path, "incidents")[0] is not None  # what only reads, reads the stopped store

@@ -14,10 +14,11 @@ import grpc
 import pytest
 from running import free_port
 
-from observe.server.external_scaler import METRIC, Bridge, serve
+from observe.server.external_scaler import METRIC, Bridge, serve, unreachable
 from observe.server.keda_messages import SERVICE, message
 
 TOLD = {
+    "/healthz": (200, {}),
     "/api/v1/scaling/chat": (200, {"desired": {"replicas": 4, "load_units": 3.1}}),
     "/api/v1/scaling/none": (200, {"desired": {"replicas": 0, "load_units": 0.0}}),
     "/api/v1/scaling/quiet": (503, {"error": "nobody tells its traffic"}),
@@ -148,3 +149,29 @@ def test_the_command_serves_until_it_is_told_to_end(api: tuple[str, list[str]]) 
         said = process.communicate(timeout=10)[1]
     assert process.returncode == 0
     assert f"external scaler on {listen}" in said
+    assert "warning" not in said
+
+
+def test_the_command_says_at_its_start_that_the_api_is_away_and_serves_errors() -> None:
+    listen, api = f"127.0.0.1:{free_port()}", f"http://127.0.0.1:{free_port()}"
+    argv = [sys.executable, "-m", "observe", "keda", "--listen", listen, "--api", api, "--quiet"]
+    process = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)
+    try:
+        with grpc.insecure_channel(listen) as channel:
+            grpc.channel_ready_future(channel).result(60)
+            with pytest.raises(grpc.RpcError) as refused:
+                call(channel, "IsActive", ref("chat"), "IsActiveResponse")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=10)[1]
+    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert said.startswith(f"warning: {api} does not answer: ConnectError")
+    assert "KEDA is told UNAVAILABLE, never 0" in said
+
+
+def test_an_address_that_is_another_servers_is_told(
+    api: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TOLD, "/healthz", (404, {}))
+
+    assert asyncio.run(unreachable(Bridge("127.0.0.1:0", api[0]))).endswith("is it the service's own address?")

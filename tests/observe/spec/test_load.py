@@ -233,6 +233,7 @@ def test_importing_the_configuration_stays_clear_of_heavy_things() -> None:
         ("store: {size: 1kB}", "at least 1MB"),
         ("store: {retain: {attempt: 0s}}", "at least 1h"),
         ("store: {retain: {attempt: 1ms}}", "at least 1h"),
+        ("store: {retain: {finding: 7d}}", "at least 30d"),
         ("collectors: {a: {type: nvml, every: 1ms}}", "at least 100ms"),
         ("collectors: {a: {type: nvml, every: 4000000d}}", "at most 36500d"),
         ("falseAlarms: {page: 1 per 40000d}", "at most 36500d"),

@@ -10,9 +10,10 @@ import pytest
 
 from observe.schema import Monitor
 from observe.spec import Config, load
+from observe.spec.budget import threshold_nats
 from observe.spec.burn import TIERS, usable
 from observe.spec.explain import as_json, render
-from observe.spec.monitors import derive, threshold_nats
+from observe.spec.monitors import derive
 from observe.spec.streams import Levels
 
 SITE = (

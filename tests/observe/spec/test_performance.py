@@ -6,7 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from observe.spec import Config, Model, Monitoring, Site, load
-from observe.spec.monitors import RESERVE, derive
+from observe.spec.budget import RESERVE
+from observe.spec.monitors import derive
 from observe.spec.performance import Performance
 
 

@@ -52,6 +52,18 @@ def test_a_monitor_knows_its_period_source_and_kind(config: Config) -> None:
     assert params["experience"]["weights"] == {"ttft": 2, "answered": 1}
 
 
+def test_what_is_counted_in_minutes_opens_tickets_and_pages_nobody(config: Config) -> None:
+    """States that last for hours would page more often than is declared: bench.minutes."""
+    burns = {m.feature: m for m in derive(config, {}) if m.detector == "burn"}
+
+    assert {name for name, m in burns.items() if m.severity == "ticket"} == {"price", "calm", "gpus"}
+    assert all(
+        m.threshold_nats == min(t["gate_nats"] for t in m.params["tiers"])
+        for m in burns.values()
+        if m.severity == "ticket"
+    )
+
+
 def test_what_is_counted_and_how_exactly_is_told(config: Config) -> None:
     told = render(config)
 

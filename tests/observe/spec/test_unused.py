@@ -26,8 +26,6 @@ def written(folder: Path, text: str) -> Config:
     [
         ("selector: {matchLabels: {app: chat, tier: a}}", "selector.matchLabels", 25),
         ("drift: {reference: {last: 28d}}", "drift.reference.last", 27),
-        ("drift: {labels: {delay: 1d}}", "drift.labels.delay", 25),
-        ("drift: {skew: {file: train.parquet}}", "drift.skew.file", 22),
     ],
 )
 def test_a_field_nothing_reads_is_a_warning_with_its_place(tmp_path: Path, text: str, field: str, column: int) -> None:

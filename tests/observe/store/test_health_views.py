@@ -60,6 +60,21 @@ def test_a_source_is_ok_silent_failing_or_never_heard(store: Store, noon: dateti
     ]  # fmt: skip
 
 
+def test_a_deploy_told_by_hand_is_no_source_that_must_go_on_and_a_refused_body_is_soon_past(
+    store: Store, noon: datetime
+) -> None:
+    told = [run(noon - 90 * MINUTE, "events", "push"), run(noon - 90 * MINUTE, "labels/m", "push")]
+    refused = [
+        run(noon - ago * MINUTE, f"predictions/{name}", "push", 0, "refused whole")
+        for name, ago in (("now", 5), ("then", 90))
+    ]
+    write(store, *told, *refused, sample(noon), collectors=[])
+
+    assert store.read("select source, state from source_health order by source").rows() == [
+        ("events", "ok"), ("labels/m", "ok"), ("predictions/now", "failing"), ("predictions/then", "never"),
+    ]  # fmt: skip
+
+
 def test_a_stopped_service_is_told_for_its_last_minute(store: Store, noon: datetime, clock: EventClock) -> None:
     write(store, run(noon, "gpus", "a"), sample(noon), collectors=[{**SITE[0], "targets": ["a"]}])
     clock.set(noon + timedelta(days=3))

@@ -120,3 +120,53 @@ def test_a_model_that_is_rolled_back_is_not_known(store, noon) -> None:
 
     assert store.features() == {}
     assert store.append(Batch("kserve", "a", {"prediction:fraud": rows})).stored == {"prediction:fraud": 1}
+
+
+def test_a_feature_declared_a_number_is_one_whatever_comes_first(store, predict) -> None:
+    store.declare({"fraud": {"amount"}})
+    receipt = predict(amount=["44.1", "lots"])
+    predict(amount=[7])
+
+    assert store.features() == {"fraud": {"amount": "DOUBLE"}}
+    assert receipt.examples == {"type_conflict:amount": "'lots' is no DOUBLE"}
+    assert store.read("SELECT amount FROM predictions.fraud ORDER BY 1 NULLS LAST")["amount"].to_list() == [
+        7.0,
+        44.1,
+        None,
+    ]
+
+
+def test_a_number_taken_for_text_goes_on_in_a_column_of_its_own_once_it_is_declared(
+    store, predict, folder, clock, noon
+) -> None:
+    predict(amount=["lots"])
+    assert predict(amount=[7]).notes == {"type_conflict:amount": 1}
+    store.seal(noon + timedelta(days=1))
+    store.declare({"fraud": {"amount"}})
+    assert predict(amount=[8]).notes == {}
+    store.close()
+
+    again = Store.open(folder, clock)
+    again.append(
+        Batch(
+            "s",
+            "x",
+            {
+                "prediction:fraud": pl.DataFrame(
+                    {"ts": [noon], "prediction_id": ["z"], "amount": [9], "AMOUNT_2": [1.5]}
+                )
+            },
+        )
+    )
+    columns = {c: k for _, _, c, k in again.read("SELECT * FROM core.feature_column").iter_rows()}
+    rows = again.read("SELECT amount, amount_2 FROM predictions.fraud ORDER BY prediction_id").rows()
+    again.close()
+
+    assert columns == {"amount_2": "DOUBLE", "AMOUNT_2_2": "DOUBLE"}
+    assert rows == [("lots", None), (None, None), (None, 8.0), (None, 9.0)]
+
+
+def test_a_number_that_does_not_fit_is_told_as_it_was_written(predict) -> None:
+    predict(country=["DE"])
+
+    assert predict(country=[1.0]).examples == {"type_conflict:country": "'1' is no VARCHAR"}

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from detectors.matching import Between, Idle, Starved, match, matches, needed_gib
+from detectors.placement import Between, Idle, Starved, match, matches, needed_gib
 
 CHAT = Starved("chat", "has 2, needs 4", 2, ("eu-west",), "h100-80gb", 4, "llama-3.3-70b", "bf16", 0.8, 2000.0)
 H100 = Idle("us-east", "NVIDIA H100 80GB HBM3", 8, 80.0)

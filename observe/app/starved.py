@@ -3,7 +3,7 @@
 A model is starved when it needs more replicas than it has; devices idle when their mean use was below 5 % in the last
 closed five minutes.
 
-Source: our own; the comparison is `detectors.matching`.
+Source: our own; the comparison is `detectors.placement`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from detectors.matching import Between, Idle, Match, Starved, matches
+from detectors.placement import Between, Idle, Match, Starved, matches
 from observe.schema import Window
 from observe.schema.scaling import CapacityMatch, ScalingDecision
 from observe.spec.clusters import may_lie, rtt_between

@@ -1,0 +1,98 @@
+"""A data directory by commands that list and decide: its rows, of the running service or the stopped store, and people's words.
+
+Source: our own; UX.md, "Command line".
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from observe.cli.service import owner
+from observe.errors import StoreLocked, UsageError
+
+if TYPE_CHECKING:
+    from observe.store import Store
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def folder(site: Path, directory: Path | None) -> Path:
+    """The directory that is named, else the one of the site.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if directory is None:
+        from observe.spec import load
+
+        directory = load(site).site.store.path
+    if not directory.is_dir():
+        raise UsageError(f"{directory} is not a directory; the service makes it at its first start: observe up")
+    return directory
+
+
+def rows(path: Path, asked: str, read: Callable[[Store], Iterable[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """Rows as the API tells them; instants are text.
+
+    Args:
+        path: the data directory.
+        asked: path of the API where a service runs.
+        read: the same from the store of one that is stopped.
+
+    Raises:
+        SourceError: the service owns the directory and does not answer.
+    """
+    from observe.clock import WallClock
+    from observe.store import Store
+
+    try:
+        store = Store.open(path, WallClock(), must_exist=True)
+    except StoreLocked:
+        return list(owner(path).ask("GET", asked))
+    try:
+        found = list(read(store))
+    finally:
+        store.close()
+    return [{k: v.isoformat() if isinstance(v, datetime) else v for k, v in row.items()} for row in found]
+
+
+def printed(found: Rows, line: Callable[[Mapping[str, Any]], str], none: str, *, as_json: bool) -> int:
+    """Print rows, one a line, or as JSON; `none` where there are none."""
+    if as_json:
+        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+        return 0
+    sys.stdout.write("".join(f"{text}\n" for text in map(line, found)) or f"{none}\n")
+    return 0
+
+
+def said(path: Path, command: Mapping[str, Any], told: Callable[[str], str], *, as_json: bool, quiet: bool) -> int:
+    """Give somebody's word to the running service.
+
+    Args:
+        path: the data directory.
+        command: verb, object, reason and parameters.
+        told: what is printed, by the id under which it was written down.
+        as_json: print the answer instead.
+        quiet: print nothing.
+
+    Raises:
+        UsageError: it cannot be meant, and why.
+        QueryError: the token may not do it.
+        SourceError: no service runs there, or it does not answer.
+    """
+    done = owner(path).ask("POST", "/api/v1/commands", {"parameters": {}, **command})
+    if as_json:
+        sys.stdout.write(json.dumps(done) + "\n")
+    elif not quiet:
+        sys.stderr.write(f"{told(done['command_id'])}\n")
+    return 0
+
+
+def minute(instant: str) -> str:
+    """An instant as people read it."""
+    return f"{datetime.fromisoformat(instant):%Y-%m-%d %H:%M} UTC"

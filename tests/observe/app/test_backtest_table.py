@@ -1,0 +1,73 @@
+"""Files of any kind become instants and columns to watch, or are refused with what to do."""
+
+import gzip
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from observe.app.backtest_table import read, tabulate
+from observe.errors import UsageError
+
+T0 = datetime(2026, 1, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("bom.csv", b"\xef\xbb\xbfts,x,c\n2026-01-05T00:00Z,1.5,NA\n2026-01-05T01:00Z,NA,b\n"),
+        ("semicolons.csv", b"ts;x;c\n2026-01-05 00:00:00;1.5;NA\n2026-01-05 01:00:00;;b\n"),
+        ("array.json", b'[{"ts": "2026-01-05T00:00:00Z", "x": 1.5, "c": "NA"}, {"ts": "2026-01-05T01:00:00Z", "c": "b"}]'),
+        ("lines.json", b'{"ts": 1767571200, "x": 1.5, "c": "NA"}\n{"ts": 1767574800, "x": null, "c": "b"}\n'),
+        ("psql.csv", b"ts,x,c\n2026-01-05 01:00:00+01,1.5,NA\n2026-01-05 02:00:00.000+01,,b\n"),
+        ("german.csv", b"ts;x;c\n05.01.2026 00:00;1.5;NA\n05.01.2026 01:00:00;;b\n"),
+        ("bigquery.csv", b"ts,x,c\n2026-01-05 00:00:00 UTC,1.5,NA\n2026-01-05 01:00:00.000 UTC,null,b\n"),
+        ("small.csv.gz", gzip.compress(b"ts,x,c\n2026-01-05T00:00Z,1.5,NA\n2026-01-05T01:00Z,None,b\n", mtime=0)),
+    ],
+)  # fmt: skip
+def test_the_same_rows_are_read_from_every_dialect(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    found = read(tmp_path / name, "ts")
+
+    assert found.kinds == {"x": "numeric", "c": "categorical"}
+    assert found.rows.rows() == [(T0, 1.5, "NA"), (T0 + timedelta(hours=1), None, "b")]
+    assert found.rejected == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("cut.csv.gz", gzip.compress(b"ts,x\n2026-01-05T00:00Z,1\n" * 99, mtime=0)[:40], "cut.csv.gz cannot be read: "),
+        ("only.csv", b"ts,x\n", "only.csv holds no rows"),
+        ("zero.csv", b"", "zero.csv cannot be read: "),
+        ("twice.csv", b"ts,x,x\n2026-01-05,1,2\n", "two columns are named 'x'"),
+        ("notes.md", b"# hello", "is not Parquet, CSV, NDJSON, JSON or Arrow"),
+        ("wrong.csv", b"when,x\n2026-01-05,1\n", "has no column 'ts' for --time; there are: when, x"),
+        ("never.csv", b"ts,x\nNA,1\nNA,2\n", "never.csv: column 'ts' holds no instants"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_and_the_file_or_column_named(
+    tmp_path: Path, name: str, content: bytes, said: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UsageError) as refused:
+        read(tmp_path / name, "ts")
+
+    assert said in str(refused.value)
+
+
+def test_of_a_file_only_the_columns_that_are_asked_for_are_read(tmp_path: Path) -> None:
+    pl.DataFrame({"when": [T0], "a": [1.0], "b": [[1]], "ts": [7]}).write_parquet(tmp_path / "t.parquet")
+
+    assert read(tmp_path / "t.parquet", "when", ["a", "a"]).rows.columns == ["ts", "a"]
+    assert read(tmp_path / "t.parquet", "when").left_out == {
+        "b": "a column of type List(Int64) is neither numbers nor levels"
+    }
+
+
+def test_a_column_that_is_called_like_our_instants_is_watched_under_another_name() -> None:
+    table = tabulate(pl.DataFrame({"when": [T0], "ts": [7], "x": [1.5]}), "when")
+
+    assert table.kinds == {"ts (column)": "numeric", "x": "numeric"}
+    assert table.rows.columns == ["ts", "ts (column)", "x"]
