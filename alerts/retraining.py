@@ -93,7 +93,7 @@ def said_before(action: Action, actions: Sequence[Action]) -> bool:
 
 
 def parameters(rule: ActionRule, incident: Incident, firing: Sequence[Alert], known: Performance) -> Json:
-    """Features that moved, first instant of the data that differ, the measured effect, and what the labels say.
+    """Features and pairs of them that moved, first instant of the data that differ, the measured effect, and what the labels say.
 
     Args:
         rule: what the team declared.
@@ -106,13 +106,15 @@ def parameters(rule: ActionRule, incident: Incident, firing: Sequence[Alert], kn
     """
     mine = [a for a in firing if a.incident_id == incident.incident_id and a.kind == "drift"]
     broken = {a.subject for a in mine if NOT_DRIFT in a.key}
-    features = sorted({a.subject for a in mine if calls_for(a)} - broken)
+    pairs = {a.subject for a in mine if calls_for(a) and a.key.endswith("/pair")}
+    features = sorted({a.subject for a in mine if calls_for(a)} - broken - pairs)
     told: Json = {
         "features": features, "since": instant(incident.since), "effect": incident.effect, "unit": incident.unit,
         "summary": incident.summary, "performance": known.said, "performance_state": known.state,
     }  # fmt: skip
-    left = {**told, "broken": sorted(broken)} if broken else told
-    why = _held(rule.proof, features, broken, known)
+    named: Json = {"pairs": sorted(pairs), "broken": sorted(broken)}
+    left = {**told, **{what: names for what, names in named.items() if names}}
+    why = _held(rule.proof, [*features, *pairs], broken, known)
     return {**left, HELD: why} if why else left
 
 

@@ -222,7 +222,8 @@ def check_accounts(core: Core, told: Told) -> None:
     found = accounts(core)
     if found["accepted"] != found["stored"] + found["rejected"] + found["queued"]:
         told.failures[f"the account does not add up: {found}"] += 1
-    ledger = core.store._rows("SELECT sum(rows)::BIGINT FROM core.batch")[0][0] or 0
+    with core.store._database.cursor() as cursor:
+        [(ledger,)] = cursor.execute("SELECT coalesce(sum(rows), 0)::BIGINT FROM core.batch").fetchall()
     if ledger != found["stored"]:
         told.failures[f"stored {found['stored']}, the ledger says {ledger}"] += 1
     told.outcomes["rows stored"] = int(found["stored"])

@@ -24,7 +24,7 @@ select distinct cluster from gpu_device where cluster is not null order by 1 lim
 """
 MODELS = """
 with judged as (
-  select model, subject, state, severity from finding
+  select model, kind, state, severity from finding
   where model <> 'site' and window_end > $now::TIMESTAMPTZ - interval 3 hours
   qualify row_number() over (partition by monitor_id order by window_end desc) = 1
 ), seen as (
@@ -32,8 +32,8 @@ with judged as (
   union select model_id from attempt where ts >= $now::TIMESTAMPTZ - interval 3 hours and model_id is not null
 )
 select model, coalesce(min(case when state is null then 4 when state <> 'alarm' then 3 when severity = 'page' then 0 when severity = 'ticket' then 1 else 2 end), 4) as rank,
-  bool_or(state in ('ok', 'alarm')) as sure
-from (select model, state, severity from judged union all select model, null, null from seen)
+  bool_or(state in ('ok', 'alarm')) and not coalesce(bool_or(kind = 'slo' and state not in ('ok', 'alarm')), false) as sure
+from (select model, kind, state, severity from judged union all select model, null, null, null from seen)
 group by model order by rank, model
 """
 

@@ -135,3 +135,12 @@ def test_the_others_that_moved_are_still_told(tmp_path: Path) -> None:
         ["age"],
         ["amount"],
     )
+
+
+def test_a_pair_whose_correlation_changed_is_no_feature(tmp_path: Path) -> None:
+    history = History(configured(tmp_path))
+    found = [AMOUNT, "fraud/level/amount × age/pair"]
+    history.decide(0, *(finding(m, 0, onset=SINCE) for m in found))
+    [action] = history.decide(DAY, *(finding(m, DAY, onset=SINCE) for m in found)).actions
+
+    assert (action.parameters["features"], action.parameters["pairs"]) == (["amount"], ["amount × age"])

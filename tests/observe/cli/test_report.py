@@ -181,7 +181,7 @@ def test_a_drift_in_imported_predictions_is_found_by_the_detectors_and_named_by_
 
     [moved] = told["drifting"]
     assert (told["verdict"], moved["feature"], moved["watched"]) == ("drift", "amount", "location")
-    assert told["headline"].startswith("1 of 3 features drifts: amount +0.")  # the third is their correlation
+    assert told["headline"].startswith("1 of 2 features drifts: amount +0.")
     assert abs(datetime.fromisoformat(moved["onset"]) - (BEGIN + timedelta(days=MOVED_D))) <= timedelta(hours=2)
     assert moved["ci_low"] - 0.05 < 0.5 < moved["ci_high"] + 0.05
     assert {s["state"] for s in told["streams"] if s["feature"] == "age"} == {"ok"}
