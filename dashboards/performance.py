@@ -82,7 +82,7 @@ def section(read: Reader, view: Scope, name: str, facts: Mapping[str, Any]) -> l
     made = cards.gather(
         lambda: _course_card(read, view, name, shown), lambda: _verdicts_card(view, shown),
         lambda: reliability.score_card(read, view, shown.params, regression=shown.regression),
-        lambda: reliability.delay_card(read, view, shown.params), lambda: reliability.slices_card(read, view, shown.params),
+        lambda: reliability.delay_card(read, view, shown.params), lambda: reliability.slices_card(read, view, shown.params, regression=shown.regression),
         spans=(8, 4, 6, 6, 12),
     )  # fmt: skip
     return [sections.section("Performance", "performance"), *made]

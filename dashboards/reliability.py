@@ -185,8 +185,8 @@ def _whole(counted: Mapping[tuple[str, str], Sequence[int]]) -> Mapping[str, flo
     return {column: right / max(wrong + right, 1) for column, (wrong, right) in sums.items()}
 
 
-def slices_card(read: Reader, view: Scope, params: Params) -> Any:
-    """Accuracy by slice, worst first, with intervals that hold for all slices at once; None without slices."""
+def slices_card(read: Reader, view: Scope, params: Params, *, regression: bool) -> Any:
+    """Share of right answers by slice, worst first, with intervals for all slices at once; None without slices."""
     rows = read(SLICES, params)
     if rows.is_empty():
         return None
@@ -216,10 +216,10 @@ def slices_card(read: Reader, view: Scope, params: Params) -> Any:
         )
     made.sort(key=lambda row: row["high"])
     columns = [
-        tables.Column("slice", "Slice", "", 260), tables.Column("n", "Labels", "count", 100), tables.Column("accuracy", "Accuracy", "share", 100),
+        tables.Column("slice", "Slice", "", 260), tables.Column("n", "Labels", "count", 100), tables.Column("accuracy", "Within tolerance" if regression else "Accuracy", "share", 140 if regression else 100),
         tables.Column("low", "At least", "share", 100, hint="lower end of an interval that holds for all slices at once with 95 %"),
         tables.Column("high", "At most", "share", 100, hint="upper end of that interval"),
-        tables.Column("beside", "Beside all", "", 120, hint="worse or better where the interval leaves out the accuracy of all rows"),
+        tables.Column("beside", "Beside all", "", 120, hint="worse or better where the interval leaves out the share of all rows"),
     ]  # fmt: skip
     left = len(counted) - len(compared)
     few = f"; {left} with fewer than {_FEW} labels are left out" if left else ""

@@ -56,13 +56,19 @@ class Performance(Written):
     delay_s: Duration = Field(default=86_400.0, alias="delay", ge=0)
     min_effect: MinEffect | None = Field(default=None, alias="minEffect")
     unit: Annotated[str, Field(max_length=16)] | None = None
+    tolerance: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     slices: Names = Field(default=(), max_length=MOST_SLICES)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.task == "regression" and (self.positive or self.threshold is not None or self.slices):
+        if self.task == "regression" and (self.positive or self.threshold is not None):
             hint = "leave them out, or write task: classification"
-            raise Malformed("positive, threshold and slices are of classification", hint)
+            raise Malformed("positive and threshold are of classification", hint)
+        if self.tolerance is not None and self.task == "classification":
+            raise Malformed("a tolerance is of regression", "leave it out, or write task: regression", ("tolerance",))
+        if self.task == "regression" and self.slices and self.tolerance is None:
+            hint = "tolerance: 5 — the largest error, in the unit of what is predicted, of an answer that is right"
+            raise Malformed("slices of a regression compare how many answers are right, so it needs a tolerance", hint)
         if self.threshold is not None and self.positive is None:
             hint = "positive: fraud — the class that a score above the threshold stands for"
             raise Malformed("a threshold needs the class that it decides for", hint, ("threshold",))

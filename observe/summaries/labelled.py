@@ -47,10 +47,10 @@ def features(said: Performance, given: Mapping[str, str] | None = None) -> tuple
     """What is counted of every labelled row: columns of `joined`; what hangs on a column that is not given is left out."""
     given = believed(said) if given is None else given
     common, scored = ("label_delay", "label_state"), said.score in given
-    if said.task == "regression":
-        return (SCORE, "mae", "bias", "squared", CELLS, *common) if scored else common
-    answered = scored if said.threshold is not None else said.answer in given
     slices = tuple(f"slice:{name}" for name in said.slices if name in given)
+    if said.task == "regression":
+        return (SCORE, "mae", "bias", "squared", CELLS, *slices, *common) if scored else common
+    answered = scored if said.threshold is not None else said.answer in given
     found: list[str] = [SCORE] if scored and (answered or said.positive) else []
     found += ["accuracy"] if answered else []
     found += ["log_loss", "calibration"] if found[:1] == [SCORE] else []
@@ -117,7 +117,7 @@ def joined(said: Performance, predictions: str, given: Mapping[str, str]) -> str
         predictions: the model's relation, as SQL.
         given: the columns that are there, by the name they are called; others are NULL.
     """
-    columns = _regression() if said.task == "regression" else _classification(said)
+    columns = {**(_regression() if said.task == "regression" else _classification(said)), **_slices(said)}
     selected = ", ".join(f"{sql} as {_quoted(name)}" for name, sql in columns.items())
     slices = "".join(f", {_column(given, s)}::VARCHAR as {_quoted(f'raw:{s}')}" for s in said.slices)
     return f"""(
@@ -176,7 +176,8 @@ def grown(changes: pl.DataFrame) -> pl.DataFrame:
 def _judged(said: Performance) -> str:
     """Columns that the others follow from: `hit`, `happened` (of the class the score is about) and `score`."""
     if said.task == "regression":
-        return "given as score"
+        within = f"abs(number - given) <= {said.tolerance!r}" if said.tolerance is not None else "NULL::BOOLEAN"
+        return f"{within} as hit, given as score"
     same = f"(lower(answer) = lower(truth) or coalesce({_number('answer')} = number, false))"
     hit = f"case when truth is not null and answer is not null then {same} end"
     happened = hit
@@ -203,9 +204,14 @@ def _classification(said: Performance) -> Mapping[str, str]:
             "score_positive": "case when happened then score end",
             "score_negative": "case when not happened then score end",
         }
-    level = "coalesce({raw}, '(none)')"
+    return columns
+
+
+def _slices(said: Performance) -> Mapping[str, str]:
+    """Whether the answer was right, and the level, of each column that is compared."""
+    columns = {}
     for name in said.slices:
-        shown = level.format(raw=_quoted(f"raw:{name}"))
+        shown = f"coalesce({_quoted(f'raw:{name}')}, '(none)')"
         columns[f"slice:{name}"] = f"case when hit then 'right:' || {shown} when not hit then 'wrong:' || {shown} end"
     return columns
 

@@ -79,12 +79,14 @@ def test_a_regression_is_told_in_its_error(tmp_path: Path) -> None:
     labels = labels.with_columns(value=pl.col("value_num").cast(pl.String))
     with opened(tmp_path) as (held, clock):
         held.append(Batch("t", "1", {"prediction:m": rows, "label": labels}))
-        asked = config(task="regression", positive=None, unit="EUR")
+        asked = config(task="regression", positive=None, unit="EUR", tolerance=0.4, slices=["region"])
         findings = [f for name in ("performance", "estimate") for f in found(held, clock, asked, name)]
         with held.change() as tx:
             tx.insert(findings)
         text = shown(held)
 
     assert "mean absolute error 0.399 (0.392 – 0.405)" in text
+    assert "Within tolerance" in text
+    assert "region = eu" in text
     assert "Do scores mean" not in text
     assert "This card could" not in text

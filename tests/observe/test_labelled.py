@@ -148,6 +148,27 @@ def test_a_regression_has_absolute_and_squared_errors(tmp_path: Path) -> None:
         assert cells.item() == N
 
 
+def test_slices_of_a_regression_count_answers_within_the_tolerance(tmp_path: Path) -> None:
+    rows, labels = answers()
+    truth = rows["score"] + pl.Series(np.random.default_rng(5).normal(0, 2, N))
+    labels = labels.with_columns(value_num=truth, value=truth.cast(pl.String))
+    asked = config(task="regression", positive=None, tolerance=1.5, slices=["region"])
+    with opened(tmp_path) as (store, clock):
+        store.append(Batch("t", "1", {"prediction:m": rows, "label": labels}))
+        closed = summaries.close(store, asked, clock.now())
+        counted = store.read(
+            "select level, sum(c)::BIGINT as n from (select unnest(levels) as level, unnest(counts[1:len(levels)]) as c "
+            "from summary join binning using (binning_id) where measure = 'm/performance/slice:region') group by level"
+        )
+
+    right = ((truth - rows["score"]).abs() <= 1.5).alias("right")
+    wanted = rows.select("region", right).group_by("region", "right").len()
+    assert not closed.failures
+    assert dict(counted.iter_rows()) == {
+        f"{'right' if ok else 'wrong'}:{region}": n for region, ok, n in wanted.iter_rows()
+    }
+
+
 def estimated(store: Store, clock: EventClock, config: Config) -> Finding:
     return next(f for f in found(store, clock, config, "estimate") if f.subject != "auc")
 

@@ -42,6 +42,8 @@ def test_a_regression_is_judged_by_its_errors() -> None:
     ("said", "why"),
     [
         ({"task": "regression", "positive": "1"}, "are of classification"),
+        ({"task": "regression", "slices": ["region"]}, "needs a tolerance"),
+        ({"tolerance": 5}, "is of regression"),
         ({"threshold": 0.5}, "needs the class"),
         ({"minEffect": "0.1σ"}, "is not in sigma"),
         ({"slices": ["a", "b", "c", "d"]}, "at most 3"),
