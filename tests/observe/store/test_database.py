@@ -63,6 +63,8 @@ def test_it_can_be_closed_while_it_is_down(tmp_path: Path) -> None:
 
     database.close()
 
+    assert (tmp_path / "a.duckdb").exists()
+
 
 def test_row_groups_are_small_so_that_a_checkpoint_holds_nobody_up_for_long(database: Database) -> None:
     with database.change() as cursor:

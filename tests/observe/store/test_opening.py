@@ -32,7 +32,9 @@ def test_another_process_is_refused_with_the_owners_pid(store, folder) -> None:
 def test_a_directory_is_free_again_after_close(store, folder, clock) -> None:
     store.close()
 
-    Store.open(folder, clock).close()
+    again = Store.open(folder, clock)
+    assert again.read("select count(*) as n from collector_run").item() == 0
+    again.close()
 
 
 def test_a_newer_schema_is_refused(store, folder, clock) -> None:
@@ -51,7 +53,9 @@ def test_a_refused_start_leaves_the_directory_free(store, folder, clock) -> None
 
     with duckdb.connect(str(folder / "observe.duckdb")) as database:
         database.execute("UPDATE core.meta SET value = ? WHERE key = 'schema_version'", [str(SCHEMA_VERSION)])
-    Store.open(folder, clock).close()
+    again = Store.open(folder, clock)
+    assert again.damages == ()
+    again.close()
 
 
 def test_files_that_belong_to_nobody_are_removed(store, folder, clock) -> None:

@@ -121,4 +121,7 @@ def test_a_foreign_database_is_not_taken_for_a_store(folder, clock) -> None:
 
 
 def test_a_store_that_exists_is_opened(sealed, clock) -> None:
-    Store.open(sealed, clock, must_exist=True).close()
+    store = Store.open(sealed, clock, must_exist=True)
+
+    assert store.stats()["files"]
+    store.close()
