@@ -57,7 +57,7 @@ def _minute(at: datetime) -> str:
 def _cause(known: Known) -> Iterator[str]:
     if known.verdict == "too little":
         few = "too few bad requests" if known.mixes.totals.bad or known.mixes.totals.good else "no requests"
-        yield f"Too little is known to say why: no signal near it, and {few} to compare."
+        yield f"No clear cause: too little evidence. No change and no other signal was seen near it, and there are {few} to compare."
         return
     likely = [w for w in known.ranked[: _OTHERS + 1] if w.score >= 0.05]
     if known.verdict == "cause":

@@ -116,6 +116,4 @@ def _page(target: Target, run: str) -> str:
 
 def _said(answer: Heard) -> str:
     """What a refusal means here."""
-    if answer.ok:
-        return "Airflow answered without what was asked for: is this its address, and no login page before it?"
-    return _WORDS.get(answer.status or 0, "Airflow did not take it")
+    return asking.refusal(answer, "Airflow", _WORDS)

@@ -183,6 +183,13 @@ def shortened(text: str, secrets: Sequence[str]) -> str:
     return " ".join(hidden(text, secrets).split())[:SHOWN]
 
 
+def refusal(answer: Heard, whom: str, known: Mapping[int, str]) -> str:
+    """What an answer that took nothing means: by its status as `known` has it, or that somebody else answered."""
+    if answer.ok:
+        return f"{whom} answered without what was asked for: is this its address, and no login page before it?"
+    return known.get(answer.status or 0, f"{whom} did not take it")
+
+
 def _object(answer: Answer) -> Mapping[str, Any] | None:
     try:
         found = json.loads(answer.text)

@@ -90,14 +90,18 @@ def _xid_page(home: str) -> dict[str, Any]:
     """An XID while an SLO pages in its cluster is a page: it keeps that one quiet, and somebody must be woken."""
     fault = 'ALERTS{alertname="GpuXid", severity="ticket", alertstate="firing"'
     burns = 'ALERTS{alertname="SloBurn", severity="page", alertstate="firing"'
-    told = (
-        'max(observe_alerts_firing{kind="slo", severity="page"}) > 0'  # pushed by the service: where is not known here
+    told = 'observe_alerts_firing{kind="slo", severity="page", alert_cluster'  # what the service pushed by itself
+    there = f'label_replace({told}!~"|none"}} > 0, "cluster", "$1", "alert_cluster", "(.+)")'
+    # of no one cluster ("none") it is never kept quiet, so no XID has to speak for it; "": a service that does not say yet
+    pushed = (
+        f'{fault}}} and on (cluster) {there}\n  or {fault}, cluster=""}} and on () ({told}!="none"}} > 0)'
+        f'\n  or {fault}}} and on () ({told}=""}} > 0)'
     )
     same = (
         f"{fault}}} and on (cluster) {burns}}}"  # a Prometheus of one cluster may add that label only as alerts leave
     )
     either = f'{fault}}} and on () {burns}, cluster=""}}\n  or {fault}, cluster=""}} and on () {burns}}}'
-    expression = f"max by ({_GPU}) (\n  {same}\n  or {either}\n  or {fault}}} and on () {told}\n)"
+    expression = f"max by ({_GPU}) (\n  {same}\n  or {either}\n  or {pushed}\n)"
     said = {
         "summary": "GPU {{ $labels.gpu }} of {{ $labels.Hostname }} reports an XID while SLOs of its cluster page",
         "description": (

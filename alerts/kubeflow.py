@@ -152,6 +152,5 @@ def _page(target: Target, run: str) -> str:
 
 
 def _said(answer: Heard) -> str:
-    if answer.ok:
-        return "Kubeflow answered without what was asked for: is this its address, and no login page before it?"
-    return _WORDS.get(answer.status or 0, "Kubeflow did not take it")
+    """What a refusal means here."""
+    return asking.refusal(answer, "Kubeflow", _WORDS)

@@ -5,8 +5,8 @@ day later, the truth. The model (gradient boosting, "15 min late or more on arri
 February; `observe backtest`'s own path fits on the same 59 d, replays the rest by scheduled departure, hourly, at
 1 false alarm in 30 d for all features together, and refits every day.
 
-The product does not join truth to predictions yet: the bench does, as a column `residual` (late or not, minus the
-score; none for a flight that never arrived), whose alarms a person could have had a day later than is printed.
+A table has its labels as a column: the bench joins them as `residual` (late or not, minus the score; none for a flight
+that never arrived), whose alarms a person could have had a day later than is printed. (A service joins labels by itself.)
 
 Control: the days of January and February in a random order, so that nothing lasts longer than a day; 28 d are
 fitted, 31 judged. Beside each alarm stand the level in the week before and after, and the mean of the month in

@@ -2,8 +2,8 @@
 
     python -m bench.killed FOLDER
 
-Lines in: `open` once, then numbers of batches. Lines out: `ready`, then numbers acknowledged. Every
-batch holds ROWS attempts and one prediction of three models' tables, minutes to days old, while seals, merges and
+Lines in: `open` once, then numbers of batches. Lines out: `ready`, then numbers whose rows are safe. Every
+third of a second commits are held up for as long, so that many of them are safe in the spill only. Every batch holds ROWS attempts and one prediction of three models' tables, minutes to days old, while seals, merges and
 retention run beside without a pause: model `m` stays, of model `old` a sample stays, the samples of
 serving leave altogether.
 """
@@ -13,14 +13,16 @@ import threading
 from concurrent.futures import Future
 from datetime import timedelta
 from pathlib import Path
+from time import sleep
 
 import polars as pl
 
 from observe.clock import WallClock
-from observe.schema import Batch, Receipt
+from observe.schema import Batch
 from observe.store import Store
 
 ROWS = 7
+HELD_S = 0.3  # as a checkpoint does
 RESERVOIR = 5  # rows of a model and day that stay
 AGES = tuple(timedelta(minutes=m) for m in (7, 12, 17, 22, 27, 100, 1500, 1510, 3000))
 LONG_AGO = timedelta(days=40)
@@ -45,7 +47,7 @@ def main(folder: Path) -> None:
     sys.stdin.readline()
     store = Store.open(folder, clock)
 
-    def acknowledge(number: str, done: Future[Receipt]) -> None:
+    def acknowledge(number: str, done: Future[None]) -> None:
         done.result()
         with speaking:
             print(number, flush=True)
@@ -55,11 +57,18 @@ def main(folder: Path) -> None:
             store.seal(clock.now())
             store.retain(clock.now(), KEEP, reservoir=RESERVOIR)
 
-    threading.Thread(target=keep_house, daemon=True).start()
+    def hold_up() -> None:
+        while True:
+            sleep(HELD_S)
+            with store.change():
+                sleep(HELD_S)
+
+    for task in (keep_house, hold_up):
+        threading.Thread(target=task, daemon=True).start()
     print("ready", flush=True)
     for line in sys.stdin:
         number = line.strip()
-        store.submit(batch(int(number), clock)).add_done_callback(lambda done, n=number: acknowledge(n, done))
+        store.submit(batch(int(number), clock)).safe().add_done_callback(lambda done, n=number: acknowledge(n, done))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python -m bench.kills [--kills 100] [--seed 7]
 
-A client keeps twelve numbered batches on their way to a process that appends, seals, merges, lets
+A client keeps twelve numbered batches on their way to a process that appends, spills, seals, merges, lets
 rows leave and keeps samples of them; the process is killed with SIGKILL at a random moment, the
 directory is opened and compared with the client's ledger, and the next process goes on. Every tenth
 kill hits a process that migrates the data directory of an older release.
@@ -43,6 +43,7 @@ class Tally:
 
     kills: int = 0
     acknowledged: int = 0
+    spilled: int = 0  # kills that left batches in the spill
     lost: int = 0  # acknowledged batches that are not stored whole
     doubled: int = 0  # batches of which a row is there twice
     findings: int = 0  # of verify
@@ -129,6 +130,7 @@ def forget(process: subprocess.Popen[str]) -> None:
 
 def compare(client: Client, tally: Tally) -> None:
     """What the directory holds after a restart, against the client's ledger."""
+    tally.spilled += any(client.folder.glob("spill/[0-9]*"))
     store = Store.open(client.folder, WallClock())
     try:
         rows = store.read("SELECT tokens_in, count(*), count(DISTINCT attempt_id) FROM attempt GROUP BY 1").rows()
@@ -191,7 +193,7 @@ def main() -> None:
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         tally = run(Path(folder), given.kills, given.seed)
-    told = f"{tally.kills} kills ({tally.migrations} of migrations), {tally.acknowledged} batches acknowledged"
+    told = f"{tally.kills} kills ({tally.migrations} of migrations), {tally.acknowledged} batches acknowledged, {tally.spilled} left a spill"
     print(json.dumps({
         "name": "kill -9: batches lost or doubled", "command": "python -m bench.kills", "unit": "batches",
         "figure": tally.lost + tally.doubled + tally.unmigrated, "peer": f"{told}, {tally.findings} findings of verify",

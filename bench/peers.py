@@ -16,8 +16,12 @@ environment of its own that this bench makes with uv, as they conflict (Evidentl
 Counted is what a person would be told: windows with an alert on any feature, and latched alarms: alerts of a feature
 less than 24 h apart are one. A tool that alerts all the time finds everything at once: read both.
 
-    python -m bench.peers [--streams iid season ar.5 ar.9 t3] [--replicates 3] [--features 10] [--rows 1000]
-                          [--shifts 0.5 1] [--seed 20261121] [--environments DIR]
+What each tool said of each replicate is appended to `--out`, a line each, as soon as it is known. A run that was
+stopped goes on where it stopped, and `--table` adds up the files of several runs, other seeds or tools among them.
+
+    python -m bench.peers --replicates 3 --seed 20261121 --out peers.jsonl [--streams iid season ar.5 ar.9 t3]
+                          [--features 10] [--rows 1000] [--shifts 0.5 1] [--environments DIR]
+    python -m bench.peers --table peers.jsonl more.jsonl
 
 Source: METHODS section 10 for the streams; the documentation of the peers, read 2026-11: docs.evidentlyai.com,
 nannyml.readthedocs.io, riverml.xyz, docs.seldon.ai. alibi-detect is under the Business Source License: it is only run.
@@ -31,8 +35,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -55,6 +61,28 @@ SAMPLE = 20_000  # rows of reference; windows are never thinned
 START = datetime(2026, 1, 5, tzinfo=UTC)  # a Monday
 
 OURS, DATASET = "observe backtest, 1 per 30 d", "Evidently, half of the columns"
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a tool said of one replicate: a line of the record."""
+
+    stream: str
+    tool: str
+    seed: int
+    features: int
+    rows: int
+    version: str
+    cpu_s: float
+    hours: int  # in which nothing changed
+    alerted: int  # of them, with an alert on any feature
+    latched: int  # alarms in them
+    delays: dict[str, list[int | None]] = field(default_factory=dict)  # h by shift and feature, None where not found
+
+    @property
+    def key(self) -> tuple[str, str, int, int, int]:
+        """Which question it answers."""
+        return self.stream, self.tool, self.seed, self.features, self.rows
 
 
 def values(kind: Stream, mean: Floats, rows: int, rng: np.random.Generator) -> Floats:
@@ -83,19 +111,18 @@ def python(folder: Path, peer: Peer) -> str:
     return str(home / "bin/python")
 
 
-def written(folder: str, number: int, history: Floats, parts: Parts) -> None:
+def written(folder: str, history: Floats, parts: Parts) -> None:
     """A replicate as files that every peer reads."""
     whole = table(history)
     shown = {"history": whole, "sample": whole.sample(min(whole.height, SAMPLE), seed=1)}
     for name, rows in (shown | {name: table(x) for name, x in parts.items()}).items():
-        np.save(f"{folder}/{number}-{name}.npy", rows.to_numpy())
-    said = {"parts": list(parts), "names": whole.columns[1:]}
-    Path(folder, "said.json").write_text(json.dumps(said))
+        np.save(f"{folder}/{name}.npy", rows.to_numpy())
+    Path(folder, "said.json").write_text(json.dumps({"parts": list(parts), "names": whole.columns[1:]}))
 
 
-def ask(peer: Peer, interpreter: str, folder: str, replicates: Sequence[int]) -> tuple[str, list[Told]]:
-    """A peer's version, and what it says of some replicates by part."""
-    said = json.loads(Path(folder, "said.json").read_text()) | {"package": peer.package, "replicates": list(replicates)}
+def ask(peer: Peer, interpreter: str, folder: str) -> tuple[str, Told]:
+    """A peer's version, and what it says of a replicate by part."""
+    said = json.loads(Path(folder, "said.json").read_text()) | {"package": peer.package}
     Path(folder, "said.json").write_text(json.dumps(said))
     quiet = {"DO_NOT_TRACK": "1", "NML_DISABLE_USAGE_LOGGING": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     single = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "NUMBA", "OPENBLAS", "MKL")}
@@ -106,7 +133,7 @@ def ask(peer: Peer, interpreter: str, folder: str, replicates: Sequence[int]) ->
     if done.returncode:
         raise SystemExit(f"{peer.package} failed:\n{done.stderr[-2000:]}")
     found = json.loads(Path(folder, "told.json").read_text())
-    return found["version"], [{p: np.array(rows, dtype=bool) for p, rows in told.items()} for told in found["told"]]
+    return found["version"], {p: np.array(rows, dtype=bool) for p, rows in found["told"].items()}
 
 
 def ours(history: Floats, part: Floats) -> Flags:
@@ -141,25 +168,56 @@ def latched(flags: Flags) -> int:
     return count
 
 
-def row(stream: str, tool: str, found: Sequence[Told], shifts: Sequence[str]) -> str:
+def counted(stream: str, tool: str, told: Told, given: argparse.Namespace, version: str, cpu_s: float) -> Said:
+    """What is kept of a tool's alerts."""
+    quiet = told["null"]
+    delays = {s: [int(f.argmax()) + 1 if f.any() else None for f in told[s].T] for s in given.shifts}
+    return Said(
+        stream, tool, given.seed, given.features, given.rows, version, round(cpu_s, 1), len(quiet),
+        int(quiet.any(axis=1).sum()), latched(quiet), delays,
+    )  # fmt: skip
+
+
+def dataset(told: Told) -> Told:
+    """Evidently's verdict on the table follows from what it says of columns."""
+    return {p: flags.mean(axis=1, keepdims=True) >= 0.5 for p, flags in told.items()}
+
+
+def row(stream: str, tool: str, found: Sequence[Said]) -> str:
     """A line of the table, over replicates."""
-    quiet = [f["null"] for f in found]
-    hours, alarms = sum(len(q) for q in quiet), sum(latched(q) for q in quiet)
+    hours, alarms = sum(s.hours for s in found), sum(s.latched for s in found)
     cells = [
-        stream, tool, f"{np.concatenate([q.any(axis=1) for q in quiet]).mean():.1%}",
+        stream, tool, str(len(found)), f"{sum(s.alerted for s in found) / hours:.1%}", str(alarms),
         f"{alarms * MONTH_H / hours:.3g}", f"{upper95(alarms, hours / 24):.3g}",
     ]  # fmt: skip
-    for shift in shifts:
-        flags = np.concatenate([f[shift] for f in found], axis=1)
-        first = np.where(flags.any(axis=0), flags.argmax(axis=0) + 1.0, np.inf)
-        cells.append(f"{np.isfinite(first).mean():.0%} ({np.median(first):g} h)")
-    return f"| {' | '.join(cells)} |"
+    delays = []
+    for shift in sorted({shift for s in found for shift in s.delays}, key=float):
+        first = np.array([np.inf if d is None else d for s in found for d in s.delays.get(shift, [])])
+        delays.append(f"{shift} σ: {np.isfinite(first).mean():.0%} of {first.size} ({np.median(first):g} h)")
+    return f"| {' | '.join([*cells, '; '.join(delays)])} |"
 
 
-def made(given: argparse.Namespace, name: str, number: int) -> tuple[Floats, Parts]:
+def tabled(lines: Sequence[str]) -> str:
+    """The table of all lines; the same question answered twice counts once.
+
+    >>> said = Said("iid", OURS, 1, 10, 1000, "", 0.0, 96, 0, 0, {"1": [4, None]})
+    >>> print(tabled([json.dumps(asdict(said))] * 2).splitlines()[-1])
+    | iid | observe backtest, 1 per 30 d | 1 | 0.0% | 0 | 0 | 22.5 | 1 σ: 50% of 2 (inf h) |
+    """
+    said = {s.key: s for s in (Said(**json.loads(line)) for line in lines)}
+    by: dict[tuple[str, str], list[Said]] = defaultdict(list)
+    for s in said.values():
+        by[s.stream, s.tool].append(s)
+    order = [*STREAMS], [OURS, "Evidently, column", DATASET, *PEERS]
+    ranked = sorted(by, key=lambda k: (order[0].index(k[0]), order[1].index(k[1])))
+    head = "| stream | tool | replicates | quiet windows with an alert | latched alarms | in 30 d | upper 95 % | found in 24 h (median) |"
+    return "\n".join([head, "|---" * 8 + "|", *(row(*k, by[k]) for k in ranked)])
+
+
+def made(given: argparse.Namespace, name: str) -> tuple[Floats, Parts]:
     """History and parts of one replicate of a stream."""
     kind = STREAMS[name]
-    rng = np.random.default_rng([given.seed, list(STREAMS).index(name), 9, number])
+    rng = np.random.default_rng([given.seed, list(STREAMS).index(name), 9, 0])
     world = World.of(kind, HOUR_S, HISTORY_H + 24 * given.days, given.features, rng)
     history = values(kind, world.mean[:HISTORY_H], given.rows, rng)
     day = world.mean[HISTORY_H : HISTORY_H + SHIFT_H]
@@ -167,54 +225,38 @@ def made(given: argparse.Namespace, name: str, number: int) -> tuple[Floats, Par
     return history, parts | {s: values(kind, day + float(s), given.rows, rng) for s in given.shifts}
 
 
-class Bench:
-    """Asks every tool about every replicate of every stream, and counts what it cost."""
+def replicate(given: argparse.Namespace, name: str, tools: Sequence[str], environments: Path) -> None:
+    """Ask some tools about one replicate of a stream; what each says is kept at once."""
+    with tempfile.TemporaryDirectory() as folder:
+        history, parts = made(given, name)
+        written(folder, history, parts)
+        for tool in tools:
+            if tool == OURS:
+                begun = _cpu_s()
+                version, told = "", {p: ours(history, x) for p, x in parts.items()}
+            else:
+                interpreter = python(environments, PEERS[tool])
+                begun = _cpu_s()
+                version, told = ask(PEERS[tool], interpreter, folder)
+            cost = _cpu_s() - begun
+            keep(given.out, counted(name, tool, told, given, version, cost))
+            if tool == "Evidently, column":
+                keep(given.out, counted(name, DATASET, dataset(told), given, version, 0.0))
 
-    def __init__(self, given: argparse.Namespace, environments: Path, folder: str) -> None:
-        self.given, self.environments, self.folder = given, environments, folder
-        self.replicates = [(name, number) for name in given.streams for number in range(given.replicates)]
-        self.found: dict[tuple[str, str], list[Told]] = {}  # by stream and tool
-        self.cost: dict[str, int] = {}
-        self.versions: dict[str, str] = {}
 
-    def run(self) -> None:
-        """Ask ours as replicates are made, then one peer after the other; lines come as they are known."""
-        for i, (name, number) in enumerate(self.replicates):
-            history, parts = made(self.given, name, number)
-            written(self.folder, i, history, parts)
-            if OURS in self.given.tools:
-                with self.costing(OURS):
-                    self.take(name, OURS, {p: ours(history, x) for p, x in parts.items()})
-        self.say(OURS)
-        for tool in (t for t in self.given.tools if t != OURS):
-            peer = PEERS[tool]
-            asked = [i for i, (_, number) in enumerate(self.replicates) if number < peer.most]
-            interpreter = python(self.environments, peer)
-            with self.costing(tool):
-                self.versions[tool], told = ask(peer, interpreter, self.folder, asked)
-            for i, said in zip(asked, told, strict=True):
-                self.take(self.replicates[i][0], tool, said)
-            self.say(tool)
-        self.say(DATASET)
+def keep(out: Path, said: Said) -> None:
+    """Append a line and print it."""
+    with out.open("a") as file:
+        print(json.dumps(asdict(said)), file=file, flush=True)
+    print(f"{said.seed} {row(said.stream, said.tool, [said])} {said.cpu_s:g} s", file=sys.stderr, flush=True)
 
-    def take(self, stream: str, tool: str, told: Told) -> None:
-        """Keep what a tool said; Evidently's verdict on the table follows from what it says of columns."""
-        self.found.setdefault((stream, tool), []).append(told)
-        if tool == "Evidently, column":
-            self.take(stream, DATASET, {p: f.mean(axis=1, keepdims=True) >= 0.5 for p, f in told.items()})
 
-    def say(self, tool: str) -> None:
-        """Print a tool's lines."""
-        for stream in self.given.streams:
-            if (stream, tool) in self.found:
-                print(row(stream, tool, self.found[stream, tool], self.given.shifts), flush=True)
-
-    @contextmanager
-    def costing(self, tool: str) -> Iterator[None]:
-        """Add the processor time spent within to a tool's, s."""
-        before = _cpu_s()
-        yield
-        self.cost[tool] = self.cost.get(tool, 0) + round(_cpu_s() - before)
+def missing(given: argparse.Namespace, name: str, number: int) -> list[str]:
+    """Tools that have not spoken of a replicate yet."""
+    lines = given.out.read_text().splitlines() if given.out.exists() else []
+    known = {Said(**json.loads(line)).key for line in lines}
+    wanted = [t for t in given.tools if t == OURS or number < PEERS[t].most]
+    return [t for t in wanted if (name, t, given.seed, given.features, given.rows) not in known]
 
 
 def _cpu_s() -> float:
@@ -232,17 +274,20 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1000, help="of a window")
     parser.add_argument("--features", type=int, default=10)
     parser.add_argument("--shifts", nargs="*", default=["0.5", "1"], help="in sigma")
-    parser.add_argument("--seed", type=int, default=20_261_121)
+    parser.add_argument("--seed", type=int, default=20_261_121, help="of the first replicate")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no replicate after that long")
     parser.add_argument("--environments", type=Path, help="where environments are kept; a temporary folder by default")
-    given = parser.parse_args()
-    shifts = " | ".join(f"{s} σ found in {SHIFT_H} h (median)" for s in given.shifts)
-    print(f"| stream | tool | quiet windows with an alert | latched alarms in 30 d | upper 95 % | {shifts} |")
-    print("|---" * (5 + len(given.shifts)) + "|", flush=True)
-    with tempfile.TemporaryDirectory() as kept, tempfile.TemporaryDirectory() as folder:
-        bench = Bench(given, given.environments or Path(kept), folder)
-        bench.run()
-    print(json.dumps({"name": "peers", "seed": given.seed, "replicates": given.replicates, "days": given.days,
-                      "features": given.features, "rows": given.rows, "cpu_s": bench.cost, "versions": bench.versions}))  # fmt: skip
+    parser.add_argument("--out", type=Path, default=Path("peers.jsonl"))
+    parser.add_argument("--table", type=Path, nargs="*")
+    given, begun = parser.parse_args(), time.perf_counter()
+    with tempfile.TemporaryDirectory() as kept:
+        for number in range(0 if given.table else given.replicates):
+            for name in given.streams:
+                tools = missing(given, name, number)
+                if tools and time.perf_counter() - begun < given.seconds:
+                    replicate(given, name, tools, given.environments or Path(kept))
+            given.seed += 1
+    print(tabled([line for path in given.table or [given.out] for line in path.read_text().splitlines()]))
 
 
 if __name__ == "__main__":

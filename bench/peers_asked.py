@@ -2,7 +2,7 @@
 
 A script defines `judge(history, sample, parts, names)`: the rows a peer learns from in their order, a sample of
 them, the rows of each part (column `w` is the window); it gives by part whether there is an alert, (windows, features).
-`HEAD` and `TAIL` read every replicate and leave `told.json`. Files are numpy's, as not all peers can have a reader
+`HEAD` and `TAIL` read a replicate and leave `told.json`. Files are numpy's, as not all peers can have a reader
 of Parquet.
 
 Source: docs.evidentlyai.com, nannyml.readthedocs.io, riverml.xyz, docs.seldon.ai, read 2026-11.
@@ -20,11 +20,10 @@ def windows(rows, names): return [part[names].reset_index(drop=True) for _, part
 
 TAIL = """
 said = json.load(open("said.json"))
-columns, told = ["w", *said["names"]], []
-for i in said["replicates"]:
-    read = lambda p: pd.DataFrame(np.load(f"{i}-{p}.npy"), columns=columns)
-    found = judge(read("history"), read("sample"), {p: read(p) for p in said["parts"]}, said["names"])
-    told.append({p: np.asarray(rows).astype(bool).tolist() for p, rows in found.items()})
+columns = ["w", *said["names"]]
+read = lambda p: pd.DataFrame(np.load(f"{p}.npy"), columns=columns)
+found = judge(read("history"), read("sample"), {p: read(p) for p in said["parts"]}, said["names"])
+told = {p: np.asarray(rows).astype(bool).tolist() for p, rows in found.items()}
 json.dump({"version": version(said["package"]), "told": told}, open("told.json", "w"))
 """
 

@@ -34,8 +34,8 @@ def level() -> str:
     walk = walks.walk(world, walks.totals(world, mean, ("location",), rng), ("location",), watch, 24 * days)
     told: list[tuple[float, float, float]] = []
 
-    def tell(i: int, end: int, nats: Floats, judged: object) -> None:
-        told.append((judged.y, judged.expected, float(nats.max())))  # type: ignore[attr-defined]
+    def tell(end: int, which: object, nats: Floats, columns: tuple[Floats, ...]) -> None:
+        told.append((float(columns[0][0]), float(columns[2][0]), float(nats[0])))
 
     walk._tell = tell  # type: ignore[method-assign, assignment]
     walk.slots[:] = 0

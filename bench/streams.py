@@ -9,6 +9,7 @@ Source: METHODS section 10.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ Ints = NDArray[np.int64]
 
 BINS = 64
 HOUR_S = 3600
+_AT_ONCE = 256  # windows whose shares stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -109,16 +111,29 @@ def _rows(kind: Stream, steps: int, count: int, per_hour: int, rng: np.random.Ge
 
 def counts(world: World, mean: Floats, scale: Floats | float, rng: np.random.Generator, stream: int) -> Ints:
     """Rows per bin of one stream, (T, 64), when its values have this mean and scale, (T,)."""
-    return rng.multinomial(world.n[:, stream], _shares(world.kind, mean, scale))
+    wide, n = np.broadcast_to(np.asarray(scale, dtype=float), mean.shape), world.n[:, stream]
+    parts = [slice(first, first + _AT_ONCE) for first in range(0, len(mean), _AT_ONCE)]
+    return np.concatenate([rng.multinomial(n[part], _shares(world.kind, mean[part], wide[part])) for part in parts])
 
 
 def _shares(kind: Stream, mean: Floats, scale: Floats | float) -> Floats:
-    inner = np.arange(1, BINS) / BINS
-    edges = stdtrit(3, inner) / np.sqrt(3) if kind.heavy else ndtri(inner)
-    x = (edges[None, :] - mean[:, None]) / np.broadcast_to(np.asarray(scale, dtype=float), mean.shape)[:, None]
-    below = stdtr(3, x * np.sqrt(3)) if kind.heavy else ndtr(x)
-    p = np.diff(np.concatenate([np.zeros((len(x), 1)), below, np.ones((len(x), 1))], axis=1), axis=1)
-    return np.clip(p, 0, 1)
+    below = np.empty((len(mean), BINS + 1))
+    below[:, 0], below[:, -1] = 0.0, 1.0
+    x = _edges(kind.heavy) - mean[:, None]
+    x /= np.broadcast_to(np.asarray(scale, dtype=float), mean.shape)[:, None]
+    if kind.heavy:
+        stdtr(3, np.multiply(x, np.sqrt(3), out=x), out=below[:, 1:-1])
+    else:
+        ndtr(x, out=below[:, 1:-1])
+    p = np.diff(below, axis=1)
+    return np.clip(p, 0, 1, out=p)
+
+
+@cache
+def _edges(heavy: bool) -> Floats:
+    """Inner edges of the bins, (1, BINS - 1)."""
+    inner = np.arange(1, BINS)[None] / BINS
+    return np.asarray(stdtrit(3, inner) / np.sqrt(3) if heavy else ndtri(inner))
 
 
 def seen(kind: Stream, mean: Floats) -> Floats:

@@ -1,7 +1,9 @@
 """Summaries of 1M rows x 60 features from Parquet, against DuckDB's scan of the same columns.
 
-Floor: min, max and sum of every column in one query. Beside it: the same counts in SQL by DuckDB's own
-`histogram` with boundaries. Prints one JSON line; ratios are of the median of the repetitions.
+Floor: min, max and sum of every column in one query. `summaries` is what the service does with sealed rows,
+`hot` what it does with others, a bounded number of rows at a time both; `file` reads and counts everything at once.
+Beside it: the same counts in SQL by DuckDB's own `histogram` with boundaries. Prints one JSON line: medians of the
+repetitions, s of wall and of processor time, and their ratios to those of the floor.
 
     python bench/summaries.py [--rows 1000000] [--features 60] [--repeat 5]
 """
@@ -13,13 +15,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 
 import duckdb
 import numpy as np
 import polars as pl
 
 from observe.schema import Binning
+from observe.store import sealed
 from observe.summaries import Grid, count
 
 T0 = datetime(2026, 3, 2, tzinfo=UTC)
@@ -65,15 +68,15 @@ def binnings(path: Path, features: int) -> list[Binning]:
     return result
 
 
-def timed(runs: dict[str, Callable[[], object]], repeat: int) -> dict[str, float]:
-    """Median seconds of each, taken in turns so that a disturbed moment hits all."""
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
+def timed(runs: dict[str, Callable[[], object]], repeat: int) -> dict[str, tuple[float, float]]:
+    """Median seconds of wall and of processor time, taken in turns so that a disturbed moment hits all."""
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
     for _ in range(repeat):
         for name, run in runs.items():
-            start = perf_counter()
+            start = perf_counter(), process_time()
             run()
-            seconds[name].append(perf_counter() - start)
-    return {name: median(values) for name, values in seconds.items()}
+            seconds[name].append((perf_counter() - start[0], process_time() - start[1]))
+    return {name: (median(w for w, _ in taken), median(c for _, c in taken)) for name, taken in seconds.items()}
 
 
 def main() -> None:
@@ -93,35 +96,35 @@ def main() -> None:
         own = ", ".join(f"histogram({f}, {list(b.edges or ())}::DOUBLE[])" for f, b in zip(names, bins, strict=True))
         parts = [Grid(T0 + timedelta(hours=h), 300, 72) for h in range(0, 24, 6)]
 
-        def through_store() -> object:
-            """As the service does it: a bounded number of rows at a time out of DuckDB, then counted."""
-            sql = f"SELECT ts, {columns} FROM '{path}' WHERE ts >= $from AND ts < $to"
-            return [
-                count(
-                    db.sql(sql, params={"from": g.start, "to": g.start + timedelta(hours=6)}).pl(), g, bins, threads=2
-                )
-                for g in parts
-            ]
+        wanted = [(name, pl.Float64, name) for name in names]
 
-        seconds = timed({
+        def of_sealed(start: datetime, end: datetime) -> pl.DataFrame:
+            rows = sealed.read([path], wanted, start, end)
+            assert rows is not None
+            return rows
+
+        def of_hot(start: datetime, end: datetime) -> pl.DataFrame:
+            sql = f"SELECT ts, {columns} FROM '{path}' WHERE ts >= $from AND ts < $to"
+            return db.sql(sql, params={"from": start, "to": end}).pl()
+
+        def in_parts(read: Callable[[datetime, datetime], pl.DataFrame]) -> object:
+            return [count(read(g.start, g.start + timedelta(hours=6)), g, bins) for g in parts]
+
+        taken = timed({
             "scan": lambda: db.execute(f"SELECT {scan} FROM '{path}'").fetchall(),
-            "read": lambda: db.sql(f"SELECT ts, {columns} FROM '{path}'").pl(),
-            "summaries": through_store,
-            "file": lambda: count(pl.read_parquet(path), day, bins, threads=2),
+            "read": lambda: [of_sealed(g.start, g.start + timedelta(hours=6)) for g in parts],
+            "summaries": lambda: in_parts(of_sealed),
+            "hot": lambda: in_parts(of_hot),
+            "file": lambda: count(pl.read_parquet(path), day, bins),
             "histogram_sql": lambda: db.sql(f"SELECT time_bucket(INTERVAL 5 MINUTE, ts) AS w, {own} FROM '{path}' GROUP BY 1").pl(),
         }, given.repeat)  # fmt: skip
-    ratios = {f"{name}_ratio": round(s / seconds["scan"], 2) for name, s in seconds.items() if name != "scan"}
-    print(
-        json.dumps(
-            {
-                "bench": "summaries",
-                "rows": given.rows,
-                "features": given.features,
-                **{k: round(v, 3) for k, v in seconds.items()},
-                **ratios,
-            }
-        )
-    )
+    floor, figures = taken["scan"], {"bench": "summaries", "rows": given.rows, "features": given.features}
+    for name, (wall, processor) in taken.items():
+        figures |= {name: round(wall, 3), f"{name}_processor": round(processor, 3)}
+        if name != "scan":
+            ratios = round(wall / floor[0], 2), round(processor / floor[1], 2)
+            figures |= {f"{name}_ratio": ratios[0], f"{name}_processor_ratio": ratios[1]}
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

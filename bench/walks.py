@@ -64,10 +64,10 @@ class Counted(Walk):
         self.run()
         return self.raised
 
-    def _tell(self, i: int, end: int, nats: object, judged: object) -> None:
-        alarm = self.memory.alarms[i]
-        if alarm is not None and alarm.at == end:
-            self.raised[i].append(Raised(end, alarm.effect, alarm.ci_low, alarm.ci_high, alarm))
+    def _tell(self, end: int, *judged: object) -> None:
+        for own, alarm in zip(self.raised, self.memory.alarms, strict=True):
+            if alarm is not None and alarm.at == end:
+                own.append(Raised(end, alarm.effect, alarm.ci_low, alarm.ci_high, alarm))
 
 
 def totals(

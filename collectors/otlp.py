@@ -109,7 +109,7 @@ def parse(payload: bytes, at: datetime, labels: Mapping[str, str]) -> Parsed:
 
 
 def response(parsed: Parsed, content_type: str, signal: Signal = "traces") -> tuple[int, str, bytes]:
-    """HTTP status, content type and body that acknowledge a request; say it after the commit."""
+    """HTTP status, content type and body that acknowledge a request; say it once its rows are safe."""
     message: Any
     _, message, counter = _messages(signal)
     told = [(reason, parsed.rejected[reason]) for reason in FAULTS[signal] if parsed.rejected.get(reason)]

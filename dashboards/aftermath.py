@@ -120,7 +120,7 @@ def told_card(read: Reader, view: Scope, chosen: str, span: int = 5) -> Any:
             100,
         )
         return cards.card("Who was told", none, sql=query, span=span)
-    heads = html.Thead(html.Tr([html.Th(h) for h in ("Receiver", "Notice", "State", "First tried", "Last tried")]))
+    heads = html.Thead(html.Tr([html.Th(h) for h in ("Receiver", "Notice", "State", "Tried")]))
     table = html.Table([heads, html.Tbody([_told(r, view) for r in rows])])
     return cards.card(
         "Who was told",
@@ -136,7 +136,7 @@ def _told(row: Row, view: Scope) -> Any:
     tries = [html.Span(f" {row['tries']} tries", className="dim")] if row["tries"] > 1 else []
     why = [html.Div(row["error"], className="sub")] if row["error"] else []
     cells: Sequence[Any] = (
-        row["url"], row["notice"] or "", html.Div([*state, *tries, *why]), words.clock(row["first_at"], view.now),
-        words.clock(row["tried_at"], view.now),
+        row["url"], row["notice"] or "", html.Div([*state, *tries, *why]),
+        words.clock(row["first_at"], view.now) + (f" – {words.clock(row['tried_at'], view.now)}" if row["tries"] > 1 else ""),
     )  # fmt: skip
     return html.Tr([html.Td(c) for c in cells])

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from dashboards import aftermath, incident, proof, story, words
+from dashboards import aftermath, explained, incident, proof, story, words
 from dashboards.incident import Explained, Row
 from dashboards.proof import Proof
 from dashboards.reader import SLACK, Reader, Value, used
@@ -130,6 +130,6 @@ def _unknown(told: Explained | None) -> Iterator[str]:
     if told is None:
         yield "Why did it happen? It is not yet explained."
     elif told.verdict != "cause":
-        yield f"Why did it happen? {told.verdict.capitalize()}."
+        yield f"Why did it happen? {explained.said(told.verdict).capitalize()}."
     elif words.known(told.unexplained) and (told.unexplained or 0.0) >= DOUBTFUL:
         yield f"Is the likeliest cause the true one? {words.share(told.unexplained, 0)} are left for none of the signals."

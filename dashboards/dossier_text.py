@@ -5,8 +5,7 @@ Source: our own; CommonMark 0.31 for what has to be escaped.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
@@ -17,7 +16,7 @@ from dashboards.dossier import Dossier, questions
 from dashboards.incident import Explained, Row
 from dashboards.palette import SIGNS
 from dashboards.reader import used, written_out
-from dashboards.report_text import text
+from dashboards.report_text import json_text, text
 
 SCHEMA: Final = "observe/incident/v1"
 _JSON_FIELDS: Final = ("cause", "about", "parameters", "outcome")
@@ -32,7 +31,7 @@ def as_json(held: Dossier) -> str:
         "evidence": [{**dict(zip(proof.HEADS, p.cells, strict=True)), "sql": sql(p.query)} for p in held.proofs],
         "open_questions": list(questions(held)),
     }  # fmt: skip
-    return json.dumps(_plain(said), ensure_ascii=False, allow_nan=False, indent=1).replace("<", "\\u003c") + "\n"
+    return json_text(said, _JSON_FIELDS)
 
 
 def sql(query: Query) -> str:
@@ -45,20 +44,6 @@ def queries(held: Dossier) -> str:
     parts = [f"-- {' '.join(p.cells[0].split())}\n{sql(p.query)};" for p in held.proofs]
     parts += [f"-- timeline\n{sql(q)};" for q in held.story.queries]
     return "\n\n".join(parts) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {
-            str(k): _plain(json.loads(v) if k in _JSON_FIELDS and isinstance(v, str) else v) for k, v in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
-    if isinstance(value, float) and not words.known(value):
-        return None
-    return value.encode(errors="replace").decode() if isinstance(value, str) else value
 
 
 def as_markdown(held: Dossier) -> str:

@@ -18,7 +18,15 @@ from dashboards.scope import Scope
 VERDICTS: Final = {
     "cause": Badge("info", "likely cause"),
     "no clear cause": Badge("unknown", "no clear cause"),
-    "too little": Badge("unknown", "too little"),
+    "too little": Badge("unknown", "no clear cause: too little evidence"),
+}
+SEEN: Final = {"no clear cause": "no change, no signal near it", "too little": "no signal near it, few bad requests"}
+LOOKED: Final = {
+    "no clear cause": "Changes near its onset, and GPUs, queues, providers, traffic and logs, were looked at: nothing began there.",
+    "too little": (
+        "Changes near its onset, and GPUs, queues, providers, traffic and logs, were looked at: nothing began there. "
+        "Fewer than 10 bad requests are known, too few to compare. It is looked at again while it is open."
+    ),
 }
 SHOWN: Final = 6
 NOTE: Final = "A score says how well a signal fits in time, place and share, against the others and “none of these”: correlation, no proof."
@@ -27,6 +35,11 @@ NOTE: Final = "A score says how well a signal fits in time, place and share, aga
 def verdict(told: Explained | None) -> Badge:
     """The verdict as people see it."""
     return VERDICTS.get(told.verdict, Badge("unknown", told.verdict)) if told else Badge("unknown", "not yet explained")
+
+
+def said(named: str) -> str:
+    """A verdict as it is stored, in words."""
+    return VERDICTS[named].word if named in VERDICTS else named
 
 
 def at(text: object) -> datetime | None:
@@ -46,14 +59,8 @@ def causes_card(told: Explained | None, incident_id: str, view: Scope, span: int
         )
         return cards.card(title, none, sql=query, span=span)
     if not told.causes:
-        hint = (
-            "No change and no signal began near its onset."
-            if told.verdict == "no clear cause"
-            else "Too few rows or signals to say."
-        )
-        return cards.card(
-            title, cards.empty(told.verdict.capitalize(), hint, 160), mark=verdict(told), sql=query, span=span
-        )
+        none = cards.empty(said(told.verdict).capitalize(), LOOKED.get(told.verdict, ""), 160)
+        return cards.card(title, none, mark=Badge("unknown", "no clear cause"), sql=query, span=span)
     items = [_cause(i + 1, c, view) for i, c in enumerate(told.causes[:SHOWN])]
     if words.known(told.unexplained):
         rest: Row = {"kind": "", "note": "none of these", "score": told.unexplained, "why": [], "onset": None}

@@ -22,7 +22,7 @@ select monitor_id, subject, detector, state, severity, effect, unit, ci_low, ci_
   details::VARCHAR as details, evidence_nats, threshold_nats
 from finding
 where kind = 'drift' and model = $model and window_end > $end::TIMESTAMPTZ - interval 1 day and window_end <= $end::TIMESTAMPTZ
-qualify row_number() over (partition by monitor_id order by window_end desc) = 1
+qualify row_number() over (partition by monitor_id order by if(state = 'unknown', window_end - interval 3 hours, window_end) desc) = 1
 order by case when state = 'alarm' then 0 else 1 end, abs(effect) desc nulls last
 """
 EFFECT = """
@@ -37,8 +37,8 @@ NEUTRAL = {"ratio": 1.0}  # the value that means "as before"; elsewhere 0
 
 
 def badge(finding: Mapping[str, Any], view: Scope) -> Badge:
-    """The state of a drift finding; a level that had no rows to judge is not ok."""
-    if finding["state"] == "ok" and finding["detector"] == "level" and not finding["n"]:
+    """The state of a drift finding; what had no rows to judge is not ok."""
+    if finding["state"] in ("ok", "unknown") and not finding["n"]:
         return Badge("unknown", "no rows")
     return states.finding_badge(
         finding["state"], finding["severity"], finding["window_end"], view.now, states.STALE_DRIFT

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from dash import dcc, html
 
-from dashboards import cards, explained, incident, states, words
+from dashboards import cards, explained, incident, pages, states, words
 from dashboards.cards import Badge, Query
 from dashboards.incident import EXPLAINED, IMPACT, ONE, Explained, Row
 from dashboards.palette import SIGNS
@@ -35,7 +35,7 @@ def head(read: Reader, row: Row, told: Explained | None, view: Scope) -> Any:
     is_open = row["state"] == "open"
     mark = states.severity_badge(row["severity"]) if is_open else Badge("unknown", "resolved")
     asked = incident.during(row, view.now)
-    paid = [incident.impact(r, named=len(row["models"] or ()) > 1) for r in read(IMPACT, asked).to_dicts()]
+    paid = read(IMPACT, asked).to_dicts()
     queries = [
         Query(ONE, {"id": row["incident_id"]}),
         Query(EXPLAINED, {"id": row["incident_id"]}),
@@ -44,23 +44,37 @@ def head(read: Reader, row: Row, told: Explained | None, view: Scope) -> Any:
     title = html.H1([html.Span(SIGNS[mark.state], className="sign", **cards.HIDDEN), row["summary"]])
     tools = html.Div([cards.source(queries), cards.badge(mark)], className="card-tools")
     body = [
-        html.Div([_facts(row, paid, view), _links(row, view)], className="verdict-body"), _why(row, told, view),
+        html.Div([_facts(row, paid, view), _links(row, paid, view)], className="verdict-body"), _why(row, told, view),
         *_narrated(read, row),
     ]  # fmt: skip
     return html.Section([tools, title, *body], className=f"verdict {mark.state} span-12")
 
 
-def _facts(row: Row, paid: Sequence[str], view: Scope) -> Any:
+def _facts(row: Row, paid: Sequence[Row], view: Scope) -> Any:
     nats = f"{words.number(row['evidence_nats'])} nats" if words.known(row["evidence_nats"]) else None
     ended = f"{words.clock(row['resolved_at'], view.now)} UTC" if row["resolved_at"] else None
     return cards.facts([
         ("model", incident.whose(row)), ("about", incident.about(row) or None), ("since", incident.since(row, view.now)), ("lasted", incident.lasted(row, view.now)), ("over since", ended),
         ("opened", f"{words.clock(row['opened_at'], view.now)} UTC"), ("how much", incident.strength(row)), ("evidence", nats),
-        ("in hand", f"{row['taken_by']} has it" if row["taken_by"] else "nobody has taken it" if row["state"] == "open" else None), ("impact", " · ".join(paid) or None), ("what to do", row["suggestion"]),
+        ("in hand", f"{row['taken_by']} has it" if row["taken_by"] else "nobody has taken it" if row["state"] == "open" else None), ("impact", _impact(row, paid, view)), ("what to do", row["suggestion"]),
     ])  # fmt: skip
 
 
-def _links(row: Row, view: Scope) -> Any:
+def _impact(row: Row, paid: Sequence[Row], view: Scope) -> Any:
+    """What it cost each objective, which leads to the objective's page; None where it is about none."""
+    named = len(row["models"] or ()) > 1
+    lines = [html.Div(_to_slo(incident.impact(r, named=named), r, view)) for r in paid]
+    return lines or None
+
+
+def _to_slo(said: str, paid: Row, view: Scope, look: str | None = None) -> Any:
+    """Words that lead to an objective's page, where there is one."""
+    if not pages.installed("slos"):
+        return said
+    return dcc.Link(said, href=view.link("/slos", id=f"{paid['model']}.{paid['slo']}"), className=look)
+
+
+def _links(row: Row, paid: Sequence[Row], view: Scope) -> Any:
     path = "/gpu" if row["model"] == "site" else f"/model/{quote(row['model'], safe='')}"
     see = dcc.Link(
         "See the model" if row["model"] != "site" else "See the fleet",
@@ -71,7 +85,9 @@ def _links(row: Row, view: Scope) -> Any:
         "Bundle (.zip)", href=f"/incidents/{quote(row['incident_id'], safe='')}/bundle", className="button quiet",
         title="JSON, Parquet, a page and a text for a ticket; nothing that users wrote", download="",
     )  # fmt: skip
-    return html.Div([see, bundle], className="buttons")
+    mine = [r for r in paid if r["model"] == row["model"]][:1] if row["kind"] == "slo" else []
+    objective = [_to_slo("See the objective", r, view, "button quiet") for r in mine if pages.installed("slos")]
+    return html.Div([see, *objective, bundle], className="buttons")
 
 
 def _why(row: Row, told: Explained | None, view: Scope) -> Any:

@@ -43,11 +43,10 @@ MOST: Final = 500  # incidents of one list
 
 LIST: Final = f"""
 select incident_id, kind, model, severity, state, since, opened_at, resolved_at, summary, effect, unit, cause::VARCHAR as cause, alerts, models,
-  about::VARCHAR as about,
+  incident.about::VARCHAR as about,
   (select arg_max(actor, ts) from command where verb = 'acknowledge' and object = incident_id and ts >= opened_at) as taken_by,
-  (select verdict from explanation e where e.incident_id = incident.incident_id) as verdict,
-  (select e.causes->0->>'note' from explanation e where e.incident_id = incident.incident_id) as likely
-from incident where part_of is null and (state = 'open' or opened_at >= $start::TIMESTAMPTZ)
+  verdict, e.causes->0->>'note' as likely, (e.causes->0->>'score')::DOUBLE as score, e."text" as told
+from incident left join explanation e using (incident_id) where part_of is null and (state = 'open' or opened_at >= $start::TIMESTAMPTZ)
   and ($model = '' or model = $model or list_contains(models, $model))
 order by state <> 'open', case severity when 'page' then 0 when 'ticket' then 1 else 2 end, opened_at desc, incident_id limit {MOST}
 """
@@ -77,7 +76,8 @@ def _list(read: Reader, view: Scope) -> Any:
     sub = f"{opened} open · {len(rows) - opened} resolved in the range"
     if len(rows) == MOST:
         sub += f" · the first {MOST} only: choose a shorter range or a model"
-    table = tables.grid("incidents", shown, columns, height=min(640, 44 + tables.ROW_PX * len(shown)))
+    height = min(680, 44 + tables.TALL_PX * len(shown))
+    table = tables.two_lines(tables.grid("incidents", shown, columns, height=height))
     tools = [tables.csv_button("incidents")]
     return cards.grid([cards.card("Incidents", table, sub=sub, tools=tools, sql=query), *letters])
 
@@ -88,15 +88,16 @@ def listed(
     """The rows of the list and its columns; who has one in hand is a column only where somebody has."""
     shown = [
         {"state": r["severity"] if r["state"] == "open" else "resolved", "id": r["incident_id"], "model": incident.whose(r), "summary": _what(r),
-         "since": r["since"].isoformat(), "lasted": ((r["resolved_at"] or view.now) - r["since"]).total_seconds(), "cause": _cause(r),
+         "since": r["since"].isoformat(), "lasted": ((r["resolved_at"] or view.now) - r["since"]).total_seconds(),
+         **dict(zip(("cause", "cause_more", "told"), _why(r), strict=True)),
          "handled": hand.in_words({**r, "muted_until": muted.get(r["incident_id"])}, view)}
         for r in rows
     ]  # fmt: skip
     handled = [tables.Column("handled", "In hand", "", 112)] if any(s["handled"] for s in shown) else []
     columns = [  # the link stands where a narrow window still shows it
-        tables.Column("state", "State", "state", 112), tables.Column("id", "Incident", "incident", 104), tables.Column("summary", "What", "", 270),
+        tables.Column("state", "State", "state", 112), tables.Column("summary", "What", "happened", 270),
         tables.Column("model", "Model", "model", 145), tables.Column("since", "Since (UTC)", "clock", 142), tables.Column("lasted", "Lasted", "span", 104),
-        *handled, tables.Column("cause", "Why", "", 176),
+        *handled, tables.Column("cause", "Why", "said", 240, tip="told"), tables.Column("id", "Incident", "incident", 104),
     ]  # fmt: skip
     return shown, columns
 
@@ -107,14 +108,17 @@ def _what(row: Row) -> str:
     return f"{row['summary']} ({shared})" if shared else str(row["summary"])
 
 
-def _cause(row: Row) -> str:
-    """Why, as far as is known, in a few words."""
+def _why(row: Row) -> tuple[str, str, str]:
+    """Why, as far as is known: in a few words, what that rests on, and the sentences of its explanation."""
+    near, told = incident.cause_of(row), row["told"]
+    if not row["verdict"]:
+        first = "not yet explained" if row["state"] == "open" else words.UNKNOWN
+        return (str(near["note"]), f"nearest signal, {first}", str(near["note"])) if near else (first, "", first)
+    sure = words.share(row["score"], 0) if words.known(row["score"]) else ""
     if row["verdict"] == "cause" and row["likely"]:
-        return str(row["likely"])
-    if row["verdict"]:
-        return str(row["verdict"])
-    near = incident.cause_of(row)
-    return str(near["note"]) if near else "not yet explained" if row["state"] == "open" else words.UNKNOWN
+        return str(row["likely"]), f"likely cause, {sure}", told
+    nearest = f"nearest, {sure}: {row['likely']}" if row["likely"] else explained.SEEN[row["verdict"]]
+    return explained.said(row["verdict"]), nearest, told
 
 
 def _one(read: Reader, view: Scope, chosen: str) -> Any:

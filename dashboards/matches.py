@@ -38,14 +38,15 @@ def card(read: Reader, view: Scope) -> Any:
         none = cards.empty(f"{names}: more replicas are needed; no idle devices were found", lacking[0]["said"], 90)
         return cards.card("Starved models and idle devices", none, sql=queries)
     columns = [
-        tables.Column("model", "Model", "model", 150), tables.Column("starved", "Starved", "", 200), tables.Column("cluster", "Idle in", "", 95),
+        tables.Column("model", "Model", "model", 150), tables.Column("starved", "Starved", "said", 200), tables.Column("cluster", "Idle in", "", 95),
         tables.Column("sku", "Product", "", 130), tables.Column("idle", "Idle", "count", 80), tables.Column("fits", "Fits", "", 80),
         tables.Column("replicas", "Replicas", "count", 105, "how many of those it lacks the idle devices hold"),
         tables.Column("away", "Away", "", 80, "declared round trip"), tables.Column("saved", "Saves / h", "", 105, "new replicas like the declared, less egress"),
-        tables.Column("why", "Why", "", 230),
+        tables.Column("why", "Why", "said", 230),
     ]  # fmt: skip
+    table = tables.grid("matches", [_told(r) for r in rows], columns, height=min(340, 60 + tables.TALL_PX * len(rows)))
     return cards.card(
-        "Starved models and idle devices", tables.grid("matches", [_told(r) for r in rows], columns, height=min(320, 60 + tables.ROW_PX * len(rows))),
+        "Starved models and idle devices", tables.two_lines(table),
         sub="what idles is paid for; how fast a model is on another product is not measured",
         tools=[tables.csv_button("matches")], sql=queries,
     )  # fmt: skip

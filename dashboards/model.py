@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from dash import html
+from dash import dcc, html
 
 from dashboards import (
     canaries,
@@ -19,6 +19,7 @@ from dashboards import (
     drifting,
     feature,
     latency,
+    pages,
     performance,
     proposal,
     rates,
@@ -147,10 +148,13 @@ def _incidents(read: Reader, view: Scope, name: str) -> Any:
         cause = json.loads(row["cause"]) if row["cause"] else None
         lines = cards.facts([
             ("since", f"{words.clock(row['since'], view.now)} UTC · {words.span((row['resolved_at'] or view.now) - row['since'])}"),
-            ("effect", words.effect(row["effect"], row["unit"])), ("nearest signal", cause["note"] if cause else "none within 30 min of the onset"),
+            ("effect", words.effect(row["effect"], row["unit"])), ("nearest signal", cause["note"] if cause else "none that explains it clearly"),
             ("suggested", row["suggestion"] if is_open else None),
         ])  # fmt: skip
-        title = html.H1([html.Span(SIGNS[mark.state], className="sign"), row["summary"]])
+        what = row["summary"]
+        if pages.installed("incidents"):
+            what = dcc.Link(what, href=view.link("/incidents", id=row["incident_id"]))
+        title = html.H1([html.Span(SIGNS[mark.state], className="sign"), what])
         boxes.append(
             html.Section(
                 [
@@ -202,12 +206,12 @@ def _actions(read: Reader, view: Scope, name: str) -> Any:
     if not rows:
         return None
     columns = [
-        tables.Column("kind", "Do", "", 70), tables.Column("target", "Target", "", 130), tables.Column("parameters", "With", "", 260), tables.Column("mode", "Mode", "", 80),
-        tables.Column("state", "State", "", 90), tables.Column("reason", "Because", "", 320), tables.Column("changed_at", "When (UTC)", "clock", 140),
+        tables.Column("kind", "Do", "", 70), tables.Column("target", "Target", "said", 160), tables.Column("parameters", "With", "said", 240),
+        tables.Column("mode", "Mode", "said", 100), tables.Column("state", "State", "", 100), tables.Column("reason", "Because", "said", 280), tables.Column("changed_at", "When (UTC)", "clock", 140),
     ]  # fmt: skip
     return cards.card(
         "Actions",
-        tables.grid("actions", rows, columns),
+        tables.two_lines(tables.grid("actions", rows, columns)),
         sub="What was proposed to the scaler and the trainer",
         tools=[tables.csv_button("actions")],
         sql=[Query(ACTIONS, params)],

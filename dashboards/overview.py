@@ -76,7 +76,7 @@ def verdict(read: Reader, view: Scope, slos: list[slo.Slo]) -> Any:
     lines = cards.facts([
         ("since", f"{words.clock(first['since'], view.now)} UTC · {words.span(view.now - first['since'])}"),
         ("effect", _effect(first)),
-        ("nearest signal", cause["note"] if cause else "none within 30 min of the onset"),
+        ("nearest signal", cause["note"] if cause else "none that explains it clearly"),
         ("suggested", first["suggestion"]), ("action", "; ".join(proposed[:2])),
     ])  # fmt: skip
     if pages.installed("incidents"):
@@ -107,10 +107,13 @@ def _effect(row: Mapping[str, Any]) -> str:
 def _other(row: Mapping[str, Any], view: Scope) -> Any:
     mark = states.severity_badge(row["severity"])
     link = dcc.Link(row["model"], href=view.link(_model(row["model"])))
+    what = row["summary"]
+    if pages.installed("incidents"):
+        what = dcc.Link(what, href=view.link("/incidents", id=row["incident_id"]))
     return html.Li(
         [
             cards.badge(mark),
-            html.Span([link, f" {row['summary']}"]),
+            html.Span([link, " ", what]),
             html.Span(f"since {words.clock(row['since'], view.now)}", className="dim"),
         ]
     )

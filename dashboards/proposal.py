@@ -34,12 +34,18 @@ HOURS_A_MONTH = 730.0
 def change(parameters: str | None) -> str:
     """The parameters of an action as people read them: what becomes what first.
 
-    >>> change('{"from": 2, "to": 4, "max": 12, "basis": "declared minimum"}')
-    '2 → 4, max 12, basis declared minimum'
+    >>> change('{"from": 2, "to": 4, "max": 12, "basis": "declared minimum", "usd_per_h": 11.6}')
+    '2 → 4, max 12, basis declared minimum, +$11.60 an hour, +$8,468 a month'
     """
     held = dict(json.loads(parameters or "{}"))
     first = [f"{held.pop('from')} → {held.pop('to')}"] if {"from", "to"} <= held.keys() else []
-    return ", ".join([*first, *(f"{name} {value}" for name, value in held.items() if not isinstance(value, dict))])
+    paid = cost(held)
+    told = [
+        f"{n.replace('_', ' ')} {v}"
+        for n, v in held.items()
+        if not isinstance(v, dict) and (n != "usd_per_h" or not paid)
+    ]
+    return ", ".join([*first, *told, *([paid] if paid else [])])
 
 
 def sentence(row: Mapping[str, Any]) -> str:

@@ -30,10 +30,10 @@ _MOST: Final = 200  # incidents, changes and decisions that are told, each
 NEWEST: Final = """
 select * exclude (details), details::VARCHAR as details from finding
 where kind = 'drift' and model = $model and window_end > $start and window_end <= $end
-qualify row_number() over (partition by monitor_id order by window_end desc) = 1
-"""
+qualify row_number() over (partition by monitor_id order by if(state = 'unknown', window_end - interval 3 hours, window_end) desc) = 1
+"""  # a window without rows does not outweigh what was judged within `STALE` before it
 ALARMED: Final = """
-select monitor_id, count(*) as windows, min(window_end) filter (state = 'alarm') as first_alarm,
+select monitor_id, count(*) filter (state in ('ok', 'alarm', 'inform_only')) as windows, min(window_end) filter (state = 'alarm') as first_alarm,
   max(window_end) filter (state = 'alarm') as last_alarm, arg_max(finding_id, window_end) filter (state = 'alarm') as finding_id
 from finding where kind = 'drift' and model = $model and window_end > $start and window_end <= $end group by monitor_id
 """

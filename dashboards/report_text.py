@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from html import escape
@@ -37,20 +37,28 @@ def as_json(report: Report) -> str:
         "changes": facts.changes, "decisions": facts.decisions, "false_alarm_budget": facts.budget,
         "evidently": report.attached,
     }  # fmt: skip
-    return json.dumps(_plain(said), ensure_ascii=False, allow_nan=False, indent=1).replace("<", "\\u003c") + "\n"
+    return json_text(said)
+
+
+def json_text(said: Mapping[str, Any], opened: Collection[str] = ()) -> str:
+    """Facts as a JSON text that may stand in a page; fields named in `opened` hold JSON as text."""
+    return (
+        json.dumps(_plain(said, opened), ensure_ascii=False, allow_nan=False, indent=1).replace("<", "\\u003c") + "\n"
+    )
 
 
 def _stream(stream: Stream) -> Mapping[str, Any]:
     return {**asdict(stream), "said": said_of(stream) if stream.effect is not None else stream.note}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, opened: Collection[str]) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
-        return _plain(asdict(value))
+        return _plain(asdict(value), opened)
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        read = {k: json.loads(v) if k in opened and isinstance(v, str) else v for k, v in value.items()}
+        return {str(k): _plain(v, opened) for k, v in read.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [_plain(v, opened) for v in value]
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
     if isinstance(value, float) and not words.known(value):
@@ -110,7 +118,7 @@ def stream_cells(stream: Stream) -> list[str]:
         words.clock(stream.onset) if stream.onset and (stream.drifts or stream.ended) else "",
         words.number(stream.evidence_nats), words.number(stream.threshold_nats),
         _smallest(stream, unit),
-        f"{words.count(stream.windows)} times, last {words.clock(stream.judged_at)}",
+        f"{words.count(stream.windows)} times, last {words.clock(stream.judged_at)}" if stream.windows else "never",
     ]  # fmt: skip
 
 

@@ -20,7 +20,7 @@ _WHY: Final = {
     "learning": "still learning what is normal",
     "not_identifiable": "wanders so much that a shift cannot be told from chance",
     "too_few": "too few rows",
-    "unknown": "unknown",
+    "unknown": "nothing to judge at the end of the period",
     "expected": "a change was announced: neither judged nor learnt from",
     "stale": "not judged up to the end of the period",
 }

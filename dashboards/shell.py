@@ -75,7 +75,7 @@ def _layout() -> Any:
     )  # fmt: skip
     stores = [
         dcc.Location(id="url", refresh=False), dcc.Store(id="theme", storage_type="local"), dcc.Store(id="look"),
-        dcc.Store(id="beat", data=""), dcc.Interval(id="tick", interval=TICK_MS),
+        dcc.Store(id="seen", data=""), dcc.Store(id="beat", data=""), dcc.Interval(id="tick", interval=TICK_MS),
     ]  # fmt: skip
     return dmc.MantineProvider(
         [*stores, html.A("Skip to content", href="#main", className="skip"), shell], id="mantine", theme=_THEME
@@ -134,21 +134,24 @@ def _frame_callback(app: Dash, core: CoreClient, clock: Clock, entries: Sequence
 
 def _tick_callback(app: Dash, core: CoreClient, clock: Clock) -> None:
     @app.callback(
-        Output("age", "children"), Output("age", "className"), Output("beat", "data"), Input("tick", "n_intervals"), State("beat", "data"),
+        Output("age", "children"), Output("age", "className"), Output("seen", "data"), Output("beat", "data"),
+        Input("tick", "n_intervals"), State("seen", "data"),
     )  # fmt: skip
-    def tick(_n: int | None, beat: str) -> Any:
+    def tick(n: int | None, seen: str) -> Any:
         try:
             mark = core.pulse(ctx.cookies.get(COOKIE, ""))
         except ObserveError:
-            return "◌ no connection", "age stale", no_update
+            return "◌ no connection", "age stale", no_update, no_update
         words, class_name = navigation.age(mark, clock.now(), STALE_S)
-        return words, class_name, _next_beat(mark, beat)
+        return words, class_name, *_turn(mark, seen, is_first=not n)
 
 
-def _next_beat(mark: datetime | None, beat: str) -> Any:
-    if mark is None or not beat:
-        return no_update if mark is None else mark.isoformat()
-    return mark.isoformat() if (mark - datetime.fromisoformat(beat)).total_seconds() >= REDRAW_S else no_update
+def _turn(mark: datetime | None, seen: str, *, is_first: bool) -> tuple[Any, Any]:
+    """The data that was seen last, and the beat that draws the page again; the first look only finds what was just drawn."""
+    if mark is None or (seen and (mark - datetime.fromisoformat(seen)).total_seconds() < REDRAW_S):
+        return no_update, no_update
+    at = mark.isoformat()
+    return at, no_update if is_first and not seen else at
 
 
 def _known(core: CoreClient, view: Scope) -> Mapping[str, Any]:
@@ -173,6 +176,8 @@ def _browser_callbacks(app: Dash) -> None:
         State("look", "data"),
         prevent_initial_call=True,
     )
+    clientside(mine("asked"), Input("url", "pathname"), Input("url", "search"))
+    clientside(mine("drawn"), Input("page", "children"), prevent_initial_call=True)
     clientside(mine("look"), Output("look", "data"), Output("mantine", "forceColorScheme"), Input("theme", "data"))
     clientside(
         mine("toggleNav"),

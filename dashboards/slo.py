@@ -20,7 +20,7 @@ from dashboards.states import finding_badge
 
 STATUS = """
 with onset as (
-  select a.model, a.subject as slo, min(i.since) as since, arg_min(i.incident_id, i.since) as incident_id from alert a join incident i using (incident_id)
+  select a.model, a.subject as slo, min(i.since) as since, arg_min(coalesce(i.part_of, i.incident_id), i.since) as incident_id from alert a join incident i using (incident_id)
   where a.kind = 'slo' and a.state = 'firing' and i.state = 'open' group by all
 )
 select slo_id, model, slo, judged_at, state, severity, counted, objective, window_s, window_kind, window_from, window_to, total, bad, sli,

@@ -21,7 +21,7 @@ from dashboards.scope import Scope, scope
 PATH, TITLE, ICON, ORDER = "/slos", "SLOs", "slo", 18
 QUESTION = "How much budget is left, and when does it end?"
 SKELETON = ((12, 90), (12, 420))
-ROW_PX, MOST_SHOWN = 48, 14
+MOST_SHOWN = 14
 STATES: Final = (
     "page",
     "ticket",
@@ -186,9 +186,7 @@ def _cells(one: slo.Slo, view: Scope) -> dict[str, Any]:
 
 def _table(rows: Sequence[tables.Row]) -> Any:
     """Two lines a row: the objective and its model."""
-    made = tables.grid("objectives", rows, _columns(), height=720 if len(rows) > MOST_SHOWN else 0)
-    made.dashGridOptions = {**made.dashGridOptions, "rowHeight": ROW_PX}
-    return made
+    return tables.two_lines(tables.grid("objectives", rows, _columns(), height=720 if len(rows) > MOST_SHOWN else 0))
 
 
 def _columns() -> list[tables.Column]:
@@ -197,7 +195,7 @@ def _columns() -> list[tables.Column]:
         tables.Column("left", "Budget left", "left", 152, "share of the error budget; the thin line is its 95 % interval"),
         tables.Column("sli", "Now of target", "promise", 152, "share of good requests, minutes, calls, ... in the period, of the share that is promised"),
         tables.Column("burn", "Burn 1h · 6h · 3d", "burns", 150, "times as fast as allowed: 1× spends the budget exactly in its period"),
-        tables.Column("gone", "Gone", "", 208, "when the budget is gone if things go on, with the 95 % interval"),
+        tables.Column("gone", "Gone", "said", 208, "when the budget is gone if things go on, with the 95 % interval"),
         tables.Column("found", "Finds", "times", 80, "smallest burn found within a day in nine of ten cases, at the present traffic"),
     ]  # fmt: skip
 
@@ -243,14 +241,9 @@ def _hero(one: slo.Slo, view: Scope) -> Any:
             row["model"], href=view.link(f"/model/{quote(row['model'], safe='')}", slo=row["slo"]), className="choice"
         )
     ]
-    if row["incident_id"] and one.since:
-        links.append(
-            dcc.Link(
-                f"incident since {words.clock(one.since, view.now)}",
-                href=view.link("/incidents", id=row["incident_id"]),
-                className="choice",
-            )
-        )
+    if row["incident_id"] and row["since"]:
+        said = f"open incident since {words.clock(row['since'], view.now)}"
+        links.append(dcc.Link(said, href=view.link("/incidents", id=row["incident_id"]), className="choice"))
     title = html.H1([html.Span(one.title), cards.badge(mark(one, view)), *links])
     return html.Div([title, cards.facts([(k, v) for k, v in pairs if v])], className="hero span-12")
 

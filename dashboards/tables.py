@@ -14,6 +14,7 @@ from dash import html
 
 Row = Mapping[str, Any]
 ROW_PX = 36
+TALL_PX = 48  # a row of two lines
 _WHOLE = frozenset({"state", "clock", "span"})  # drawings that say something else when they are cut
 _THEME = (
     "themeQuartz.withParams({backgroundColor: 'var(--ground)', foregroundColor: 'var(--ink)', headerBackgroundColor: 'transparent',"
@@ -28,7 +29,9 @@ class Column:
     """One column: the row's field, its heading, how it is drawn, and its share of the width.
 
     `draw` is a function of `assets/grid.js`: share, count, times, usd, clock, seconds, span, state, budget,
-    model, incident, or "" for text.
+    model, incident, happened (text of two lines that leads to the incident of field `id`), said (text of two lines, or
+    of one with field `<name>_more` below it), or "" for text.
+    `tip` names the field that is shown where the pointer rests, the text itself when it is "".
     """
 
     name: str
@@ -37,6 +40,7 @@ class Column:
     width: int = 120
     hint: str = ""
     sort: str = ""
+    tip: str = ""
 
 
 def grid(name: str, rows: Sequence[Row], columns: Sequence[Column], height: int = 0) -> Any:
@@ -53,6 +57,12 @@ def grid(name: str, rows: Sequence[Row], columns: Sequence[Column], height: int 
     )  # fmt: skip
 
 
+def two_lines(table: Any) -> Any:
+    """The same table with rows of `TALL_PX`, for cells of two lines."""
+    table.dashGridOptions = {**table.dashGridOptions, "rowHeight": TALL_PX}
+    return table
+
+
 def csv_button(name: str) -> Any:
     """The button that saves the table of this name."""
     return html.Button("CSV", className="quiet-button", title="Save as CSV", id={"type": "csv", "index": name})
@@ -66,11 +76,11 @@ def _column(column: Column) -> dict[str, Any]:
         "minWidth": max(80, round(column.width * (1.0 if column.draw in _WHOLE else 0.8))),
         "headerTooltip": column.hint or column.heading,
     }
-    if column.draw in ("", "model", "incident"):
-        held["tooltipField"] = column.name  # a long text is cut in its cell
+    if column.draw in ("", "model", "incident", "happened", "said"):
+        held["tooltipField"] = column.tip or column.name  # a long text is cut in its cell
     if column.sort:
         held["sort"] = column.sort
-    if column.draw in ("state", "budget", "model", "incident", "slo", "left", "burns", "promise"):
+    if column.draw in ("state", "budget", "model", "incident", "happened", "said", "slo", "left", "burns", "promise"):
         held["cellRenderer"] = f"{column.draw.capitalize()}Cell"
     elif column.draw:
         held["valueFormatter"] = {"function": f"observe_{column.draw}(params.value)"}

@@ -50,11 +50,11 @@ def table(view: Scope, name: str, drifts: Sequence[Mapping[str, Any]]) -> Any:
     rows = [
         {"state": feature.badge(d, view).word, "feature": d["subject"], "watch": rates.watch(d), "effect": _effect(d), "interval": words.interval(d["ci_low"], d["ci_high"]),
          "onset": d["onset"].isoformat() if d["onset"] and d["state"] == "alarm" else None,
-         "n": d["n"], "evidence": d["evidence_nats"], "needs": d["threshold_nats"]}
+         "n": d["n"], "evidence": d["evidence_nats"], "needs": d["threshold_nats"], "note": d["note"]}
         for d in drifts
     ]  # fmt: skip
     columns = [
-        tables.Column("state", "State", "state", 110), tables.Column("feature", "Feature", "", 130), tables.Column("watch", "Watched", "", 120), tables.Column("effect", "Effect", "", 100),
+        tables.Column("state", "State", "state", 110), tables.Column("feature", "Feature", "", 130, tip="note"), tables.Column("watch", "Watched", "", 120), tables.Column("effect", "Effect", "", 100, tip="note"),
         tables.Column("interval", "95 % interval", "", 125), tables.Column("onset", "Since (UTC)", "clock", 150), tables.Column("n", "Rows", "count", 80, "in the newest judged window"),
         tables.Column("evidence", "Evidence", "number", 95, "nats"), tables.Column("needs", "Alarm at", "number", 95, "nats"),
     ]  # fmt: skip
@@ -62,7 +62,7 @@ def table(view: Scope, name: str, drifts: Sequence[Mapping[str, Any]]) -> Any:
     return cards.card(
         "Every watched feature",
         tables.grid("drift", rows, columns, height=min(460, 44 + tables.ROW_PX * len(rows))),
-        sub="Newest judgement of each",
+        sub="Newest judgement of each · rest on a feature to read it; what is surely there and too small to be told is ok",
         tools=[tables.csv_button("drift")],
         sql=[Query(feature.NEWEST, params)],
     )

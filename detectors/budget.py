@@ -38,8 +38,17 @@ def penalty(highest: Floats, used: float) -> Floats:
     >>> penalty(np.array([5.0, 12.0]), 672.0).round(2).tolist()
     [0.0, 3.88]
     """
-    more: Floats = np.maximum(0.0, highest - log(max(0.25 * used, 1.0)) - 3.0)
+    more: Floats = np.maximum(0.0, highest - harmless(used))
     return more
+
+
+def harmless(used: float) -> float:
+    """The most nats that a history of `used` windows may have reached without asking more of its stream.
+
+    >>> round(harmless(672.0), 2)
+    8.12
+    """
+    return log(max(0.25 * used, 1.0)) + 3.0
 
 
 def history_needed(threshold: float, vif: float) -> int:

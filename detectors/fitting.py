@@ -1,7 +1,8 @@
 """What normal looks like for a stream, learnt from its history once a day, as plain numbers.
 
 Source: METHODS section 4; noise and baseline always come from hourly windows, also for streams judged
-more often ("Cadence"): their memory per window is `rho^(window/hour)`.
+more often ("Cadence"): their memory per window is `rho^(window/hour)`, and of sampling noise they have what neighbouring
+windows show, which hours do not tell from wander.
 Assumes: windows under alarm are left out of the history (n = 0). From a history of 13 days on its newest
 two days, and whatever came since a shift is suspected, only move the filter: what has just begun is not
 learnt as normal.
@@ -16,8 +17,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors import baseline, budget, replay, surprise
+from detectors import adjacent, baseline, budget, lasting, replay, surprise
+from detectors.digits import rounded
 from detectors.evidence import Seen
+from detectors.medians import medians
 from detectors.net import UNKNOWN, Net, learn
 from detectors.noise import Noise
 from detectors.slots import HELD_S, HOUR_S
@@ -27,7 +30,6 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _UPPER: Final = np.triu_indices(baseline.COLUMNS)
-_DIGITS: Final = 9  # significant digits that are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +146,8 @@ def fit(hours: History, own: History, asked: Asked) -> list[Fit | None]:
         net_hours = some.net(net)
         net_own = net_hours if same else _some(own, enough).net(net)
         learnt = _Learnt(net_hours, net_own, asked.delta[enough], until, net)
-        common = _common(some, until)
-        for i, stream in enumerate(enough):
-            result[stream] = replace(learnt.fit(i, asked.at), common=_short(common[i]))
+        for stream, found in zip(enough.tolist(), learnt.fits(asked.at, _common(some, until)), strict=True):
+            result[stream] = found
     return result
 
 
@@ -189,10 +190,14 @@ class _Learnt:
 
     def __init__(self, hours: History, own: History, delta: Floats, until: Ints, net: Net) -> None:
         self.own, self.net = own, net
-        self.base = baseline.fit(hours.y, _learnt_from(hours, until), hours.epoch)
+        rows = _learnt_from(hours, until)
+        whole = baseline.fit(hours.y, rows, hours.epoch)
+        self.base, lift = lasting.without(hours.y, rows, hours.epoch, whole, np.nanmin(delta, axis=1))
         self.hourly_rho = self.base.noise.rho
         self.noise = _per_window(self.base.noise, own.window_s)
-        self.r = own.y - baseline.along(own.epoch, self.base.beta, baseline.combined)
+        if own is not hours:
+            self.noise = adjacent.with_scatter(self.noise, own.y, _learnt_from(own, until))
+        self.r = own.y + lift.of(own.epoch) - baseline.along(own.epoch, self.base.beta, baseline.combined)
         self.se = baseline.along(own.epoch, self.base.cov, baseline.deviation)
         self.e, self.k, self.s, self.filter = surprise.innovations(self.r, own.n, self.noise)
         self.seen = (own.n > 0) & (own.epoch[:, None] < until)
@@ -206,36 +211,40 @@ class _Learnt:
             self.z[:, i] = np.interp(self.e[:, i], self.knots[i], grid)
         self.vif = np.array([surprise.vif(self.z[self.seen[:, i], i]) for i in streams])
         seen = Seen(self.z, self.k, self.s, self.se, self.noise.rho, self.vif, self.seen)
-        self.highest, self.when = replay.highest(seen, delta)
+        least = np.array([budget.harmless(float(used)) for used in self.used])
+        self.highest, self.when = replay.highest(seen, delta, least)
 
-    def fit(self, i: int, at: int) -> Fit:
-        seen = self.seen[:, i]
-        rho = float(self.noise.rho[i])
-        settled = (1 - rho) / (1 - rho + rho * self.k[seen, i]) / np.sqrt(self.s[seen, i])
-        more = budget.penalty(self.highest[i], float(self.used[i]))
-        spread = float(np.sqrt(np.mean(np.clip(self.e[seen, i], -surprise.JUMP, surprise.JUMP) ** 2) * self.vif[i]))
-        return Fit(
-            at, _rounded(self.base.beta[i]), _rounded(self.base.cov[i]), _short(self.noise.phi[i]), _short(rho),
-            _short(self.noise.tau2[i]), _short(self.hourly_rho[i]), _rounded(self.knots[i]), _short(self.limit[i]),
-            _short(self.vif[i]), (_short(more[0]), _short(more[1])), int(self.own.epoch[self.when[i]]) if more.max() > 0 else None,
-            max(_short(spread), 0.5), int(self.used[i]), int(self.known[i]), _short(np.median(settled)), _short(np.median(self.se[seen, i])),
-            _short(self.filter.x[i]), _short(self.filter.p[i]), float(np.median(self.own.n[seen, i])),
-            (_short(self.net.c1[i]), _short(self.net.c2[i]), _short(self.net.low[i]), _short(self.net.high[i])),
-        )  # fmt: skip
+    def fits(self, at: int, common: Floats) -> list[Fit]:
+        """Of all streams, from histories that end at `at`, by the variance of their location's means."""
+        rho, seen = self.noise.rho, self.seen
+        settled = (1 - rho) / (1 - rho + rho * self.k) / np.sqrt(self.s)
+        unit, se, rows = (medians(part.T, seen.T) for part in (settled, self.se, self.own.n))
+        more = np.stack([budget.penalty(high, float(used)) for high, used in zip(self.highest, self.used, strict=True)])
+        e = np.clip(self.e, -surprise.JUMP, surprise.JUMP) ** 2
+        spread = np.sqrt(np.array([e[seen[:, i], i].mean() for i in range(len(rho))]) * self.vif)
+        suspect = np.where(more.max(axis=1) > 0, self.own.epoch[self.when], -1)
+        named = {
+            "phi": self.noise.phi, "rho": rho, "tau2": self.noise.tau2, "hourly_rho": self.hourly_rho, "limit": self.limit,
+            "vif": self.vif, "scale": np.maximum(spread, 0.5), "unit": unit, "se": se, "x": self.filter.x, "p": self.filter.p, "common": common,
+        }  # fmt: skip
+        plain = rounded(np.column_stack(list(named.values()))).tolist()
+        known = self.net
+        pairs = rounded(np.column_stack([more, known.c1, known.c2, known.low, known.high])).tolist()
+        beta, cov, knots = (rounded(part) for part in (self.base.beta, self.base.cov, self.knots))
+        return [
+            Fit(
+                at=at, beta=beta[i], cov=cov[i], knots=knots[i], penalty=(up, down), net=(c1, c2, low, high),
+                suspect=int(suspect[i]) if suspect[i] >= 0 else None, used=int(self.used[i]), known=int(self.known[i]),
+                rows=float(rows[i]), **dict(zip(named, plain[i], strict=True)),
+            )
+            for i, (up, down, c1, c2, low, high) in enumerate(pairs)
+        ]  # fmt: skip
 
 
 def _per_window(noise: Noise, window_s: int) -> Noise:
     """Hourly noise as noise per judged window: the process is the same, its memory is per window."""
     rho = np.where(noise.rho > 0, noise.rho ** (window_s / HOUR_S), 0.0)
     return Noise(noise.phi, rho, noise.tau2)
-
-
-def _short(value: float | np.float64) -> float:
-    return float(f"{float(value):.{_DIGITS}g}")
-
-
-def _rounded(values: Floats) -> Floats:
-    return np.array([_short(v) for v in values.ravel()]).reshape(values.shape)
 
 
 def _plain(values: Floats) -> list[float]:

@@ -15,21 +15,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors import ahead, baseline, budget, effects, localise, net, scores, series, surprise
+from detectors import ahead, budget, effects, net, scores, series, surprise
+from detectors.coming import Coming
 from detectors.evidence import Seen
 from detectors.fitting import Asked, Fit, History
 from detectors.grid import Grid
-from detectors.memory import Alarm, Memory
+from detectors.latch import Latch
+from detectors.memory import Memory
 from detectors.noise import inverse
 from detectors.series import Series, epoch, instant
 from detectors.slots import DAY_S, HELD_S, HISTORY_S, HOUR_S, due, slot
-from detectors.verdict import Judged, finding, may_alarm
+from detectors.verdict import Judged, finding
 from observe.schema import Detected, Evidence, Finding, Json, Monitor, Window
 
 Floats = NDArray[np.float64]
@@ -37,12 +38,8 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Key = tuple[str, int, int, str]  # of a fit: stream, cadence, end of its history, what is left out of it
 
-_CALM_NATS: Final = 1.0
-_CALM_S: Final = DAY_S  # an alarm ends when evidence stayed below 1 nat this long
 _MOVED_S: Final = 12 * HOUR_S  # with the location away for so long, spread and shape learn nothing
 _APART_S: Final = 14 * DAY_S  # and after so long they learn anew, from where it is now
-_REFINED: Final = 48  # windows after an alarm in which onset and effect are still refined
-_MOST: Final = 5.0  # nats above its threshold that the evidence of an alarm may reach, so that it can end
 
 
 def since(monitor: Monitor, state: Json, window: Window) -> datetime:
@@ -107,15 +104,17 @@ class Walk:
         self.found = found
         self.keys = [series.key(m.measure, m.score) for m in monitors]
         self.binnings = [s.binning if (s := found.get(k)) is not None else None for k in self.keys]
-        self.least = least = [effects.least(m, b) for m, b in zip(monitors, self.binnings, strict=True)]
+        least = [effects.least(m, b) for m, b in zip(monitors, self.binnings, strict=True)]
         self.memory = Memory(least, [evidence.state.get(m.monitor_id, {}) for m in monitors], window_s)
-        self.threshold = np.array([m.threshold_nats for m in monitors])
+        self._latch = Latch(self.memory, monitors, self.binnings, least)
         self.upward = np.array([m.params.get("sides") == 1 for m in monitors], dtype=bool)  # falls are no alarm
         self.slots = np.array([slot(m.model) for m in monitors], dtype=np.int64)
         self.first = epoch(evidence.window.start) // window_s * window_s
         self.end = epoch(evidence.window.end) // window_s * window_s
+        self._coming = Coming(self.memory, self.end)
         self.accepted = np.array([_accepted(evidence, m) for m in monitors], dtype=np.int64)
         self.expected = [[[epoch(w.start), epoch(w.end)] for w in evidence.expected.get(m.model, ())] for m in monitors]
+        self._any_expected = any(self.expected)
         wanted = [s.ts[0] for k in self.keys if (s := found.get(k)) is not None and s.ts.size]
         earliest = int(max(min(wanted, default=self.first), self.first - HISTORY_S - HELD_S - DAY_S)) // DAY_S * DAY_S
         start = min(earliest, self.first)
@@ -155,18 +154,18 @@ class Walk:
 
     def _fit(self, at: int, active: Bools) -> None:
         mem = self.memory
-        alarmed = np.array([a is not None for a in mem.alarms], dtype=bool)
         crossed = (at - self.slots) // DAY_S > (mem.tried - self.slots) // DAY_S
         gap = (mem.until > 0) & (mem.until < at)
         wanted = (
             active
-            & ~alarmed
             & (mem.apart * self.window_s < _MOVED_S)
             & np.where(mem.fitted, crossed | gap, at - mem.tried >= HOUR_S)
         )
         if not wanted.any():
             return
-        streams = np.flatnonzero(wanted).tolist()
+        streams = [i for i in np.flatnonzero(wanted).tolist() if mem.alarms[i] is None]
+        if not streams:
+            return
         end = at // HOUR_S * HOUR_S
         for i in streams:
             mem.masks[i] = self._recent(i, end)
@@ -220,6 +219,7 @@ class Walk:
         if found is None:
             return
         mem.learn(i, found, fresh=True)
+        self._coming.forget()
         if before is None or before.effective < budget.LEAST_EFFECTIVE:
             mem.forget(i, at)
 
@@ -234,9 +234,8 @@ class Walk:
             active & (n > 0), np.where(outside, mem.apart + 1, np.maximum(mem.apart - 1, 0)), mem.apart
         )
         rows = np.where(announced | outside, 0.0, n)
-        row = baseline.design(np.array([end - self.window_s // 2]))[0]
-        expected, se = baseline.expected(mem.beta, mem.cov, row)
-        active = active & mem.fitted
+        expected, se = self._coming.at(end)
+        judged, active = active, active & mem.fitted
         before = (mem.filter.x.copy(), mem.filter.p.copy())
         e, k, s = mem.filter.step(y - expected, inverse(rows), mem.noise)
         mem.filter.x, mem.filter.p = (
@@ -249,67 +248,26 @@ class Walk:
         mem.push(e, root, k, active, end)
         nats = mem.cusum.nats() - mem.penalty
         nats[self.upward, 1] = -np.inf
-        for i in np.flatnonzero(self.memory.until < end):
-            if mem.fits[i] is not None:
-                self._settle(int(i), end, nats[i], float(se[i]))
-            left = "expected" if announced[i] else "outside" if outside[i] else ""
-            self._tell(
-                int(i), end, nats[i],
-                Judged(float(y[i]), float(n[i]), float(expected[i]), float(se[i]), float(root[i]), left),
-            )  # fmt: skip
+        self._latch.settle(end, nats, se, judged)
+        left = np.where(announced, "expected", np.where(outside, "outside", ""))
+        self._tell(end, np.flatnonzero(judged), nats.max(axis=1), (y, n, expected, se, root, left))
 
     def _announced(self, end: int) -> Bools:
         """In which streams a change was announced for the window that ends at `end`."""
+        if not self._any_expected:
+            return np.zeros(len(self.expected), dtype=bool)
         start = end - self.window_s
         return np.array([any(start < high and end > low for low, high in spans) for spans in self.expected], dtype=bool)
 
-    def _settle(self, i: int, end: int, nats: Floats, se: float) -> None:
-        """Raise, refine or end the alarm of one stream."""
-        mem, alarm, found = self.memory, self.memory.alarms[i], self.memory.fits[i]
-        assert found is not None
-        if alarm is None:
-            if nats.max() < self.threshold[i] or not may_alarm(found):
-                return
-            sign = 1 if nats[0] >= nats[1] else -1
-            alarm = mem.alarms[i] = Alarm(end, sign, end, end, end, 0.0, 0.0, 0.0)
-        if end - alarm.at <= _REFINED * self.window_s:
-            self._locate(i, alarm, end, se, found)
-        if alarm.at == end and abs(alarm.effect) < self.least[i]:  # surely moved, but by less than matters
-            mem.alarms[i] = None
-            return
-        self._calm(i, alarm, end, nats)
-
-    def _locate(self, i: int, alarm: Alarm, end: int, se: float, found: Fit) -> None:
-        trail = self.memory.recent(i)
-        noisier = partial(effects.noisier, self.monitors[i].score, self.binnings[i])
-        shift = localise.shift(trail, found.rho, se, found.scale, alarm.sign, noisier)
-        if shift.nats < alarm.nats:  # the shift has gone: what it was is kept
-            return
-        alarm.nats = shift.nats
-        first = end - trail.e.size * self.window_s
-        alarm.onset, alarm.low, alarm.high = (first + j * self.window_s for j in (shift.start, shift.low, shift.high))
-        alarm.effect, alarm.ci_low, alarm.ci_high = shift.effect, shift.ci_low, shift.ci_high
-
-    def _calm(self, i: int, alarm: Alarm, end: int, nats: Floats) -> None:
-        mem = self.memory
-        top = mem.cusum.z[i]
-        np.minimum(top, _MOST + self.threshold[i] + mem.penalty[i].max(), out=top)
-        if (nats + mem.penalty[i])[0 if alarm.sign > 0 else 1] >= _CALM_NATS:
-            alarm.calm = None
-        elif alarm.calm is None:
-            alarm.calm = end
-        elif end - alarm.calm >= _CALM_S:
-            mem.alarms[i] = None
-            mem.masks[i].append([alarm.low, end])
-            mem.tried[i] = 0
-            mem.forget(i, end)
-
-    def _tell(self, i: int, end: int, nats: Floats, judged: Judged) -> None:
-        monitor, known = self.monitors[i], (self.memory.fits[i], self.memory.alarms[i])
-        seen = (judged, float(self._stability(end)[i]))
-        self.findings[monitor.monitor_id].append(
-            finding(monitor, self.binnings[i], known, end, float(nats.max()), seen)
-        )
+    def _tell(self, end: int, which: NDArray[np.intp], nats: Floats, columns: Sequence[NDArray[Any]]) -> None:
+        """Findings of some streams; `columns` are those of `Judged`, (S,) each."""
+        stability, most = self._stability(end).tolist(), nats.tolist()
+        seen = [Judged(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+        for i in which.tolist():
+            monitor, known = self.monitors[i], (self.memory.fits[i], self.memory.alarms[i])
+            self.findings[monitor.monitor_id].append(
+                finding(monitor, self.binnings[i], known, end, most[i], (seen[i], stability[i]))
+            )
 
     def _stability(self, end: int) -> Floats:
         """Stability index of each stream's location in the window that ends at `end`, (S,); worked out once for all."""

@@ -58,6 +58,7 @@ class Memory:
         self.tried = np.zeros(count, dtype=np.int64)  # when a fit was last attempted
         self.accepted = np.zeros(count, dtype=np.int64)  # from when on the level is the new normal, 0 for never
         self.fits: list[Fit | None] = [None] * count
+        self.fitted = np.zeros(count, dtype=bool)  # which streams have one
         self.alarms: list[Alarm | None] = [None] * count
         self.masks: list[list[list[int]]] = [[] for _ in states]  # past alarms, left out of histories
         self.beta, self.cov = np.zeros((count, COLUMNS)), np.zeros((count, COLUMNS, COLUMNS))
@@ -68,7 +69,8 @@ class Memory:
         self.limit, self.vif, self.penalty = np.ones(count), np.ones(count), np.zeros((count, 2))
         self.filter = surprise.Filter(np.zeros(count), np.zeros(count), np.full(count, np.inf))
         self.cusum = Cusum.new(np.stack([deltas(m) for m in min_effects]) if count else np.zeros((0, 5)), 0)
-        self.trail = np.zeros((3, count, localise.KEPT))  # e, standard deviation, gain; newest last
+        self.trail = np.zeros((3, count, 2 * localise.KEPT))  # e, standard deviation, gain, by window
+        self._newest = localise.KEPT - 1  # where the newest window of all streams stands
         self.kept = np.zeros(count, dtype=np.int64)
         self._said: list[Json | None] = [None] * count  # fits as plain JSON: as they came, or as they were told
         known = {i: state for i, state in enumerate(states) if state.get("v") == VERSION}
@@ -79,14 +81,9 @@ class Memory:
         self._load_evidence(learnt)
         self._load_trails(learnt)
 
-    @property
-    def fitted(self) -> NDArray[np.bool_]:
-        """Which streams have a fit, (S,)."""
-        return np.array([f is not None for f in self.fits], dtype=bool)
-
     def learn(self, i: int, fit: Fit, *, fresh: bool) -> None:
         """Take over a new fit; `fresh` also moves the filter to where the history left it."""
-        self.fits[i], self._said[i] = fit, None
+        self.fits[i], self._said[i], self.fitted[i] = fit, None, True
         self.beta[i], self.cov[i], self.knots[i] = fit.beta, fit.cov, fit.knots
         self.noise.phi[i], self.noise.rho[i], self.noise.tau2[i] = fit.phi, fit.rho, fit.tau2
         self.limit[i], self.vif[i], self.penalty[i] = fit.limit, fit.vif, fit.penalty
@@ -111,7 +108,7 @@ class Memory:
         """Take what comes after `at` as the new normal: an older alarm ends, nothing before is learnt from."""
         self.accepted[i], self.tried[i] = at, 0
         self.masks[i].append([0, at])
-        self.fits[i], self.kept[i], self.apart[i] = None, 0, 0
+        self.fits[i], self.fitted[i], self.kept[i], self.apart[i] = None, False, 0, 0
         for part, rest in zip((self.net.c1, self.net.c2, self.net.low, self.net.high), UNKNOWN, strict=True):
             part[i] = rest
         if (alarm := self.alarms[i]) is not None and alarm.at <= at:
@@ -120,12 +117,14 @@ class Memory:
 
     def push(self, e: Floats, root: Floats, k: Floats, active: NDArray[np.bool_], end: int) -> None:
         """Remember one window of the active streams; (S,) each."""
-        if active.all():
-            self.trail[:, :, :-1] = self.trail[:, :, 1:]
-        else:
-            self.trail[:, active, :-1] = self.trail[:, active, 1:]
-        for row, values in zip(self.trail, (np.round(e, 3), np.round(root, 6), np.round(k, 4)), strict=True):
-            row[active, -1] = values[active]
+        at = self._newest = self._newest + 1
+        if at == self.trail.shape[2]:  # the newest go to the front, so that windows need not move one by one
+            at = self._newest = localise.KEPT - 1
+            self.trail[:, :, :at] = self.trail[:, :, -at:]
+        if not active.all():
+            idle = ~active
+            self.trail[:, idle, 1 : at + 1] = self.trail[:, idle, :at]
+        self.trail[:, active, at] = np.stack([np.round(e, 3), np.round(root, 6), np.round(k, 4)])[:, active]
         oldest = np.where(self.cusum.z > 0, self.cusum.start, end).min(axis=(1, 2, 3))
         wanted = np.maximum((end - oldest) // self.window_s + _BEFORE, _LEAST)
         kept = np.minimum(np.minimum(self.kept + 1, wanted), localise.KEPT)
@@ -133,8 +132,11 @@ class Memory:
 
     def recent(self, i: int) -> localise.Trail:
         """The remembered windows of one stream, oldest first."""
-        e, s, k = self.trail[:, i, localise.KEPT - int(self.kept[i]) :]
+        e, s, k = self._trail(i)
         return localise.Trail(e, s, k)
+
+    def _trail(self, i: int) -> Floats:
+        return self.trail[:, i, self._newest + 1 - int(self.kept[i]) : self._newest + 1]
 
     def dumped(self) -> list[Json]:
         """The state of every stream as plain JSON."""
@@ -148,7 +150,7 @@ class Memory:
                 "v": VERSION, "until": until, "tried": tried, "masks": self.masks[i], "accepted": accepted, "apart": apart,
             }  # fmt: skip
             if fit is not None:
-                e, s, k = self.trail[:, i, localise.KEPT - int(self.kept[i]) :].tolist()
+                e, s, k = self._trail(i).tolist()
                 state |= {
                     "fit": self._fit_said(i, fit), "x": x[i], "p": p[i], **evidence[i], "trail": {"e": e, "s": s, "k": k},
                     "alarm": None if alarm is None else {name: getattr(alarm, name) for name in Alarm.__slots__},
@@ -187,7 +189,7 @@ class Memory:
             return
         rows, fits = list(learnt), loaded([state["fit"] for state in learnt.values()])
         for i, fit, state in zip(rows, fits, learnt.values(), strict=True):
-            self.fits[i], self._said[i] = fit, state["fit"]
+            self.fits[i], self._said[i], self.fitted[i] = fit, state["fit"], True
         for held, name in (
             (self.beta, "beta"), (self.cov, "cov"), (self.knots, "knots"), (self.noise.phi, "phi"), (self.noise.rho, "rho"),
             (self.noise.tau2, "tau2"), (self.limit, "limit"), (self.vif, "vif"), (self.penalty, "penalty"),
@@ -217,4 +219,4 @@ class Memory:
         for length in {*lengths} - {0}:
             streams = [i for i, own in zip(learnt, lengths, strict=True) if own == length]
             trails = [[learnt[i]["trail"][name] for i in streams] for name in ("e", "s", "k")]
-            self.trail[:, streams, localise.KEPT - length :] = trails
+            self.trail[:, streams, self._newest + 1 - length : self._newest + 1] = trails

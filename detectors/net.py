@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from detectors import baseline, scores
+from detectors.medians import medians
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -28,7 +29,7 @@ Ints = NDArray[np.int64]
 SCORES: Final = ("spread", "third", "fourth")  # judged net of location
 _SHIFTS: Final = np.linspace(-3.5, 3.5, 141)  # sigma
 _MEANS: Final = np.linspace(-2.5, 2.5, 101)  # mean location that a table is read at, sigma
-_PRIOR: Final = 16.0  # 1/0.25^2
+_STRENGTH: Final = np.diag([1.0] * baseline.COLUMNS + [16.0] * 2)  # of priors: 1 sigma for the season, else 0.25
 _HUBER: Final = 2.5
 _ROUNDS: Final = 3
 _OUTSIDE: Final = 0.25  # of the history's range
@@ -101,33 +102,35 @@ def learn(score: list[str], y: Floats, a: Floats, n: Floats, epoch: Ints) -> Net
     some = np.array([i for i, name in enumerate(score) if name in SCORES and (n[:, i] > 0).sum() >= baseline.LEAST])
     if not some.size:
         return found
-    y, a, n = y[:, some], a[:, some], n[:, some]
-    found.c1[some], found.c2[some] = _coefficients(y, a, n, epoch)
-    for k, i in enumerate(some):
-        usual = a[n[:, k] >= np.median(n[n[:, k] > 0, k]) / 2, k]
-        found.low[i], found.high[i] = usual.min(), usual.max()
+    y, a, n = (np.ascontiguousarray(part[:, some].T) for part in (y, a, n))
+    found.c1[some], found.c2[some] = _coefficients(y, a, n, baseline.design(epoch))
+    usual = n >= medians(n, n > 0)[:, None] / 2
+    found.low[some], found.high[some] = (
+        np.where(usual, a, np.inf).min(axis=1), np.where(usual, a, -np.inf).max(axis=1),
+    )  # fmt: skip
     return found
 
 
-def _coefficients(y: Floats, a: Floats, n: Floats, epoch: Ints) -> tuple[Floats, Floats]:
-    over_n = 1.0 / np.maximum(n, 1.0)
-    season = np.repeat(baseline.design(epoch)[:, :, None], y.shape[1], axis=2)
-    x = np.concatenate([season, a[:, None, :], (a * a - over_n)[:, None, :]], axis=1).transpose(2, 0, 1)  # (S, T, 12)
-    target = y.T
-    seen = (n > 0).T
-    centre = np.array([np.median(v[s]) for v, s in zip(target, seen, strict=True)])
-    wander = (
-        1.4826 * np.array([np.median(np.abs(v[s] - c)) for v, s, c in zip(target, seen, centre, strict=True)])
-    ) ** 2
-    weight = np.where(seen, 1.0 / (over_n.T + wander[:, None]), 0.0)
-    columns = x.shape[2]
-    strength = np.concatenate([np.ones(columns - 2), np.full(2, _PRIOR)])
-    robust = np.ones_like(target)
+def _coefficients(y: Floats, a: Floats, n: Floats, season: Floats) -> tuple[Floats, Floats]:
+    """Of a and of a**2 - 1/n beside the season's columns (T, 10), which are the same for all streams; (S, T) else."""
+    over_n, seen, many = 1.0 / np.maximum(n, 1.0), n > 0, season.shape[1]
+    centre = medians(y, seen)[:, None]
+    wander = (1.4826 * medians(np.abs(y - centre), seen)) ** 2
+    weight = np.where(seen, 1.0 / (over_n + wander[:, None]), 0.0)
+    own = np.stack([a, a * a - over_n, y], axis=1)  # (S, 3, T)
+    pairs = (season[:, :, None] * season[:, None, :]).reshape(len(season), -1)
+    precision = np.empty((len(y), many + 2, many + 2))
+    moment, robust = np.empty((len(y), many + 2, 1)), np.ones_like(y)
     for _ in range(_ROUNDS):
-        weighted = x * (weight * robust)[:, :, None]
-        precision = x.transpose(0, 2, 1) @ weighted + np.diag(strength)
-        moment = (weighted * target[:, :, None]).sum(axis=1)
-        beta = np.linalg.solve(precision, moment[:, :, None])[:, :, 0]
-        error = np.abs(target - (x @ beta[:, :, None])[:, :, 0]) * np.sqrt(weight)
+        strong = (weight * robust)[:, None, :]
+        weighted = own * strong
+        precision[:, :many, :many] = (strong @ pairs).reshape(-1, many, many)
+        beside, among = weighted @ season, weighted @ own.transpose(0, 2, 1)  # (S, 3, 10), (S, 3, 3)
+        precision[:, many:, :many], precision[:, :many, many:] = beside[:, :2], beside[:, :2].transpose(0, 2, 1)
+        precision[:, many:, many:] = among[:, :2, :2]
+        moment[:, :many, 0], moment[:, many:, 0] = beside[:, 2], among[:, :2, 2]
+        beta = np.linalg.solve(precision + _STRENGTH, moment)
+        usual = beta[:, None, :many, 0] @ season.T + beta[:, None, many:, 0] @ own[:, :2]
+        error = np.abs(y - usual[:, 0]) * np.sqrt(weight)
         robust = np.minimum(1.0, _HUBER / np.maximum(error, 1e-12))
-    return beta[:, -2], beta[:, -1]
+    return beta[:, -2, 0], beta[:, -1, 0]

@@ -12,19 +12,20 @@ Assumes: residuals have a constant mean; at least a few dozen windows.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from detectors import likelihood
+from detectors.likelihood import HUBER, Residuals, huber
 from detectors.tridiagonal import Rows, factors, innovations
 
 Floats = NDArray[np.float64]
 
 RHO_MAX: Final = 0.995  # more memory than this cannot be told from a random walk in 28 d
 GAIN: Final = 4.0  # nats of likelihood that memory must earn; METHODS section 4
-HUBER: Final = 3.0
 PHI_MIN: Final = 0.02  # the score's variance is 1 for unrelated rows; a constant series would give 0
 NEVER: Final = 1e12  # 1/n of a window without rows
 _RHOS: Final = (0.1, 0.5, 0.8, 0.95)
@@ -32,8 +33,6 @@ _SHARES: Final = (0.2, 0.5, 0.85)
 _ROUNDS: Final = 60
 _SCALES: Final = 30  # steps towards a Huber scale at most
 _SETTLED: Final = 1e-14  # share by which a scale still moves when it has been found
-_BLOCK: Final = 16  # windows of which one logarithm is taken
-_CELLS: Final = 24_000  # windows times candidates whose likelihood is taken at a time: their arrays stay in the cache
 _STEPS: Final = (0.4, 0.8, 0.8)  # first simplex: log phi, logit rho, log tau2
 _BOUNDS: Final = ((-12.0, 12.0), (-5.0, 5.0), (-24.0, 8.0))  # of trial points
 _TOLERANCES: Final = (0.5, 0.03)  # twice the nats left on the table: of a first answer, of a refined one
@@ -46,6 +45,10 @@ class Noise:
     phi: Floats
     rho: Floats
     tau2: Floats
+
+    def some(self, at: Any) -> Noise:
+        """Of some streams, or any part that numpy takes."""
+        return Noise(self.phi[at], self.rho[at], self.tau2[at])
 
 
 def inverse(n: Floats) -> Floats:
@@ -61,58 +64,16 @@ def whiten(columns: Floats, rows: Rows, noise: Noise) -> Floats:
         rows: of the S streams.
         noise: of the S streams.
     """
-    one = Noise(noise.phi[None], noise.rho[None], noise.tau2[None])
+    one = noise.some(None)
     given = factors(rows, one)
     found = innovations(rows, one.rho, given, columns)
-    found *= np.sqrt(given.s)
+    found /= np.sqrt(given.s)
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class Residuals:
-    """Residuals of S streams in their windows with rows, packed, (S, T)."""
-
-    rows: Rows
-    r: Floats
-
-    @classmethod
-    def of(cls, r: Floats, n: Floats) -> Residuals:
-        """Of residuals and rows by window, (T, S)."""
-        rows = Rows.of(n)
-        return cls(rows, rows.packed(r))
 
 
 def cost(given: Residuals, theta: Floats, streams: NDArray[np.intp]) -> Floats:
-    """Twice the negative Huber log-likelihood.
-
-    Args:
-        given: residuals.
-        theta: log phi, logit rho, log tau2; shape (3, C, N) for C candidates.
-        streams: whose candidates these are, (N,).
-
-    Returns:
-        (C, N), smaller is better.
-    """
-    found = np.empty(theta.shape[1:])
-    size = max(1, _CELLS // (theta.shape[1] * given.r.shape[1]))
-    for first in range(0, len(streams), size):
-        part = slice(first, first + size)
-        some = streams[part]
-        found[:, part] = _some_cost(given.rows.some(some), given.r[some], _noise(theta[:, :, part]))
-    return found
-
-
-def _some_cost(rows: Rows, r: Floats, noise: Noise) -> Floats:
-    given = factors(rows, noise)
-    u = innovations(rows, noise.rho, given, r)
-    e2 = np.multiply(u, u, out=u)
-    e2 *= given.s
-    far = np.flatnonzero(e2.reshape(-1) > HUBER**2)
-    flat = e2.reshape(-1)
-    flat[far] = 2 * HUBER * np.sqrt(flat[far]) - HUBER**2
-    product = np.multiply.reduceat(given.s, np.arange(0, r.shape[1], _BLOCK), axis=2)  # it stays in range
-    found: Floats = np.log(product).sum(axis=2) + e2.sum(axis=2)
-    return found
+    """Twice the negative Huber log-likelihood, (C, N), of log phi, logit rho and log tau2, (3, C, N); see `likelihood`."""
+    return likelihood.cost(given, _noise(theta), streams)
 
 
 def fit(r: Floats, n: Floats, start: Noise | None = None) -> Noise:
@@ -132,7 +93,7 @@ def fit(r: Floats, n: Floats, start: Noise | None = None) -> Noise:
     theta = _grid(given, r, over_n, alone) if start is None else _theta(start, r, n)
     theta, with_memory = _descend(given, theta, start is not None)
     s = alone * over_n
-    without = np.where(over_n < NEVER, np.log(s) + _huber(r * r / s), 0.0).sum(axis=0)
+    without = np.where(over_n < NEVER, np.log(s) + huber(r * r / s), 0.0).sum(axis=0)
     worth = (without - with_memory) / 2 > GAIN
     best = _noise(theta)
     return Noise(np.where(worth, best.phi, alone), np.where(worth, best.rho, 0.0), np.where(worth, best.tau2, 0.0))
@@ -156,10 +117,6 @@ def scatter(r: Floats, n: Floats) -> Floats:
             break
     found: Floats = phi
     return found
-
-
-def _huber(e2: Floats) -> Floats:
-    return np.where(e2 <= HUBER**2, e2, 2 * HUBER * np.sqrt(e2) - HUBER**2)
 
 
 def _noise(theta: Floats) -> Noise:

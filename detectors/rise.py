@@ -82,20 +82,22 @@ def finding(monitor: Monitor, known: tuple[Normal | None, Alarm | None], seen: S
     effect = [few(v) for v in (alarm.effect, alarm.ci_low, alarm.ci_high)] if alarm else [None, None, None]
     return Finding(
         finding_id(monitor.monitor_id, at), monitor.monitor_id, monitor.detector, monitor.model, "drift", monitor.feature,
-        instant(seen.end - monitor.window_s), at, state(normal, alarm, told=seen.told),
+        instant(seen.end - monitor.window_s), at, state(normal, alarm, seen),
         "inform" if normal is not None and normal.missed else monitor.severity,
         round(nats, 4) if normal else None, monitor.threshold_nats, effect[0], "ratio", effect[1], effect[2],
         when[0], when[1], when[2], int(seen.n), note(monitor, normal, alarm, seen), details(monitor, normal, alarm, seen), at,
     )  # fmt: skip
 
 
-def state(normal: Normal | None, alarm: Alarm | None, *, told: bool = False) -> str:
-    """Whether a stream is alarmed, judged, still learning, or a change was announced."""
-    if told:
+def state(normal: Normal | None, alarm: Alarm | None, seen: Seen) -> str:
+    """Whether a stream is alarmed, judged, still learning, had nothing to judge, or a change was announced."""
+    if seen.told:
         return "expected"
     if alarm is not None:
         return "inform_only" if normal is not None and normal.missed else "alarm"
-    return "ok" if normal is not None and normal.effective >= counts.LEAST_EFFECTIVE else "learning"
+    if normal is None or normal.effective < counts.LEAST_EFFECTIVE:
+        return "learning"
+    return "ok" if seen.n > 0 else "unknown"
 
 
 def note(monitor: Monitor, normal: Normal | None, alarm: Alarm | None, seen: Seen) -> str:

@@ -12,7 +12,7 @@ Assumes: the history was normal for the most part.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ _TAIL: Final = 0.05  # share of the history, at each end, behind the Pareto tail
 _LEAST_TAIL: Final = 10
 _NU: Final = (3.0, 12.0)  # tail index, clipped
 _LAGS: Final = 12
+_LOOK: Final = 8  # windows after which a run looks whether it goes where an earlier one went
 
 
 @dataclass(slots=True)
@@ -81,28 +82,72 @@ def innovations(r: Floats, n: Floats, noise: Noise) -> tuple[Floats, Floats, Flo
     """
     found, over_n, count = Filter.at_rest(noise), inverse(n), stretches.many(*r.shape)
     first = len(r) % count
-    begun = _through(found, r[:first], over_n[:first], noise, 1)
+    begun = _through(found, r[:first], over_n[:first], noise, 1) if first else []
     rest = _through(found, r[first:], over_n[first:], noise, count)
-    e, k, s = (np.concatenate(parts) for parts in zip(begun, rest, strict=True))
+    e, k, s = (np.concatenate(parts) for parts in zip(begun, rest, strict=True)) if first else rest
     return e, k, s, found
 
 
 def _through(filter_: Filter, r: Floats, over_n: Floats, noise: Noise, count: int) -> list[Floats]:
     """e, K and S of some windows in `count` stretches of the same length; the filter goes on to their end."""
-    known = [stretches.cut(values, count, 0.0) for values in (r, over_n)]
-    said = np.empty((3, *known[0].shape))
+    run = _Run(stretches.cut(r, count, 0.0), stretches.cut(over_n, count, 0.0), noise, count)
+    filter_.x, filter_.p = stretches.run(np.stack([filter_.x, filter_.p]), count, run.advance)
+    return [stretches.joined(part, len(r), count) for part in (run.e, run.k, run.s)]
 
-    def advance(which: NDArray[np.intp], begun: Floats) -> Floats:
-        own = which % noise.rho.size
-        some = Noise(noise.phi[own], noise.rho[own], noise.tau2[own])
-        moving = Filter(begun[0], begun[1], filter_.jump[own])
-        for t in range(said.shape[1]):
-            residuals, rows = (values[t].take(which) for values in known)
-            said[0, t, which], said[1, t, which], said[2, t, which] = moving.step(residuals, rows, some)
-        return np.stack([moving.x, moving.p])
 
-    filter_.x, filter_.p = stretches.run(np.stack([filter_.x, filter_.p]), count, advance)
-    return [stretches.joined(part, len(r), count) for part in said]
+class _Run:
+    """`Filter.step` over stretches side by side, (L, columns) each, without what costs more than the numbers."""
+
+    def __init__(self, r: Floats, over_n: Floats, noise: Noise, count: int) -> None:
+        self._noise = noise.some(np.tile(np.arange(noise.rho.size), count))
+        self._r, self._over_n = r, over_n
+        self._full = (over_n.max(axis=1, initial=0.0) < NEVER).tolist()
+        self.e, self.k, self.s = (np.empty(r.shape) for _ in range(3))
+        self._met = np.full((2, len(r) // _LOOK + 1, r.shape[1]), np.nan)  # states after every `_LOOK` windows
+        self._ended = np.empty((2, r.shape[1]))
+
+    def advance(self, which: NDArray[np.intp], begun: Floats) -> Floats:
+        """As `stretches.Advance`: until states are those of an earlier run, as then all that follows is."""
+        at: Any = slice(None) if which.size == self._ended.shape[1] else which
+        noise = self._noise.some(at)
+        rho2, fresh = noise.rho**2, noise.tau2 * (1 - noise.rho**2)
+        x, p = begun
+        for t in range(len(self._r)):
+            x, p = self._step(t, at, (x, p), noise)
+            x *= noise.rho
+            p *= rho2
+            p += fresh
+            if t % _LOOK == 0:
+                met = self._met[:, t // _LOOK]
+                if np.array_equal(met[0, at], x) and np.array_equal(met[1, at], p):
+                    return self._ended[:, at]
+                met[0, at], met[1, at] = x, p
+        self._ended[0, at], self._ended[1, at] = x, p
+        return self._ended[:, at]
+
+    def _step(self, t: int, at: Any, begun: tuple[Floats, Floats], noise: Noise) -> tuple[Floats, Floats]:
+        """Level and variance as one window leaves them; its e, K and S are kept."""
+        (x, p), v = begun, noise.phi * self._over_n[t, at]
+        unseen = None if self._full[t] else self._over_n[t, at] >= NEVER
+        s, d = p + v, self._r[t, at] - x
+        if unseen is not None:
+            d[unseen] = -x[unseen]
+        e = np.sqrt(s)
+        np.divide(d, e, out=e)
+        if unseen is not None:
+            e[unseen] = 0.0
+        if e.size and max(e.max(), -e.min()) > JUMP:
+            p = np.where((np.abs(e) > JUMP) & (noise.tau2 > 0), d * d - v, p)
+        k = p / (p + v)
+        if unseen is not None:
+            k[unseen] = 0.0
+        v *= k
+        if unseen is not None:
+            v[unseen] = p[unseen]
+        d *= k
+        d += x
+        self.e[t, at], self.k[t, at], self.s[t, at] = e, k, s
+        return d, v
 
 
 def jump(knots_: Floats) -> float:

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors import counts, profile, scatter
+from detectors import counts, excess, profile, scatter
 from detectors.counts import Normal
 from detectors.memory import Alarm
 from detectors.worth import PLAIN, worths
@@ -43,8 +43,8 @@ class Tallies:
         self.lines = np.tile(np.array(PLAIN.lines), (count, 1, 1))  # what evidence is worth
         self.width = np.ones(count, dtype=np.int64)  # of the trailing minimum
         self.factor = np.ones(count)  # of the share, in the window taken in last
-        self.z = np.zeros((count, counts.RATIOS.size))  # sums of log likelihood ratios
-        self.age = np.zeros((count, counts.RATIOS.size))  # windows in them
+        self.z = np.zeros((count, excess.RATIOS.size))  # sums of log likelihood ratios
+        self.age = np.zeros((count, excess.RATIOS.size))  # windows in them
         self.trail = np.zeros((2, count, counts.KEPT))  # bad events and all events, newest last
         self.kept = np.zeros(count, dtype=np.int64)
         for i, state in enumerate(states):
@@ -95,8 +95,8 @@ class Tallies:
         x, n, f = self._lowest(x, n, start, window_s)
         m0 = n * self.upper * f
         moved = active & self.learnt & (n > 0)
-        for j, ratio in enumerate(counts.RATIOS):
-            gained = np.minimum(counts.nats(x, n, m0, self.k, float(ratio)), self.cap)
+        for j, ratio in enumerate(excess.RATIOS):
+            gained = np.minimum(excess.nats(x, n, m0, self.k, float(ratio)), self.cap)
             self.age[:, j] = np.where(moved, np.where(self.z[:, j] > 0, self.age[:, j] + 1, 1.0), self.age[:, j])
             self.z[:, j] = np.where(moved, np.maximum(self.z[:, j], 0.0) + gained, self.z[:, j])
         return self.evidence()

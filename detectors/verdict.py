@@ -18,6 +18,7 @@ from detectors.slots import DAY_S, HISTORY_S, HOUR_S
 from observe.schema import Binning, Finding, Json, Monitor, Severity
 
 _Z: Final = 1.96
+_FAR: Final = 3.0  # deviations of a window beyond the interval of an alarm's effect, from which on it is told beside it
 _FULL: Final = 0.95  # of 28 d of windows: more history will not come
 
 
@@ -95,7 +96,9 @@ class Known:
             return "not_identifiable"
         if self.fit is None or not may_alarm(self.fit) or self.fit.used < self.needed:
             return "learning"
-        return "unknown" if self.judged.left else "inform_only" if self.missed else "ok"
+        if self.judged.left or self.judged.n <= 0:
+            return "unknown"
+        return "inform_only" if self.missed else "ok"
 
 
 def may_alarm(fit: Fit) -> bool:
@@ -155,9 +158,20 @@ def _effect(it: Known) -> tuple[float | None, float | None, float | None]:
 def _note(it: Known, state: str) -> str:
     name, after = it.monitor.feature, f"; {it.missed}" if it.missed else ""
     if it.alarm is not None:
-        return effects.words(it.monitor, it.binning, it.judged.expected, it.alarm.effect) + after
+        return effects.words(it.monitor, it.binning, it.judged.expected, it.alarm.effect) + _by_now(it) + after
     unjudged = _unjudged(it, state)
     return f"{name}: {unjudged}" if unjudged else _quiet(it) + after
+
+
+def _by_now(it: Known) -> str:
+    """Where this window lies, once the change has gone further than its size was told, or back; empty before."""
+    fit, alarm, judged = it.fit, it.alarm, it.judged
+    if fit is None or alarm is None or judged.n <= 0 or judged.left:
+        return ""
+    far = _FAR * sqrt(fit.phi / judged.n + fit.tau2 + judged.se**2)
+    if alarm.ci_low - far <= judged.moved <= alarm.ci_high + far:
+        return ""
+    return f"; in this window: {effects.words(it.monitor, it.binning, judged.expected, judged.moved)}"
 
 
 def _unjudged(it: Known, state: str) -> str:
@@ -168,14 +182,14 @@ def _unjudged(it: Known, state: str) -> str:
         return _unclear(it)
     if state == "learning":
         return f"learning, {_lacking(it)}"
+    if state == "unknown" and it.judged.n <= 0:
+        return "no rows"
     if state == "unknown":
         return f"{it.monitor.score} is not judged while the location is where the history never was"
     return ""
 
 
 def _quiet(it: Known) -> str:
-    if it.judged.n <= 0:
-        return f"{it.monitor.feature}: no rows"
     proven = it.nats >= it.monitor.threshold_nats
     said = effects.quiet(it.monitor, it.judged.moved, proven)
     if it.fit is not None and it.fit.suspect is not None:

@@ -1,6 +1,6 @@
 """Who may do what: tokens, sessions, one-time codes, roles.
 
-A token is 256 random bits and is kept as its sha256 only. Roles: viewer < operator < admin, and
+What is kept of a token is `observe.credentials`'. Roles: viewer < operator < admin, and
 ingest, which may send rows and nothing else; admin includes ingest. SQL is a scope of its own.
 
 Source: our own; TRUST section 2. RFC 6750 for 401 (who are you?) and 403 (not you).
@@ -9,21 +9,19 @@ Source: our own; TRUST section 2. RFC 6750 for 401 (who are you?) and 403 (not y
 from __future__ import annotations
 
 import hmac
-import os
 import secrets
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from hashlib import sha256
 from pathlib import Path
-from typing import Final, Literal, Protocol, get_args
+from typing import Final, Literal, get_args
 
+from observe.credentials import Credential, Held, Keyring, Kind, Role, TokenStore, digest, write_private
 from observe.errors import AccessError, ConfigError, UsageError
 from observe.spec.nearest import did_you_mean
 
-Role = Literal["viewer", "ingest", "operator", "admin"]
 Asked = Literal["viewer", "ingest", "operator", "admin", "sql"]  # what a route may ask for
 SESSION_LIFE: Final = timedelta(hours=12)
 CODE_LIFE: Final = timedelta(minutes=15)  # a link printed at start must survive a cup of tea
@@ -49,58 +47,6 @@ class Principal:
         return asked in _INCLUDES[self.role] or (asked == "sql" and self.sql)
 
 
-@dataclass(frozen=True, slots=True)
-class Credential:
-    """A token or session as it is kept: never the secret, only its sha256."""
-
-    sha256: str  # 64 hex digits
-    name: str
-    role: Role
-    sql: bool
-    kind: Literal["token", "session"]
-    created_at: datetime
-    expires_at: datetime | None = None
-
-    def valid(self, now: datetime) -> bool:
-        """Whether it has not expired."""
-        return self.expires_at is None or now < self.expires_at
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A token as those see it who look after tokens: everything but the secret."""
-
-    name: str
-    role: Role
-    sql: bool
-    origin: Literal["service", "site"]  # made here, or the site's own
-    created_at: datetime
-    expires_at: datetime | None
-    last_used_at: datetime | None  # since the service was started
-    sessions: int  # of browsers that are logged in under this name
-
-
-class TokenStore(Protocol):
-    """Where credentials outlive the process."""
-
-    def load(self) -> Iterable[Credential]:
-        """All that are kept."""
-        ...
-
-    def save(self, credential: Credential) -> None:
-        """Keep one; when this returns it is durable."""
-        ...
-
-    def drop(self, digest: str) -> None:
-        """Forget one by its sha256; unknown ones are fine."""
-        ...
-
-
-def digest(secret: str) -> str:
-    """The sha256 a secret is kept as, 64 hex digits."""
-    return sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
-
-
 class Access:
     """The door: every request is `require`d before it is served. Safe to call from many threads.
 
@@ -110,10 +56,8 @@ class Access:
     """
 
     def __init__(self, tokens: TokenStore, auth: Literal["token", "none"] = "token") -> None:
-        self._tokens, self._auth = tokens, auth
-        self._held = {c.sha256: c for c in tokens.load()}
+        self._keys, self._auth = Keyring(tokens), auth
         self._codes: dict[str, tuple[Principal, datetime]] = {}  # by sha256, with their end; gone after a restart
-        self._used: dict[str, datetime] = {}  # by sha256: when a credential was last presented
         self._given: str | None = None  # sha256 of the site's own admin token
         self._lock = threading.Lock()
 
@@ -135,10 +79,10 @@ class Access:
 
     def knows(self, asked: Asked, presented: str | None, now: datetime) -> Principal | None:
         """Who presents this token, if they may do what is asked; None where only `require` can say. Never waits."""
-        found = self._held.get(digest(presented)) if presented and self._auth == "token" else None
+        found = self._keys.find(digest(presented)) if presented and self._auth == "token" else None
         if found is None or not found.valid(now):
             return None
-        self._used[found.sha256] = now
+        self._keys.use(found, now)
         who = Principal(found.name, found.role, found.sql)
         return who if who.may(asked) else None
 
@@ -146,15 +90,14 @@ class Access:
         if not presented:
             raise AccessError("no token; send Authorization: Bearer <token>", 401)
         asked = digest(presented)
-        with self._lock:
-            found = self._held.get(asked)
+        found = self._keys.find(asked)
         # the look-up is by digest: its timing says nothing about the secret; the compare is for form
         if found is None or not hmac.compare_digest(found.sha256, asked):
             raise AccessError("unknown token", 401)
         if not found.valid(now):
-            self._forget(found)
+            self._keys.forget(found)
             raise AccessError(f"this {found.kind} has expired; log in again", 401)
-        self._used[asked] = now
+        self._keys.use(found, now)
         return found
 
     # --- sessions and codes ---------------------------------------------------------------------
@@ -174,10 +117,9 @@ class Access:
 
     def close_session(self, session: str) -> None:
         """End a session; tokens are left alone, unknown ones are fine."""
-        with self._lock:
-            found = self._held.get(digest(session))
+        found = self._keys.find(digest(session))
         if found is not None and found.kind == "session":
-            self._forget(found)
+            self._keys.forget(found)
 
     def one_time_code(self, who: Principal, now: datetime) -> str:
         """A code that opens one session as `who`, once, within 15 minutes."""
@@ -201,7 +143,7 @@ class Access:
 
     def _session(self, who: Principal, now: datetime, until: datetime | None = None) -> tuple[str, Credential]:
         end = now + SESSION_LIFE
-        return self._issue(Credential("", who.name, who.role, who.sql, "session", now, min(end, until or end)))
+        return self._keys.issue(Credential("", who.name, who.role, who.sql, "session", now, min(end, until or end)))
 
     # --- tokens ---------------------------------------------------------------------------------
 
@@ -217,18 +159,18 @@ class Access:
             raise UsageError(f"a token needs a name of 1 to 63 printable characters, not {name[:80]!r}")
         if role not in get_args(Role):
             raise UsageError(f"no role {role!r}; there are: {', '.join(get_args(Role))}")
-        if any(c.name == name and c.valid(now) for c in self._all("token")):
+        if any(c.name == name and c.valid(now) for c in self._keys.all("token")):
             raise UsageError(f"there is a token named {name!r}; rotate it, revoke it first, or choose another name")
-        return self._issue(Credential("", name, role, sql, "token", now, expires_at))  # type: ignore[arg-type]
+        return self._keys.issue(Credential("", name, role, sql, "token", now, expires_at))  # type: ignore[arg-type]
 
     def held(self, now: datetime) -> tuple[Held, ...]:
         """Every valid token, by name, the newest first where two are valid for the time of a rotation."""
-        sessions = Counter(c.name for c in self._all("session") if c.valid(now))
-        found = sorted((c for c in self._all("token") if c.valid(now)), key=lambda c: c.created_at, reverse=True)
+        sessions = Counter(c.name for c in self._keys.all("session") if c.valid(now))
+        found = sorted((c for c in self._keys.all("token") if c.valid(now)), key=lambda c: c.created_at, reverse=True)
         return tuple(
             Held(
                 c.name, c.role, c.sql, "site" if c.sha256 == self._given else "service", c.created_at, c.expires_at,
-                self._used.get(c.sha256), sessions[c.name],
+                self._keys.last_used(c), sessions[c.name],
             )
             for c in sorted(found, key=lambda c: c.name)
         )  # fmt: skip
@@ -239,7 +181,7 @@ class Access:
         Raises:
             UsageError: there is no such token, it is the site's own, or nobody could administer any more.
         """
-        valid = [c for c in self._all("token") if c.valid(now)]
+        valid = [c for c in self._keys.all("token") if c.valid(now)]
         mine = [c for c in valid if c.name == name]
         if not mine:
             raise UsageError(f"there is no token named {name[:80]!r}; {did_you_mean(name, {c.name for c in valid})}")
@@ -262,21 +204,21 @@ class Access:
             UsageError: see `refuse_change`.
         """
         self.refuse_change(name, now, ending=False)
-        old = [c for kind in ("token", "session") for c in self._all(kind) if c.name == name and c.valid(now)]
+        old = [c for c in self._of(name) if c.valid(now)]
         newest = max((c for c in old if c.kind == "token"), key=lambda c: c.created_at)
         life = newest.expires_at - newest.created_at if newest.expires_at else None
-        made = self._issue(replace(newest, created_at=now, expires_at=now + life if life else None))
+        made = self._keys.issue(replace(newest, created_at=now, expires_at=now + life if life else None))
         self._drop_codes(name)
         for credential in old:
-            self._end(credential, now, now + grace)
+            self._keys.end(credential, now, now + grace)
         return made
 
     def revoke(self, name: str) -> int:
         """Forget every token, session and one-time code of `name`; returns how many tokens and sessions there were."""
-        gone = [c for kind in ("token", "session") for c in self._all(kind) if c.name == name]
+        gone = self._of(name)
         self._drop_codes(name)
         for credential in gone:
-            self._forget(credential)
+            self._keys.forget(credential)
         return len(gone)
 
     def give(self, given: str, now: datetime) -> bool:
@@ -285,9 +227,8 @@ class Access:
         if kept.sha256 == self._given:
             return False
         self.revoke(ADMIN)
-        with self._lock:  # lives with the process: when the reference leaves the site file, so does the token
-            self._given = kept.sha256
-            self._held[kept.sha256] = kept
+        self._given = kept.sha256
+        self._keys.hold(kept)  # lives with the process: when the reference leaves the site file, so does the token
         return True
 
     def first_admin(self, path: Path, now: datetime, given: str | None = None) -> str | None:
@@ -305,58 +246,21 @@ class Access:
             self.give(given, now)
             path.unlink(missing_ok=True)
             return None
-        if any(c.name == ADMIN and c.valid(now) for c in self._all("token")):
+        if any(c.name == ADMIN and c.valid(now) for c in self._keys.all("token")):
             return None
         secret, _ = self.new_token(ADMIN, "admin", now, sql=True)
         write_private(path, secret + "\n")
         return secret
 
-    def _all(self, kind: str) -> list[Credential]:
-        with self._lock:
-            return [c for c in self._held.values() if c.kind == kind]
-
-    def _issue(self, credential: Credential) -> tuple[str, Credential]:
-        for old in (*self._all("token"), *self._all("session")):
-            if not old.valid(credential.created_at):
-                self._forget(old)
-        secret = secrets.token_urlsafe(32)
-        kept = replace(credential, sha256=digest(secret))
-        self._tokens.save(kept)
-        with self._lock:
-            self._held[kept.sha256] = kept
-        return secret, kept
-
-    def _end(self, credential: Credential, now: datetime, end: datetime) -> None:
-        """Let a credential be valid until `end`, and no longer than it was anyway."""
-        if end <= now:
-            self._forget(credential)
-        elif credential.expires_at is None or end < credential.expires_at:
-            kept = replace(credential, expires_at=end)
-            self._tokens.save(kept)
-            with self._lock:
-                self._held[kept.sha256] = kept
-
-    def _forget(self, credential: Credential) -> None:
-        with self._lock:
-            self._held.pop(credential.sha256, None)
-            self._used.pop(credential.sha256, None)
-        self._tokens.drop(credential.sha256)
+    def _of(self, name: str) -> list[Credential]:
+        """Every token and session of a name, valid or not."""
+        kinds: tuple[Kind, ...] = ("token", "session")
+        return [c for kind in kinds for c in self._keys.all(kind) if c.name == name]
 
     def _drop_codes(self, name: str) -> None:
         """Take back the one-time codes that would open a session as `name`."""
         with self._lock:
             self._codes = {k: c for k, c in self._codes.items() if c[0].name != name}
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    fresh.replace(path)
 
 
 def refuse_open_bind(listen: str, auth: str) -> None:

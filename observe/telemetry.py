@@ -51,6 +51,9 @@ class Telemetry:
             "observe_repaired", "Items stored after a repair, by reason", ["source", "reason"], registry=r
         )
         self.queued = Gauge("observe_queued", "Items waiting for the committer", ["source"], registry=r)
+        self.spilled = Counter(
+            "observe_spilled_bodies", "Bodies answered from the spill, as a slow commit held their rows up", registry=r
+        )
         self.refused = Counter(
             "observe_refused_bodies", "Bodies refused whole, by HTTP status", ["path", "status"], registry=r
         )

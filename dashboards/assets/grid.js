@@ -37,6 +37,7 @@
     window.dispatchEvent(new CustomEvent("_dashprivate_pushstate"));
     window.scrollTo(0, 0);
   }
+  window.observeCells = { missing, h, go };
   function link(path, text) {
     const query = window.location.search.replace(/([?&])(id|feature|slo)=[^&]*/g, "$1");
     const href = path + (query.length > 1 ? query : "");
@@ -48,17 +49,23 @@
     const names = String(p.value).split(", "); // of an incident that several share
     return names.length === 1 ? model(names[0]) : h("span", null, ...names.flatMap((n, i) => (i ? [", ", model(n)] : [model(n)])));
   };
-  cells.IncidentCell = (p) => {
-    if (missing(p.value)) return "–";
+  function incident(id, text, name) {
     const query = new URLSearchParams(window.location.search);
-    query.set("id", p.value);
+    query.set("id", id);
     const href = "/incidents?" + query.toString();
-    return h("a", { href, onClick: (e) => go(e, href) }, String(p.value));
-  };
+    return h("a", { href, className: name, onClick: (e) => go(e, href) }, text);
+  }
+  cells.IncidentCell = (p) => (missing(p.value) ? "–" : incident(p.value, String(p.value)));
+  cells.HappenedCell = (p) => h("div", { className: "said-cell" }, incident(p.data.id, String(p.value), "two"));
   cells.StateCell = (p) => {
     const word = missing(p.value) ? "unknown" : String(p.value);
     const kind = word === "inform" || word === "inform only" ? "info" : kinds[word] || (signs[word] ? word : "unknown");
     return h("span", { className: "badge " + kind }, h("span", { className: "sign", "aria-hidden": true }, signs[word] || "◌"), word);
+  };
+  cells.SaidCell = (p) => {
+    const more = p.data[p.colDef.field + "_more"];
+    return h("div", { className: "said-cell" }, h("span", { className: more ? "one" : "two" }, missing(p.value) ? "–" : String(p.value)),
+      more ? h("span", { className: "one dim" }, String(more)) : null);
   };
   cells.BudgetCell = (p) => {
     if (missing(p.value)) return "–";

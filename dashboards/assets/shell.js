@@ -16,6 +16,13 @@ window.dash_clientside = window.dash_clientside || {};
   }
 
   window.dash_clientside.observe = {
+    // Another page or range is asked for: what is shown is dimmed until it has come.
+    asked: () => {
+      document.documentElement.dataset.asked = "";
+    },
+    drawn: () => {
+      delete document.documentElement.dataset.asked;
+    },
     toggleTheme: (_clicks, look) => (look === "dark" ? "light" : "dark"),
     look: (stored) => {
       const os = window.matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark";

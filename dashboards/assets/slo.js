@@ -2,17 +2,9 @@
 (function () {
   const cells = (window.dashAgGridComponentFunctions = window.dashAgGridComponentFunctions || {});
   const functions = (window.dashAgGridFunctions = window.dashAgGridFunctions || {});
-  const missing = (v) => v === null || v === undefined || Number.isNaN(v);
-  const h = (...args) => window.React.createElement(...args);
+  const { missing, h, go } = window.observeCells; // of grid.js, which is loaded before
   const at = (v) => Math.max(0, Math.min(100, v * 100)) + "%";
 
-  function go(event, href) {
-    if (event.metaKey || event.ctrlKey || event.shiftKey) return;
-    event.preventDefault();
-    window.history.pushState({}, "", href);
-    window.dispatchEvent(new CustomEvent("_dashprivate_pushstate"));
-    window.scrollTo(0, 0);
-  }
   function link(path, change, text, name) {
     const query = new URLSearchParams(window.location.search);
     ["state", "model", "id"].forEach((part) => query.delete(part));

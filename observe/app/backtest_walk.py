@@ -28,7 +28,6 @@ _HISTORY: Final = 150_000  # rows of summaries that features judged at once lear
 _LEARNT: Final = 30 * 86_400  # s of history that they learn from
 
 _DAY_S: Final = 86_400
-_QUIET: Final = ("ok", "inform_only")  # of a window without rows they say nothing
 
 Read = Callable[[Sequence[str], Window], pl.DataFrame]  # summaries of some measures in a span, by measure and ts
 Moved = Callable[[float], None]  # told the share of the work that was just done
@@ -80,11 +79,10 @@ class Trail:
                 firing.last = finding
         else:
             self.alarms.append(Alarm(finding, finding))
-        state = "unknown" if finding.state in _QUIET and not finding.n else finding.state
-        self.empty = self.empty + 1 if state == "unknown" else 0
-        if state != "unknown" or self.empty * self.monitor.window_s >= _DAY_S:
-            self.state = state
-        self.states[state] += 1
+        self.empty = self.empty + 1 if finding.state == "unknown" else 0
+        if finding.state != "unknown" or self.empty * self.monitor.window_s >= _DAY_S:
+            self.state = finding.state
+        self.states[finding.state] += 1
         if "min_detectable_24h" in finding.details:
             self.details = finding.details
 

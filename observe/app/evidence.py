@@ -43,6 +43,11 @@ _FRAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "gauge": ("gpu_5m", "queue_5m"),
     "straggler": ("device_5m",),
 }
+SUMMARIES: Final = (
+    "select * exclude (ingested_at) from summary"
+    " where list_contains($m, measure) and ts >= $from and ts < $to and not late order by measure, ts"
+)
+_BINNINGS: Final = 1_000  # kept in mind, at most: 20 MB
 _DIGITS: Final = 9  # significant ones kept of a mean: in its last ones it depends on the order of its rows
 
 
@@ -61,6 +66,7 @@ class Gathering:
         late = config.site.lateness_s
         self._rows_wait = timedelta(seconds=max(late["attempts"], late["predictions"]))
         self._since: datetime | None = None  # from when on silence is asked about
+        self._made: Mapping[str, Binning] = {}  # replaced, never changed: two threads ask
 
     def closed(self, monitors: Iterable[Monitor], now: datetime) -> dict[str, datetime]:
         """Up to when what each monitor reads is complete, by monitor id."""
@@ -111,8 +117,7 @@ class Gathering:
         state = self._store.state([m.monitor_id for m in monitors])
         measures = sorted({m.measure for m in monitors if m.measure})
         rows = self._store.read(
-            "select * exclude (ingested_at) from summary where list_contains($m, measure) and ts >= $from and ts < $to and not late"
-            " order by measure, ts",
+            SUMMARIES,
             {"m": measures, "from": since, "to": window.end},
             Window(since, window.end),
         )
@@ -138,11 +143,13 @@ class Gathering:
         }
 
     def _binnings(self, rows: pl.DataFrame) -> Mapping[str, Binning]:
-        ids = rows["binning_id"].drop_nulls().unique().to_list()
-        if not ids:
-            return {}
-        found = self._store.read("select * from binning where list_contains($ids, binning_id)", {"ids": ids})
-        return {b.binning_id: b for b in nouns(Binning, found)}
+        ids, known = sorted(rows["binning_id"].drop_nulls().unique().to_list()), self._made
+        if lacking := [i for i in ids if i not in known]:  # a binning never changes
+            found = self._store.read("select * from binning where list_contains($ids, binning_id)", {"ids": lacking})
+            few = len(known) + len(lacking) <= _BINNINGS
+            kept = known if few else {i: known[i] for i in ids if i in known}
+            self._made = known = {**kept, **{b.binning_id: b for b in nouns(Binning, found)}}
+        return {i: known[i] for i in ids if i in known}
 
     def _frames(
         self, monitors: Sequence[Monitor], window: Window, since: datetime, now: datetime

@@ -33,7 +33,7 @@ from observe.clock import Clock
 from observe.errors import PayloadError
 from observe.registry import plugin
 from observe.schema import Batch, CollectorRun, Parsed, Receipt
-from observe.store import Store
+from observe.store import Pending, Store
 from observe.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Taken:
     """A body in hand: what was parsed of it, and the promise of its receipt."""
 
     parsed: Parsed
-    receipt: Future[Receipt]
+    receipt: Pending
     rows: int
     newest: datetime | None = field(default=None)
 

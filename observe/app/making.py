@@ -62,8 +62,8 @@ def make(rows: Rows, asked: Asked, folder: Path) -> KeptReport:
         OSError: it could not be written.
     """
     from dashboards.report import assemble
-    from observe.store.backup import sync
     from observe.store.checksums import checksum
+    from observe.store.durable import sync
 
     stage = folder.with_name(f"{folder.name}.making")
     shutil.rmtree(stage, ignore_errors=True)

@@ -25,7 +25,7 @@ class Answer:
 
 
 def take(intake: Intake, signal: Signal, wire: bytes, content_type: str, encoding: str) -> tuple[Taken, Answer]:
-    """Decode, parse and queue one request of `traces`, `metrics` or `logs`; its answer holds after the commit.
+    """Decode, parse and queue one request of `traces`, `metrics` or `logs`; its answer holds once the rows are safe.
 
     Raises:
         PayloadError: 400, 413 or 415.

@@ -23,7 +23,7 @@ from observe.sqlworker import Answer, Limits, SqlWorker
 from observe.store import Store, tables_named
 
 if TYPE_CHECKING:
-    from observe.access import Credential
+    from observe.credentials import Credential
     from observe.spec import Config
     from observe.store.transaction import Transaction
 

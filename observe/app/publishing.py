@@ -1,7 +1,7 @@
 """SLOs, findings, alerts and the false-alarm budget as Prometheus metrics.
 
 Names follow the SRE practice of one series per object with state as a label-free number, so that
-rules can be written on them.
+rules can be written on them. What a scrape costs hangs on the findings of the last seven days, not on all of them.
 
 Source: Prometheus exposition format 0.0.4; our own names.
 """
@@ -9,13 +9,15 @@ Source: Prometheus exposition format 0.0.4; our own names.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 
 from observe.schema.damage import STILL_TOLD
 from observe.spec.burn import usable
+from observe.store.views import derived
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -33,17 +35,25 @@ _BURN = {
     "burn": "Burn rate since the onset of an alarm, else over the last hour", "burn_low": "Its lower 95 % bound",
     "burn_high": "Its upper 95 % bound",
 }  # fmt: skip
+_TOLD: Final = timedelta(days=7)  # a monitor that made no finding for so long is not asked any more, and not told
+# findings come in the order of `made_at`: older ones lie in row groups that are not looked into
+_RECENT: Final = "with finding as not materialized (select * from core.finding where made_at > $since)"
+_STATUS: Final = f"{_RECENT} select * from ({{}})"
 # the key of a burn monitor's state is <model>/burn/<slo>; its lanes say which tier fires
-_JUDGED = """
-    with newest as (
-      select model, subject, arg_max_null(effect, window_end) as burn, arg_max_null(ci_low, window_end) as burn_low,
-        arg_max_null(ci_high, window_end) as burn_high, arg_max(details ->> '$.pages', window_end) as pages
-      from finding where kind = 'slo' group by all
+_JUDGED: Final = f"""
+    {_RECENT}, newest as (
+      select model, subject, effect as burn, ci_low as burn_low, ci_high as burn_high, details ->> '$.pages' as pages
+      from finding where kind = 'slo'
+      qualify row_number() over (partition by model, subject order by window_end desc) = 1
     )
     select newest.model || '.' || newest.subject as slo_id, epoch_us(s.updated_at) / 1e6 as evaluated,
       s.value ->> '$.lanes.page.firing.tier' as page, s.value ->> '$.lanes.ticket.firing.tier' as ticket,
       burn, burn_low, burn_high, pages is distinct from 'false' as pages
     from newest join core.state as s on s.key = newest.model || '/burn/' || newest.subject"""
+_EVIDENCE: Final = f"""
+    {_RECENT}
+    select model, subject, kind, arg_max(evidence_nats, window_end) as nats, arg_max(threshold_nats, window_end) as asked
+    from finding where kind in ('drift', 'slo') group by all"""
 
 
 class _Views:
@@ -53,7 +63,7 @@ class _Views:
         self._store = store
 
     def collect(self) -> Iterator[Metric]:
-        slos = self._rows("select * from slo_status")
+        slos = self._recent(_STATUS.format(derived()["slo_status"]))
         labels = ["slo_id", "model", "slo"]
         for column, said in _SLO.items():
             yield _family(f"observe_slo_{column}_ratio", said, labels, slos, column)
@@ -70,12 +80,12 @@ class _Views:
             "n",
         )
         alerts = self._rows(
-            "select model, kind, severity, count(*) as n from alert where state = 'firing' group by all"
+            "select model, kind, severity, coalesce(labels ->> '$.cluster', 'none') as alert_cluster, count(*) as n"
+            " from alert where state = 'firing' group by all"
         )
-        yield _family("observe_alerts_firing", "Alerts firing now", ["model", "kind", "severity"], alerts, "n")
-        levels = self._rows("""
-            select model, subject, kind, arg_max(evidence_nats, window_end) as nats, arg_max(threshold_nats, window_end) as asked
-            from finding where kind in ('drift', 'slo') group by all""")
+        fires = ["model", "kind", "severity", "alert_cluster"]
+        yield _family("observe_alerts_firing", "Alerts firing now", fires, alerts, "n")
+        levels = self._recent(_EVIDENCE)
         names = ["model", "subject", "kind"]
         yield _family("observe_evidence_nats", "Evidence for a change, nats", names, levels, "nats")
         yield _family("observe_evidence_threshold_nats", "Evidence an alarm needs, nats", names, levels, "asked")
@@ -101,7 +111,7 @@ class _Views:
 
     def _judgements(self, slos: Iterable[Mapping[str, Any]]) -> Iterator[Metric]:
         """What generated rules go by: when each SLO was judged, which tier fires, and how fast its budget burns."""
-        judged = {row["slo_id"]: row for row in self._rows(_JUDGED)}
+        judged = {row["slo_id"]: row for row in self._recent(_JUDGED)}
         known = [{**slo, **judged[slo["slo_id"]]} for slo in slos if slo["slo_id"] in judged]
         said = "When the SLO was last judged, seconds since the epoch"
         yield _family("observe_slo_evaluated_timestamp_seconds", said, ["slo_id"], known, "evaluated")
@@ -120,8 +130,13 @@ class _Views:
         for name, said in _BURN.items():
             yield _family(f"observe_slo_{name}_ratio", said, ["slo_id"], known, name)
 
-    def _rows(self, sql: str) -> list[Mapping[str, Any]]:
-        return list(self._store.read(sql).iter_rows(named=True))
+    def _rows(self, sql: str, params: Mapping[str, Any] | None = None) -> list[Mapping[str, Any]]:
+        return list(self._store.read(sql, params).iter_rows(named=True))
+
+    def _recent(self, sql: str) -> list[Mapping[str, Any]]:
+        """Rows of `sql` over the findings that still matter."""
+        now = self._store.watermark()
+        return self._rows(sql, {"since": now - _TOLD}) if now is not None else []
 
 
 def _family(

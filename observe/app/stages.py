@@ -20,7 +20,7 @@ from alerts import permits, policy
 from observe import summaries
 from observe.app import training
 from observe.app.evidence import EPOCH, Gathering, floor
-from observe.app.explaining import EXPLAINED_NOW, Explaining
+from observe.app.explaining import EXPLAINED_NOW, SIGNALS, Explaining
 from observe.app.hearing import pushed
 from observe.app.referenced import referenced
 from observe.clock import Clock
@@ -51,6 +51,7 @@ QUICK: Final = ("burn", "silence", "imbalance", "gauge", "canary")  # seconds ma
 _RUNNING: Final = """
 select model, running from (from scaling_decision qualify row_number() over (partition by model order by ts desc) = 1)
 where running is not null and (evidence ->> '$.running_basis') = 'scraped'"""
+FRESH: Final = "select * from finding where made_at > $u order by made_at, window_end, finding_id"
 _TOGETHER: Final = 60  # monitors judged in one call
 _HISTORY: Final = timedelta(
     days=450
@@ -79,6 +80,7 @@ class Stages:
         self._gathering, self._explaining = Gathering(config, store), Explaining(config, store)
         self._next, self._orphans = config, True  # alerts may fire whose question is not asked any more
         self._unsummarised: Mapping[str, str] = {}
+        self._derived: tuple[object, tuple[Monitor, ...]] = (None, ())  # monitors, and what they were derived from
         self._behind: frozenset[str] | None = None  # sources whose past is still being summarised; None: not known yet
         self._made: datetime = store.read("select max(made_at) as at_most from finding").item() or EPOCH
 
@@ -126,8 +128,13 @@ class Stages:
             self._telemetry.watermark.labels(f"summarise.{source}").set(until.timestamp())
 
     def _monitors(self) -> tuple[Monitor, ...]:
-        features, levels = referenced(self._store)
-        return derive(self._config, features, self._settled(features), levels, pushed(self._store))
+        config, (features, levels) = self._config, referenced(self._store)
+        settled, ways = self._settled(features), pushed(self._store)
+        known, monitors = self._derived
+        if known != (asked := (id(config), features, settled, levels, ways)):
+            monitors = derive(config, features, settled, levels, ways)
+            self._derived = (asked, monitors)
+        return monitors
 
     def _settled(self, features: Mapping[str, Mapping[str, str]]) -> Mapping[str, Sequence[str]]:
         """The features among which the budget is divided today; later ones draw on the reserve until tomorrow."""
@@ -206,9 +213,7 @@ class Stages:
         until = datetime.fromisoformat(mark["until"]) if "until" in mark else EPOCH
         fresh = nouns(
             Finding,
-            self._store.read(
-                "select * from finding where made_at > $u order by made_at, window_end, finding_id", {"u": until}
-            ),
+            self._store.read(FRESH, {"u": until}),
         )
         if not fresh and not self._orphans:
             return
@@ -217,9 +222,7 @@ class Stages:
             open_alerts=nouns(Alert, self._store.read("select * from alert where state = 'firing'")),
             open_incidents=nouns(Incident, self._store.read("select * from incident where state = 'open' or changed_at > $t", {"t": now - timedelta(days=1)})),
             changes=self._changes(fresh),
-            signals=[*nouns(Finding, self._store.read(
-                "select * from finding where state = 'alarm' and kind in ('gpu', 'queue', 'imbalance') and window_end > $t order by window_end",
-                {"t": now - timedelta(days=2)})), *training.performance(self._store, self._config, now)],
+            signals=[*nouns(Finding, self._store.read(SIGNALS, {"since": now - timedelta(days=2)})), *training.performance(self._store, self._config, now)],
             config=self._config,
             now=now,
             actions=nouns(Action, self._store.read('select * from action where changed_at > $t', {"t": now - max(timedelta(days=30), permits.memory(self._config))})),

@@ -12,15 +12,16 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from observe.access import ADMIN, Access, Credential, Principal, write_private
+from observe.access import ADMIN, Access, Principal
 from observe.app.people import written
 from observe.clock import Clock
+from observe.credentials import Credential, write_private
 from observe.errors import UsageError
 from observe.spec.quantity import Malformed, parse_duration
 from observe.store import Store
 
 if TYPE_CHECKING:
-    from observe.access import Held
+    from observe.credentials import Held
 
 FILE: Final = "admin.token"  # in the data directory: the admin token made at first start
 LONGEST_GRACE: Final = timedelta(days=7)  # of a secret that was rotated

@@ -22,11 +22,25 @@ from observe.cli.options import Directory, Quiet, Site, Verbose, site_file
 from observe.cli.tokens import tokens
 
 app = typer.Typer(
-    name="observe", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
-    help="Watch an AI platform: GPUs, gateway traffic and predictions in one DuckDB, alerts inside a declared false-alarm budget.",
-)  # fmt: skip
+    name="observe", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+)
 
 _MISUSES: Final = cast("tuple[type[typer.BadParameter], ...]", typer.BadParameter.__bases__)  # what was typed wrong
+
+
+def _versioned(asked: bool) -> None:
+    if asked:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def observe(
+    shown: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_versioned)
+    ] = False,
+) -> None:
+    """Watch an AI platform: GPUs, gateway traffic and predictions in one DuckDB, alerts inside a declared false-alarm budget."""
 
 
 @app.command()

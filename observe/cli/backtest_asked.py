@@ -5,11 +5,12 @@ Source: our own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from observe.errors import UsageError
+from observe.spec.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from observe.app.backtest_plan import Options
@@ -32,6 +33,32 @@ class Asked:
     accept: str | None = None
     since: str | None = None
     rules: bool = False
+
+
+def settings(written: Sequence[str], known: Mapping[str, tuple[str, Callable[[str], Any]]]) -> dict[str, Any]:
+    """What `--set name=value` means, by the name it has inside.
+
+    Args:
+        written: as they were written.
+        known: by the name that people write, the name inside and how its value is read.
+
+    Raises:
+        UsageError: an unknown name, or a value without sense.
+    """
+    from observe.spec.quantity import Malformed
+
+    made: dict[str, Any] = {}
+    for text in written:
+        name, equals, value = text.partition("=")
+        if name not in known or not equals:
+            hint = did_you_mean(name, known) or f"there are: {', '.join(known)}"
+            raise UsageError(f"--set {text}: no such setting; {hint}")
+        to, parse = known[name]
+        try:
+            made[to] = parse(value)
+        except Malformed as error:
+            raise UsageError(f"--set {text}: {error}; {error.hint}") from error
+    return made
 
 
 def options(asked: Asked) -> Options:

@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from observe.cli import backtest_asked
 from observe.cli.backtest_asked import Asked, options
 from observe.errors import UsageError
-from observe.spec.nearest import did_you_mean
 from observe.spec.quantity import Malformed, parse_duration
 
 if TYPE_CHECKING:
@@ -67,17 +67,7 @@ def settings(written: Sequence[str]) -> Terms:
     """
     from observe.app.backtest_truth import Terms
 
-    made: dict[str, Any] = {}
-    for text in written:
-        name, equals, value = text.partition("=")
-        if name not in SETTINGS or not equals:
-            known = did_you_mean(name, SETTINGS) or f"there are: {', '.join(SETTINGS)}"
-            raise UsageError(f"--set {text}: no such setting; {known}")
-        to, parse = SETTINGS[name]
-        try:
-            made[to] = parse(value)
-        except Malformed as error:
-            raise UsageError(f"--set {text}: {error}; {error.hint}") from error
+    made = backtest_asked.settings(written, SETTINGS)
     if not made.get("label"):
         raise UsageError("which column is the truth? --set label=late")
     return Terms(**made)

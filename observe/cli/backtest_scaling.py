@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from observe.cli import backtest_asked
 from observe.errors import UsageError
-from observe.spec.nearest import did_you_mean
 from observe.spec.quantity import Malformed, parse_duration
 
 if TYPE_CHECKING:
@@ -62,16 +62,8 @@ def settings(written: Sequence[str]) -> Settings:
         UsageError: an unknown name, or a value without sense.
     """
     parts: tuple[dict[str, Any], dict[str, Any], dict[str, Any]] = ({}, {}, {})
-    for text in written:
-        name, equals, value = text.partition("=")
-        if name not in SETTINGS or not equals:
-            known = did_you_mean(name, SETTINGS) or f"there are: {', '.join(sorted(SETTINGS))}"
-            raise UsageError(f"--set {text}: no such setting; {known}")
-        to, parse = SETTINGS[name]
-        try:
-            parts[1 if to in _OF_SERVER else 2 if to in _OF_TRACE else 0][to] = parse(value)
-        except Malformed as error:
-            raise UsageError(f"--set {text}: {error}; {error.hint}") from error
+    for to, value in backtest_asked.settings(written, SETTINGS).items():
+        parts[1 if to in _OF_SERVER else 2 if to in _OF_TRACE else 0][to] = value
     return Settings(*parts)
 
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from observe.cli.directory import present
 from observe.cli.service import owner
 from observe.errors import ObserveError, QueryError, SourceError, StoreLocked, UsageError
 
@@ -49,11 +50,9 @@ def run(
     config = _config(model, site, directory)
     where = directory or (config.site.store.path if config else None)
     assert where is not None
-    if not where.is_dir():
-        raise UsageError(f"{where} is not a directory; give a data directory with -d or a site configuration with -c")
     given = options(asked)
     answers: dict[str, Answer] = {}
-    with asking(where) as ask:
+    with asking(present(where)) as ask:
         found = past.models(ask, config, model)
         for stored in found:
             answers[stored.model] = _one(ask, stored, given, asked, config, quiet=quiet)

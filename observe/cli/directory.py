@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Rows = Sequence[Mapping[str, Any]]
 
 
-def folder(site: Path, directory: Path | None) -> Path:
+def folder(site: Path | None, directory: Path | None) -> Path:
     """The directory that is named, else the one of the site.
 
     Raises:
@@ -30,9 +30,21 @@ def folder(site: Path, directory: Path | None) -> Path:
     if directory is None:
         from observe.spec import load
 
+        assert site is not None
         directory = load(site).site.store.path
+    return present(directory)
+
+
+def present(directory: Path) -> Path:
+    """The data directory.
+
+    Raises:
+        UsageError: it is not there.
+    """
     if not directory.is_dir():
-        raise UsageError(f"{directory} is not a directory; the service makes it at its first start: observe up")
+        raise UsageError(
+            f"{directory} is not a directory; the service makes it at its first start (observe up); -d names another"
+        )
     return directory
 
 

@@ -15,7 +15,8 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from observe.errors import SourceError, StoreLocked, UsageError
+from observe.cli.directory import present
+from observe.errors import SourceError, StoreLocked
 from observe.schema.damage import STILL_TOLD
 
 if TYPE_CHECKING:
@@ -43,8 +44,7 @@ def run(site: Path | None, directory: Path | None, *, as_json: bool, quiet: bool
 
     config = _config(site) if directory is None else None
     folder = directory or (config.site.store.path if config else Path())
-    if not folder.is_dir():
-        raise UsageError(f"{folder} is not a directory; the service makes it at its first start: observe up")
+    present(folder)
     clock, seen = WallClock(), _of_config(site, config) if config else []
     try:
         store = Store.open(folder, clock, must_exist=True)

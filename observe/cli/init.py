@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
+from observe.cli.directory import present
 from observe.errors import UsageError
 
 _STARTER: Final = ("observe.yaml", "models/chat.yaml", "models/fraud.yaml")
@@ -49,9 +50,7 @@ def _proposed(data: Path | None, site: Path | None) -> dict[str, str]:
         raise UsageError("whose traffic? name a data directory with -d, or the site with -c observe.yaml")
     directory = (data or known.site.store.path) if known else data
     assert directory is not None
-    if not directory.is_dir():
-        raise UsageError(f"{directory} is not a directory; name a data directory with -d")
-    with asking(directory) as ask:
+    with asking(present(directory)) as ask:
         found = seen(ask)
     watched = {m.name for m in known.models.values() if m.monitoring is not None} if known else set[str]()
     made = proposals(found, watched, None if known else directory.absolute())

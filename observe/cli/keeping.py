@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from observe.errors import StoreError, StoreLocked, UsageError
+from observe.cli.directory import folder
+from observe.errors import StoreError, StoreLocked
 
 if TYPE_CHECKING:
     from observe.store import Store
@@ -24,7 +25,7 @@ def backup(dest: Path, site: Path | None, directory: Path | None, *, quiet: bool
     from observe.app.keeping import summary
     from observe.cli.service import owner
 
-    directory, dest = _directory(site, directory), dest.absolute()
+    directory, dest = folder(site, directory), dest.absolute()
     try:
         made = _stopped(directory, lambda store: summary(str(dest), store.backup(dest)))
     except StoreLocked:
@@ -50,7 +51,7 @@ def restore(source: Path, directory: Path, *, quiet: bool) -> int:
 
 def verify(site: Path | None, directory: Path | None, *, as_json: bool, quiet: bool) -> int:
     """Say what is missing or changed; 0 when nothing is, 1 when something is."""
-    directory = _directory(site, directory)
+    directory = folder(site, directory)
     report = _report(directory)
     if as_json:
         sys.stdout.write(json.dumps(report, ensure_ascii=False) + "\n")
@@ -85,19 +86,6 @@ def _stopped(directory: Path, work: Callable[[Store], Mapping[str, Any]]) -> Map
         return work(store)
     finally:
         store.close()
-
-
-def _directory(site: Path | None, directory: Path | None) -> Path:
-    if directory is None:
-        from observe.spec import load
-
-        assert site is not None
-        directory = load(site).site.store.path
-    if not directory.is_dir():
-        raise UsageError(
-            f"{directory} is not a directory; the service makes it at its first start (observe up); -d names another"
-        )
-    return directory
 
 
 def _held(made: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+from observe.cli.directory import present
 from observe.errors import SourceError, StoreLocked, UsageError
 
 if TYPE_CHECKING:
@@ -135,10 +136,7 @@ def _place(site: Path | None, directory: Path | None) -> tuple[Config, Path]:
     from observe.spec import load
 
     config = load(site) if site is not None and (directory is None or site.exists()) else load(None)
-    path = directory or config.site.store.path
-    if not path.is_dir():
-        raise UsageError(f"{path} is not a directory; give a data directory with -d or a site configuration with -c")
-    return config, path
+    return config, present(directory or config.site.store.path)
 
 
 def _either(config: Config, directory: Path, here: Callable[[Reports], Any], there: Callable[[Service], Any]) -> Any:

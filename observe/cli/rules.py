@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal
 
 import typer
 
+from observe.cli.directory import present
 from observe.errors import StoreLocked, UsageError
 
 Form = Literal["prometheus", "prometheusrule", "openslo", "sloth", "pyrra", "scalers"]
@@ -87,13 +88,11 @@ def _learnt(directory: Path | None) -> Mapping[str, float]:
     """Burst factors that a data directory has learnt, of a running service or a stopped one."""
     if directory is None:
         return {}
-    if not directory.is_dir():
-        raise UsageError(f"{directory} is not a directory; -d names a data directory")
     from observe.clock import WallClock
     from observe.store import Store
 
     try:
-        store = Store.open(directory, WallClock(), must_exist=True)
+        store = Store.open(present(directory), WallClock(), must_exist=True)
     except StoreLocked:
         from observe.cli.service import owner
         from observe.cli.sql import through

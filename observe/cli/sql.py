@@ -14,26 +14,22 @@ import sys
 from decimal import Decimal
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from observe.cli.directory import folder
 from observe.cli.service import Service, owner
-from observe.errors import QueryError, SourceError, StoreLocked, UsageError
+from observe.errors import QueryError, SourceError, StoreLocked
 
 if TYPE_CHECKING:
     import polars as pl
 
 
+_WIDEST: Final = 1_000_000  # columns of a table that nobody looks at on a terminal
+
+
 def run(query: str, site: Path | None, directory: Path | None, *, output: str, fresh: bool, quiet: bool) -> int:
     """Print the answer on stdout; 0 also when it is empty."""
-    if directory is None:
-        from observe.spec import load
-
-        assert site is not None
-        directory = load(site).site.store.path
-    if not directory.is_dir():
-        raise UsageError(
-            f"{directory} is not a directory; give a data directory with -d or a site configuration with -c"
-        )
+    directory = folder(site, directory)
     try:
         frame, watermark = _stopped(query, directory)
     except StoreLocked:
@@ -131,4 +127,5 @@ def _table(frame: pl.DataFrame) -> None:
         table.add_column(Text(name), justify="right" if dtype.is_numeric() else "left", overflow="fold")
     for row in frame.iter_rows():
         table.add_row(*(Text("" if v is None else str(v)) for v in row))
-    Console(highlight=False, soft_wrap=not sys.stdout.isatty()).print(table)
+    wide = None if sys.stdout.isatty() else max(80, Console(width=_WIDEST).measure(table).maximum)
+    Console(highlight=False, width=wide).print(table)  # whoever reads a pipe wants each row in one line

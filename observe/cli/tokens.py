@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from observe.cli.directory import folder
+from observe.cli.options import Directory, Quiet, Site, site_file
 from observe.cli.service import owner
 from observe.errors import StoreLocked, UsageError
 
 if TYPE_CHECKING:
-    from observe.access import Credential
     from observe.app.tokens import Tokens
+    from observe.credentials import Credential
 
 _HEAD: Final = ("name", "role", "sql", "made", "ends", "last used", "logged in")
 
@@ -60,15 +61,13 @@ def tokens(  # noqa: PLR0913, PLR0917 - a command's options
         typer.Option("--grace", metavar="1h", help="To rotate: how long the old secret stays valid; else it ends now."),
     ] = None,
     reason: Annotated[str | None, typer.Option("--reason", help="Why; kept with who did it.")] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Site configuration.", envvar="OBSERVE_CONFIG")
-    ] = None,
-    directory: Annotated[Path | None, typer.Option("--directory", "-d", help="A data directory.")] = None,
+    config: Site = None,
+    directory: Directory = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors on stderr.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """List tokens; create one, rotate its secret, or revoke it."""
-    where = folder(config or Path("observe.yaml"), directory)
+    where = folder(site_file(config), directory)
     if act is None:
         raise typer.Exit(listed(where, as_json=as_json))
     if not name:

@@ -19,20 +19,19 @@ from observe.schema.outcomes import (
     Action,
     Alert,
     Binning,
-    CollectorRun,
     Command,
     Delivery,
     Finding,
     Incident,
     KeptReport,
     Monitor,
-    ServiceSample,
     Severity,
     Summary,
 )
 from observe.schema.reference import ReferenceWindow
 from observe.schema.rollups import ROLLUPS, AttemptHour, AttemptMinute, GpuFleet, GpuHour, GpuMinute, ServingFiveMinutes
 from observe.schema.scaling import CapacityMatch, ScalingDecision
+from observe.schema.service import CollectorRun, ServiceSample
 from observe.schema.sources import (
     ERROR_KINDS,
     Attempt,

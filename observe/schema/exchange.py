@@ -163,10 +163,9 @@ def nouns_frame(nouns: Sequence[Any]) -> pl.DataFrame:
 
     table: Table = nouns[0].table()
     columns = {c.name: [getattr(x, c.name) for x in nouns] for c in table.columns}
-    for name, values in columns.items():
-        columns[name] = [json.dumps(dict(v), sort_keys=True) if isinstance(v, Mapping) else v for v in values]
     for name in nouns[0].json_fields():  # lists of objects are tuples here
-        columns[name] = [json.dumps(v, sort_keys=True) if isinstance(v, tuple) else v for v in columns[name]]
+        texts = [dict(v) if isinstance(v, Mapping) else v for v in columns[name]]
+        columns[name] = [json.dumps(v, sort_keys=True) if isinstance(v, dict | tuple) else v for v in texts]
     return frame(table, columns)
 
 
@@ -174,6 +173,8 @@ def nouns(kind: type[Any], rows: pl.DataFrame) -> list[Any]:
     """The rows of a frame as nouns of one class, in order; JSON text becomes mappings, lists become tuples."""
     import json
 
+    if rows.is_empty():
+        return []
     table: Table = kind.table()
     texts = kind.json_fields()
     result = []

@@ -1,4 +1,4 @@
-"""Bodies from the network: inflate, parse, commit, answer; 200 only when the rows are durable.
+"""Bodies from the network: inflate, parse, store, answer; 200 only when the rows are safe: stored, or spilled.
 
 Source: OTLP/HTTP specification 1.x ("Full Success", "Partial Success", "Failures"); LiteLLM
 generic_api logger; our own formats for predictions, labels and events.
@@ -41,14 +41,24 @@ async def _take(call: Call, kind: str, source: str, labels: Mapping[str, str]) -
 
     inline = kind not in _SLOW and _size(wire, encoding) <= _INLINE
     taken = work() if inline else await call.pressure.run(_size(wire, encoding), work)
-    return _answer(taken, await asyncio.wrap_future(taken.receipt))
+    await _safe(call, taken)
+    return _answer(taken)
 
 
-def _answer(taken: Taken, receipt: Receipt) -> Response:
-    """What became of a body."""
-    stored = sum(receipt.stored.values())
+async def _safe(call: Call, taken: Taken) -> None:
+    """Wait until the rows are stored, or spilled where a slow commit holds many up."""
+    await asyncio.wrap_future(taken.receipt.safe())
+    if not taken.receipt.done():
+        call.core.telemetry.spilled.inc()
+
+
+def _answer(taken: Taken) -> Response:
+    """What became of a body whose rows are safe; `queued` are those that a slow commit holds up."""
+    stored = taken.receipt.done()
+    receipt = taken.wait() if stored else Receipt("", 0, {}, {})
     return JSONResponse({
-        "stored": stored, "rejected": taken.reasons(receipt), "repaired": {**taken.parsed.notes, **receipt.notes},
+        "stored": sum(receipt.stored.values()), "queued": 0 if stored else taken.rows,
+        "rejected": taken.reasons(receipt), "repaired": {**taken.parsed.notes, **receipt.notes},
         "examples": {k: printable(v) for k, v in {**taken.parsed.examples, **receipt.examples}.items()}, "duplicate": receipt.duplicate,
     })  # fmt: skip
 
@@ -95,7 +105,8 @@ async def exposition(call: Call) -> Response:
 
     page = await call.pressure.run(_size(wire, encoding), work)
     taken = await asyncio.wrap_future(core.pages.hand_in(page))  # waits in threads that no other request needs
-    return _answer(taken, taken.wait())
+    taken.wait()
+    return _answer(taken)
 
 
 async def cloudevents(call: Call) -> Response:
@@ -130,7 +141,7 @@ async def _otlp(call: Call, signal: otlp.Signal) -> Response:
 
     size = _size(wire, encoding)
     taken, answer = work() if size <= _INLINE else await call.pressure.run(size, work)
-    await asyncio.wrap_future(taken.receipt)
+    await _safe(call, taken)
     return Response(answer.body, answer.status, dict(answer.headers))
 
 

@@ -19,7 +19,7 @@ from observe.server.bodies import flag, json_object, text
 from observe.server.routing import Call
 
 if TYPE_CHECKING:
-    from observe.access import Credential
+    from observe.credentials import Credential
 
 _REASON = 2000  # characters of a command's reason
 

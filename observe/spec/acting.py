@@ -128,8 +128,8 @@ def undeclared(site: Site, models: Mapping[str, Model]) -> Iterator[str]:
     dry = [r for r in rules if (r.mode or site.actions.mode) != "live" and target_of(site, r.target) is None]
     if names := sorted({r.target.partition(":")[0] for r in dry}):
         yield (
-            f"actions ask {', '.join(names)}, which targets: of the site does not declare, or not as one; "
-            "fine in a dry run, and they stay one until it does"
+            f"actions name {', '.join(names)}, but targets: of the site declares no single one so called or of that type; "
+            "until it does they are dry runs: proposed, never sent"
         )
 
 

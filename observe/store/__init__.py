@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from observe.store.backup import Contents
 from observe.store.damage import Damage
+from observe.store.entry import Pending
 from observe.store.lake import Sealed
 from observe.store.named import tables_named
 from observe.store.retention import Passed
@@ -15,4 +16,15 @@ from observe.store.store import Store
 from observe.store.transaction import Transaction
 from observe.store.verifying import Report
 
-__all__ = ["Contents", "Damage", "Passed", "Report", "Sealed", "Snapshot", "Store", "Transaction", "tables_named"]
+__all__ = [
+    "Contents",
+    "Damage",
+    "Passed",
+    "Pending",
+    "Report",
+    "Sealed",
+    "Snapshot",
+    "Store",
+    "Transaction",
+    "tables_named",
+]

@@ -30,6 +30,7 @@ from observe.store import ddl
 from observe.store.checksums import checksum
 from observe.store.database import STORAGE_VERSION, Database
 from observe.store.ddl import core_table, literal, native_tables
+from observe.store.durable import sync
 from observe.store.manifest import Manifest, Sheet
 from observe.store.predictions import all_bulks
 from observe.store.reportfiles import link_reports
@@ -189,15 +190,6 @@ def _write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     sync(path)
     sync(path.parent)
-
-
-def sync(path: Path) -> None:
-    """Make a file or folder durable."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _empty(folder: Path) -> None:

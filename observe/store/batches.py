@@ -13,8 +13,8 @@ import duckdb
 
 from observe.clock import Clock
 from observe.schema import Receipt
-from observe.store.committer import Entry
 from observe.store.database import Database
+from observe.store.entry import Entry
 from observe.store.journal import Commit, Journal
 from observe.store.ledger import WHOLE, BatchKey, Ledger, Line
 from observe.store.rows import Part

@@ -24,6 +24,7 @@ from observe.schema import Window
 from observe.store.checksums import checksum
 from observe.store.database import Database
 from observe.store.ddl import Bulk, literal, quoted
+from observe.store.durable import sync
 from observe.store.folds import FOLDED
 from observe.store.manifest import Manifest, Sheet
 from observe.store.merging import floor, merges
@@ -154,11 +155,11 @@ class Lake:
         for sheet in sheets:
             path = self._manifest.folder / sheet.path
             draft = self._draft(sheet)
-            _sync(draft)
+            sync(draft)
             os.rename(draft, path)
             folders |= dict.fromkeys(path.parents[:3])
         for folder in folders:
-            _sync(folder)
+            sync(folder)
 
     def _swap(
         self,
@@ -242,14 +243,6 @@ def _slice(row: tuple[datetime, bool, int, int, datetime, datetime], bound: date
 
 def _instant(moment: datetime) -> str:
     return f"TIMESTAMPTZ {literal(moment.astimezone(UTC).isoformat())}"
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def joined(done: Sequence[Sealed]) -> Sealed:

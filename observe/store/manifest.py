@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -61,6 +61,20 @@ class Manifest:
             params |= {"start": window.start, "end": window.end}  # type: ignore[dict-item]
         rows = cursor.execute(f"{sql} ORDER BY t_min, path", params).fetchall()
         return [self.folder / path for (path,) in rows]
+
+    def overlapping(
+        self, cursor: duckdb.DuckDBPyConnection, keys: Collection[str], window: Window
+    ) -> Mapping[str, list[Path]]:
+        """Live files of some bulk tables that overlap a window, in order of time."""
+        found: dict[str, list[Path]] = defaultdict(list)
+        sql = (
+            "SELECT table_name, path FROM core.manifest WHERE list_contains($keys, table_name) AND dead_at IS NULL"
+            " AND t_max >= $start AND t_min < $end ORDER BY t_min, path"
+        )
+        rows = cursor.execute(sql, {"keys": list(keys), "start": window.start, "end": window.end}).fetchall()
+        for key, path in rows:
+            found[key].append(self.folder / path)
+        return found
 
     def all_files(self, cursor: duckdb.DuckDBPyConnection) -> Mapping[str, list[Path]]:
         """Live files of every bulk table in order of time."""

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from observe.errors import StoreError, UsageError
 from observe.store import ddl
-from observe.store.backup import DATABASE, FORMAT, LIST, Contents, copied, sync
+from observe.store.backup import DATABASE, FORMAT, LIST, Contents, copied
 from observe.store.checksums import checksum
+from observe.store.durable import sync
 
 
 def restore(source: Path, folder: Path) -> Contents:

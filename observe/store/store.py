@@ -1,7 +1,7 @@
 """The data directory as the stages see it: append batches, change rows, read SQL, seal, snapshot.
 
 One process opens it, all its threads may use it. Layout: `LOCK`, `observe.duckdb`, `lake/`,
-`snapshot/`, `tmp/`.
+`spill/`, `snapshot/`, `tmp/`.
 
 Source: our own; ARCHITECTURE section 3.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -26,9 +25,10 @@ from observe.schema import Batch, Json, Receipt, Window
 from observe.store.alone import alone
 from observe.store.backup import Contents, back_up, remove_stages
 from observe.store.batches import Batches
-from observe.store.committer import Committer, Entry
+from observe.store.committer import Committer
 from observe.store.damage import Damage, kept
 from observe.store.database import Database
+from observe.store.entry import Entry, Pending
 from observe.store.isolating import Isolation
 from observe.store.journal import Journal
 from observe.store.lake import Sealed
@@ -43,6 +43,7 @@ from observe.store.rows import part
 from observe.store.settings import judged_until, settings, state
 from observe.store.sizes import sizes
 from observe.store.snapshot import Snapshot, Snapshots
+from observe.store.spill import Spill
 from observe.store.transaction import Transaction
 from observe.store.upkeep import Upkeep
 from observe.store.verifying import Report, verify_batches, verify_files, verify_tables
@@ -53,6 +54,7 @@ QUEUE_BYTES: Final = 64 << 20
 MEMORY: Final = "768MB"  # of DuckDB; it keeps every block it has read until then, so this bounds the core
 HOT_ROWS: Final = 300_000  # appended one after the other before they are sealed on the way
 RETRY_S: Final = 5  # when to come back to a full disk
+SOON_S: Final = 30.0  # in which everything is stored that waits
 FREE_BYTES: Final = 256 << 20  # less free disk than this: intake answers 503
 
 
@@ -72,15 +74,16 @@ class Store:
         self._isolation = Isolation(database, manifest, clock)
         self._isolation.surviving(lambda: prepare(database, manifest, writer.features, must_exist=must_exist))
         self._watermark = self._isolation.surviving(lambda: recall(database, manifest, writer, ledger, clock.now()))
-        self._journal = Journal(path)
-        self.damages = compare(database, self._journal, damaged, clock.now())
+        self._journal, spill = Journal(path), Spill(path)
+        self.damages = compare(database, self._journal, (*damaged, *spill.damages), clock.now())
         database.after_commit, database.after_rollback = self._committed, self._writer.undone
         self._reader = Reader(database, manifest, self._isolation)
         self._snapshots = Snapshots(database, manifest, path / "snapshot")
         self._snapshots.clear()
         self._upkeep = Upkeep(database, manifest, self._isolation, self._snapshots, self._sealing)
         self._warm_up()
-        self._committer = Committer(Batches(database, writer, ledger, self._journal, clock).store, QUEUE_BYTES)
+        batches = Batches(database, writer, ledger, self._journal, clock)
+        self._committer = Committer(batches.store, QUEUE_BYTES, spill)
 
     @classmethod
     def open(
@@ -129,8 +132,10 @@ class Store:
         self._writer.committed(now)
         self._watermark = now
 
-    def submit(self, batch: Batch) -> Future[Receipt]:
-        """Queue `batch`; the future holds its receipt once it is durable.
+    def submit(self, batch: Batch) -> Pending:
+        """Queue `batch`; the future holds its receipt once its rows are stored and can be read.
+
+        Its `safe()` is done then, or sooner: once the rows are durable, where a slow commit holds many up.
 
         Raises:
             Overloaded: the queue is filling up (429), or full or the disk nearly so (503).
@@ -255,13 +260,15 @@ class Store:
         return self._snapshots.take(self._watermark, needed, stale_ok=stale_ok)
 
     def backup(self, dest: Path) -> Contents:
-        """Copy everything committed before this call into the empty or absent folder `dest`; reads and writes go on.
+        """Copy everything acknowledged before this call into the empty or absent folder `dest`; reads and writes go on.
 
         Raises:
             UsageError: `dest` holds something, or lies within the data directory.
-            StoreError: it could not be written, `dest` is empty again; or another backup is running.
+            StoreError: it could not be written, `dest` is empty again; another backup is running; or something
+                that was acknowledged could not be stored yet.
         """
         with alone(self._backing, "backup"):
+            self._committer.wait(SOON_S)
             return back_up(self._database, self._manifest, self._sealing, dest, self._clock.now())
 
     def verify(self) -> Report:

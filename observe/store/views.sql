@@ -390,7 +390,7 @@ SELECT
   (details ->> '$.phi')::DOUBLE AS phi,
   details ->> '$.tier' AS tier,
   evidence_nats
-FROM core.finding
+FROM finding
 WHERE detector = 'burn'
 QUALIFY row_number() OVER (PARTITION BY monitor_id ORDER BY window_end DESC) = 1
 

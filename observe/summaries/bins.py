@@ -11,7 +11,7 @@ empirical distribution", AIIE Transactions 6.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Final
@@ -24,7 +24,7 @@ Ints = NDArray[np.int64]
 
 _MOST_CELLS: Final = 1 << 15  # a table of 256 kB stays in the second-level cache
 _MOST_STEPS: Final = 3  # comparisons after the lookup before a binary search is as good
-BLOCK: Final = 262_144  # values at a time: small enough for the cache, long enough for two threads to pass each other
+BLOCK: Final = 32_768  # values at a time: what is made of them stays in the second-level cache of a core
 _FEW: Final = 4_096  # below this many values the table is not worth its making
 
 
@@ -41,8 +41,8 @@ class Guide:
 
     def place(self, x: Floats, out: Ints) -> None:
         """Write the bins of at most `BLOCK` values into `out`."""
-        scratch = _scratch()
-        floats, cells, above = scratch.floats[: x.size], scratch.cells[: x.size], scratch.above[: x.size]
+        kept = scratch()
+        floats, cells, above = kept.floats[: x.size], kept.cells[: x.size], kept.above[: x.size]
         np.add(x, self.offset, out=floats)  # adding also turns -0.0 into 0.0
         np.right_shift(floats.view(np.int64), self.shift, out=cells)
         np.subtract(cells, self.first, out=cells)
@@ -59,11 +59,13 @@ class _Scratch(threading.local):
     def __init__(self) -> None:
         self.floats: Floats = np.empty(BLOCK)
         self.cells: Ints = np.empty(BLOCK, dtype=np.int64)
+        self.found: Ints = np.empty(BLOCK, dtype=np.int64)
         self.above: NDArray[np.bool_] = np.empty(BLOCK, dtype=np.bool_)
 
 
 @cache
-def _scratch() -> _Scratch:
+def scratch() -> _Scratch:
+    """Working memory for at most `BLOCK` values; what lies in it is lost in the next call of this thread."""
     return _Scratch()
 
 
@@ -80,13 +82,24 @@ def place(x: Floats, edges: tuple[float, ...]) -> Ints:
     >>> place(np.array([0.5, 1.0, 7.0]), (1.0, 2.0)).tolist()
     [0, 1, 2]
     """
-    guide = _guide(edges) if x.size > _FEW and edges else None
-    if guide is None:
-        return np.searchsorted(np.asarray(edges, dtype=np.float64), x, side="right").astype(np.int64)
     found = np.empty(x.size, dtype=np.int64)
+    into = placing(edges, x.size)
     for start in range(0, x.size, BLOCK):
-        guide.place(x[start : start + BLOCK], found[start : start + BLOCK])
+        into(x[start : start + BLOCK], found[start : start + BLOCK])
     return found
+
+
+def placing(edges: tuple[float, ...], n: int) -> Callable[[Floats, Ints], None]:
+    """What writes the bins of at most `BLOCK` values into an array, where there are `n` values in all."""
+    guide = _guide(edges) if n > _FEW and edges else None
+    if guide is not None:
+        return guide.place
+    inner = np.asarray(edges, dtype=np.float64)
+
+    def search(x: Floats, out: Ints) -> None:
+        out[:] = np.searchsorted(inner, x, side="right")
+
+    return search
 
 
 def _keys(x: Floats, offset: float, shift: int) -> Ints:

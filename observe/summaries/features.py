@@ -29,7 +29,7 @@ PINNED: Final = timedelta(days=14)  # a reference this long is preferred once it
 _SAMPLE: Final = 400_000  # rows quantiles are taken from at most
 _CHUNK_ROWS: Final = 262_144  # rows read at a time
 _PAIR_ROWS: Final = 50_000  # the first ones of the reference say which pairs correlate
-_MANY: Final = 50_000  # rows from which a second thread pays
+_HOUR: Final = timedelta(hours=1)
 _CHUNK_CELLS: Final = 4_000_000  # bins of all windows and features of one read, at most
 _ANSWERS: Final = {"score": "numeric", "latency_s": "numeric", "prediction": "categorical"}  # watched when listed
 _OK: Final = {"attempts": " and status = 'ok'"}  # what failed has no tokens and no answer
@@ -236,13 +236,11 @@ def summarise(store: Rows, source: Source, binnings: Sequence[Binning], span: Wi
     needed = [*counted, *beside]
     selected = ", ".join(f"{_value(by_name[b.feature], b.kind)} as f{i}" for i, b in enumerate(needed))
     sql = f"select ts, {selected} from {source.relation} where {_rows(source)}"
-    for part in _parts(store, source, counted, span):
-        rows = store.read(sql, {**source.params, "from": part.start, "to": part.end}, source.reach(part))
-        rows.columns = ["ts", *(b.feature for b in needed)]
-        if source.name in labelled.OWN:
-            rows = labelled.with_cells(rows, (*made(store, source), *needed))
+    for part, read in _rows_of(store, source, counted, span, sql):
+        read.columns = ["ts", *(b.feature for b in needed)]
+        rows = labelled.with_cells(read, (*made(store, source), *needed)) if source.name in labelled.OWN else read
         grid = Grid(part.start, source.window_s, int(part.length.total_seconds()) // source.window_s)
-        yield count(rows, grid, counted, 2 if rows.height > _MANY else 1, pairs, beside)
+        yield count(rows, grid, counted, pairs, beside)
 
 
 def _beside(
@@ -253,13 +251,28 @@ def _beside(
     return [b for b in made(store, source) if b.feature in lacking and b.feature in known] if lacking else []
 
 
-def _parts(store: Rows, source: Source, binnings: Sequence[Binning], span: Window) -> Iterator[Window]:
+def _rows_of(
+    store: Rows, source: Source, binnings: Sequence[Binning], span: Window, sql: str
+) -> Iterator[tuple[Window, pl.DataFrame]]:
+    """The rows of `span` piece by piece; those of an hour are seldom more than one, and are not counted first."""
+    bins = sum(len(b.reference) for b in binnings)
+    step = timedelta(seconds=source.window_s)
+    if step < span.length <= _HOUR and span.length // step * bins <= _CHUNK_CELLS:
+        params = {**source.params, "from": span.start, "to": span.end}
+        rows = store.read(f"{sql} limit {_CHUNK_ROWS + 1}", params, source.reach(span))
+        if rows.height <= _CHUNK_ROWS:
+            yield from [(span, rows)] if rows.height else []
+            return
+    for part in _parts(store, source, bins, span):
+        yield part, store.read(sql, {**source.params, "from": part.start, "to": part.end}, source.reach(part))
+
+
+def _parts(store: Rows, source: Source, bins: int, span: Window) -> Iterator[Window]:
     """`span` cut into pieces that fit in memory."""
     step = timedelta(seconds=source.window_s)
     if span.length <= step:
         yield span
         return
-    bins = sum(len(b.reference) for b in binnings)
     sql = f"select time_bucket(interval {source.window_s} second, ts) as ts, count(*) as n from {source.relation} where {_rows(source)} group by 1 order by 1"
     start, end, rows = span.start, span.start, 0
     for ts, n in store.read(sql, {**source.params, "from": span.start, "to": span.end}, source.reach(span)).iter_rows():

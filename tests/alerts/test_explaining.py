@@ -43,6 +43,9 @@ def test_without_any_signal_and_few_bad_requests_too_little_is_known() -> None:
     made = explaining.explain(case(totals=Totals(3, 10)), at(6))
 
     assert (made.verdict, made.unexplained, explaining.first_cause(made)) == ("too little", None, None)
+    assert made.text.endswith(
+        "No clear cause: too little evidence. No change and no other signal was seen near it, and there are too few bad requests to compare."
+    )
 
 
 def test_a_signal_that_does_not_fit_leaves_no_clear_cause() -> None:

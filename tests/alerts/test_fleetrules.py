@@ -77,11 +77,26 @@ def test_an_xid_becomes_a_page_while_slos_of_its_cluster_page(
     assert firing(tmp_path, fed, "14m", wanted) == ""
 
 
-def test_an_xid_is_a_page_too_when_only_the_service_knows_of_the_burn(tmp_path: Path) -> None:
-    pushed = 'observe_alerts_firing{model="chat",kind="slo",severity="page"}'
-    fed = {f"DCGM_FI_DEV_XID_ERRORS{{{GPU}}}": "0x10 79x20", pushed: "0x11 1x19"}
+@pytest.mark.parametrize(
+    ("fault", "burn", "wakes"),
+    [
+        ({"cluster": "eu"}, ',alert_cluster="eu",cluster="where-the-service-runs"', True),
+        ({"cluster": "eu"}, ',alert_cluster="us"', False),
+        ({"cluster": "eu"}, ',alert_cluster="none"', False),  # served in several: no XID keeps it quiet
+        ({}, ',alert_cluster="eu"', True),  # the cluster is added as alerts leave
+        ({}, ',alert_cluster="none"', False),
+        ({"cluster": "eu"}, "", True),  # an older service does not say where: rather once too often
+    ],
+)
+def test_an_xid_is_a_page_too_when_only_the_service_knows_of_the_burn(
+    tmp_path: Path, fault: dict[str, str], burn: str, wakes: bool
+) -> None:
+    series = ",".join([GPU, *(f'{k}="{v}"' for k, v in fault.items())])
+    pushed = f'observe_alerts_firing{{model="chat",kind="slo",severity="page"{burn}}}'
+    fed = {f"DCGM_FI_DEV_XID_ERRORS{{{series}}}": "0x10 79x20", pushed: "_x11 1x19"}
+    xid = {**TOLD, **fault}
 
-    assert firing(tmp_path, fed, "14m", {"GpuXid": [TOLD, {**TOLD, "severity": "page"}]}) == ""
+    assert firing(tmp_path, fed, "14m", {"GpuXid": [xid, {**xid, "severity": "page"}] if wakes else [xid]}) == ""
 
 
 @pytest.mark.parametrize(

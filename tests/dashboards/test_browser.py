@@ -171,3 +171,17 @@ def test_a_link_from_elsewhere_finds_the_session_again(browser: Any, face: str) 
 
         assert visit.page.url == face + "/gpu?range=6h"
         assert visit.page.locator("#token").count() == 0  # nobody is asked to log in again
+
+
+def test_new_data_is_drawn_without_dimming_what_is_shown_and_another_range_dims(browser: Any, face: str) -> None:
+    with visiting(browser, face) as visit:
+        page = visit.open("/slos")
+        page.wait_for_function("() => document.documentElement.dataset.asked === undefined")
+        page.evaluate("() => { document.getElementById('page').style.transition = 'none'; }")
+        waiting = "() => { const p = document.getElementById('page'); p.dataset.dashIsLoading = 'true'; return getComputedStyle(p).opacity; }"
+
+        assert page.evaluate(waiting) == "1"
+        page.route("**/_dash-update-component", lambda route: None)  # what is asked for does not come
+        page.click("#filters a:has-text('6h')")
+        page.wait_for_url("**/slos?range=6h")
+        assert page.evaluate(waiting) == "0.55"

@@ -188,13 +188,13 @@ def test_an_announced_change_is_never_shown_as_fine() -> None:
     assert states.finding_badge("expected", "ticket", world.NOW, world.NOW).state == "unknown"
 
 
-def test_a_level_without_rows_is_not_shown_as_fine() -> None:
+def test_what_had_no_rows_is_not_shown_as_fine() -> None:
     empty = {"state": "ok", "severity": "ticket", "detector": "level", "n": 0, "window_end": world.NOW}
     view = scope({"now": world.NOW.isoformat()})
 
     assert feature.badge(empty, view) == Badge("unknown", "no rows")
     assert feature.badge({**empty, "n": 40}, view).state == "ok"
-    assert feature.badge({**empty, "detector": "rate"}, view).state == "ok", "no events are something seen"
+    assert feature.badge({**empty, "detector": "rate", "state": "unknown"}, view) == Badge("unknown", "no rows")
 
 
 def test_few_rows_are_told_what_chance_alone_gives() -> None:

@@ -6,9 +6,10 @@ import json
 from datetime import timedelta
 from typing import Any
 
+import pytest
 import world
 
-from dashboards import hand, incident, incidents, proof, story, story_figure, tables
+from dashboards import hand, incident, incidents, proof, slos, story, story_figure, tables
 from dashboards.reader import SessionReader, used, written_out
 from dashboards.scope import scope
 
@@ -123,6 +124,34 @@ def test_who_has_one_in_hand_is_a_column_only_where_somebody_has(read: SessionRe
     assert [c.name for c in incidents.listed(rows, {}, view)[1]].count("handled") == 1
     free = [r for r in rows if r["incident_id"] != "inc-burn"]
     assert "handled" not in [c.name for c in incidents.listed(free, {}, view)[1]]
+
+
+@pytest.mark.parametrize(
+    ("known", "shown"),
+    [
+        ({"verdict": "too little"}, ("no clear cause: too little evidence", "no signal near it, few bad requests")),
+        ({"verdict": "no clear cause"}, ("no clear cause", "no change, no signal near it")),
+        ({"verdict": "no clear cause", "likely": "deploy v42", "score": 0.31}, ("no clear cause", "nearest, 31 %: deploy v42")),
+        ({"verdict": "cause", "likely": "deploy v42", "score": 0.81}, ("deploy v42", "likely cause, 81 %")),
+        ({"verdict": None}, ("not yet explained", "")),
+    ],
+)  # fmt: skip
+def test_why_is_said_in_words_with_what_it_rests_on(
+    read: SessionReader, known: dict[str, Any], shown: tuple[str, str]
+) -> None:
+    first = read(incidents.LIST, {"start": world.NOW - timedelta(days=2), "model": "", "now": AT}).to_dicts()[0]
+    row = {**first, "cause": None, "likely": None, "score": None, "told": "Both sentences.", **known}
+    cells, columns = incidents.listed([row], {}, scope({"now": AT.isoformat()}))
+
+    assert (cells[0]["cause"], cells[0]["cause_more"]) == shown
+    assert [c.tip for c in columns if c.name == "cause"] == ["told"]
+
+
+def test_an_incident_leads_to_its_objective_and_the_objective_to_its_open_incident(read: SessionReader) -> None:
+    assert '"/slos?id=llama-70b-chat.ttft"' in shown(read, "inc-burn")
+    view = {"now": AT.isoformat(), "theme": "dark", "id": "llama-70b-chat.ttft"}
+    assert "/incidents?id=inc-burn" in str(slos.page(read, view))
+    assert "/slos?id=" not in shown(read, "inc-drift")
 
 
 def test_states_and_clocks_are_never_cut() -> None:

@@ -68,3 +68,18 @@ def test_evidence_opens_the_sql_that_made_it(browser: Any, face: str) -> None:
             "llama-70b-chat" in page.locator(".sql-drop pre").first.inner_text()
             or "inc-burn" in page.locator(".sql-drop pre").first.inner_text()
         )
+
+
+def test_on_a_phone_what_happened_is_whole_and_leads_to_the_incident(browser: Any, face: str) -> None:
+    with visiting(browser, face, "light", 390) as visit:
+        page = visit.open("/incidents")
+        link = page.locator('.ag-cell[col-id="summary"] a', has_text="ttft burns").first
+        box = link.bounding_box()
+        link.click()
+        page.wait_for_url("**/incidents?id=inc-burn")
+
+        objective = page.wait_for_selector("a.button:has-text('See the objective')")
+
+        assert box["x"] + box["width"] <= 390
+        assert objective.get_attribute("href").startswith("/slos?id=llama-70b-chat.ttft")
+        assert visit.complaints == []

@@ -95,6 +95,22 @@ def test_a_judgement_that_stopped_before_the_end_is_stale_and_not_fine(tmp_path:
     assert dict(said.unjudged)["amount"] == "not judged up to the end of the period"
 
 
+@pytest.mark.parametrize(("hours", "verdict"), [(2, "quiet"), (100, "unknown")])
+def test_a_last_hour_without_rows_is_no_news_and_days_without_are_unknown(
+    tmp_path: Path, hours: int, verdict: str
+) -> None:
+    with drifted.drifted(tmp_path / "data", moved=False) as store:
+        with store.change() as tx:
+            tx.execute(
+                "update core.finding set state = 'unknown', n = 0 where window_end > $since::timestamptz",
+                {"since": drifted.END - timedelta(hours=hours)},
+            )
+        found = assemble(store, "fraud", drifted.WEEK, MADE)
+
+    assert found.said.verdict == verdict
+    assert [s.windows for s in found.facts.streams if s.feature == "amount"] == [168 - hours]
+
+
 def test_a_drift_that_is_over_is_still_told(store: Store) -> None:
     with store.change() as tx:
         tx.execute(

@@ -201,14 +201,34 @@ def test_a_constant_that_changes_is_found_by_its_extremes() -> None:
     assert "off its constant" in found[0].note
 
 
-def test_windows_without_rows_are_told_and_not_judged() -> None:
+def test_windows_without_rows_are_told_and_are_not_fine() -> None:
     rows = levels(wander(np.random.default_rng(3), HISTORY_H, 1), 500, seed=2)
 
     found = level.detect(evidence(level_monitors(1), rows, HISTORY, HISTORY + 6 * 3600)).findings
 
     assert [f.n for f in found] == [0] * 6
-    assert {f.state for f in found} == {"ok"}
+    assert {(f.state, f.note) for f in found} == {("unknown", "f0: no rows")}
     assert found[0].effect is None
+
+
+def test_an_alarm_of_a_slow_leak_says_where_the_newest_window_is() -> None:
+    hours = HISTORY_H + 24 * 12
+    means = wander(np.random.default_rng(1), hours, 1)
+    means[HISTORY_H:, 0] += np.linspace(0.0, 1.0, 24 * 12)
+
+    found = level.detect(evidence(level_monitors(1), levels(means, 1000, seed=2), HISTORY, hours * 3600))
+
+    assert "in this window" not in raised(found)[0].note
+    assert (found.findings[-1].effect or 0) < 0.5
+    assert found.findings[-1].note.partition("; in this window: f0 moved +")[2][:3] in ("0.9", "1.0", "1.1")
+
+
+def test_windows_without_rows_do_not_end_an_alarm() -> None:
+    rows = shifted(0.5, "ar.5", 1).filter(pl.col("ts") < START + timedelta(hours=HISTORY_H + 40))
+
+    found = level.detect(evidence(level_monitors(1), rows, HISTORY, HISTORY + 2 * DAY)).findings
+
+    assert {f.state for f in found if f.n == 0} == {"alarm"}
 
 
 def test_history_is_wanted_only_when_a_fit_is_due() -> None:
@@ -244,6 +264,18 @@ def test_a_quick_stream_finds_a_shift_of_two_sigma_in_five_minute_windows() -> N
 
     assert len(found) == 1
     assert found[0].window_end <= START + timedelta(hours=hours, minutes=30 + 12 * 5)
+
+
+def test_a_quick_stream_finds_a_shift_where_five_minutes_wander_too() -> None:
+    steps = 12 * (HISTORY_H // 2 + 8)
+    means = wander(np.random.default_rng(1), steps, 2, rho=0.5 ** (1 / 12))
+    means[-12 * 6 :, 0] += 1.5
+    rows = levels(means, 83, seed=2, window_s=300)
+
+    found = raised(level.detect(evidence(level_monitors(2, 300, 1.0, 14.5), rows, HISTORY // 2, steps * 300)))
+
+    assert [f.subject for f in found] == ["f0"]
+    assert found[0].window_end <= START + timedelta(minutes=5 * (steps - 12 * 6) + 120)
 
 
 def test_a_sure_shift_that_is_smaller_than_what_matters_is_no_alarm() -> None:

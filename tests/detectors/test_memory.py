@@ -44,3 +44,17 @@ def test_the_newest_two_days_or_what_is_suspected_are_not_learnt() -> None:
 def test_the_first_thirteen_days_are_always_learnt() -> None:
     assert held(14, END - 9 * DAY_S) == 14 - LONG_S / DAY_S
     assert held(10, END - 9 * DAY_S) == 0
+
+
+def test_the_newest_windows_are_remembered_however_many_there_were_and_who_was_idle() -> None:
+    memory, seen = Memory([0.1, 0.1], [{}, {}], HOUR_S), ([0.0] * 0, [0.0] * 0)
+    memory.cusum.z[:] = 1.0  # evidence since for ever, so that as much is kept as can be
+    for t in range(900):
+        active, value = np.array([True, t % 3 > 0]), np.array([float(t), -float(t)])
+        memory.push(value, value + 1, value + 2, active, END + t * HOUR_S)
+        for i in np.flatnonzero(active).tolist():
+            seen[i].append(float(value[i]))
+
+    for i in (0, 1):
+        assert memory.recent(i).e.tolist() == seen[i][-200:]
+        assert memory.recent(i).k.tolist() == [v + 2 for v in seen[i][-200:]]

@@ -4,7 +4,8 @@ from scipy.special import logit
 from streams import wander
 
 from detectors import baseline, noise
-from detectors.noise import NEVER, Noise, Residuals, inverse
+from detectors.likelihood import HUBER, Residuals
+from detectors.noise import NEVER, Noise, inverse
 
 
 def observed(rng: np.random.Generator, hours: int, count: int, rho: float, tau: float, n: int) -> np.ndarray:
@@ -110,7 +111,7 @@ def test_the_likelihood_is_that_of_the_filter_window_by_window(seed: int) -> Non
 
     d, s = filtered(np.where(n > 0, r, 0.0), inverse(n), known)
     e = np.abs(d) / np.sqrt(s)
-    plain = np.where(n > 0, np.log(s) + np.where(e <= noise.HUBER, e**2, 2 * noise.HUBER * e - noise.HUBER**2), 0.0)
+    plain = np.where(n > 0, np.log(s) + np.where(e <= HUBER, e**2, 2 * HUBER * e - HUBER**2), 0.0)
 
     assert np.allclose(noise.cost(Residuals.of(r, n), theta, np.arange(6))[0], plain.sum(axis=0), rtol=1e-10, atol=1e-9)
 

@@ -58,6 +58,17 @@ def test_an_alarm_says_from_which_share_to_which_and_since_when() -> None:
     assert found.onset_low <= START + timedelta(seconds=STEP * (H + 10)) <= (found.onset_high or START)
 
 
+def test_windows_without_events_are_unknown_and_do_not_end_an_alarm() -> None:
+    share = np.where(np.arange(H + 40) >= H + 10, 0.02, 0.002)
+    trials = np.where(np.isin(np.arange(H + 40) - H, [2, 3, 38]), 0, 1000)
+    rows = rates(np.random.default_rng(3).binomial(trials, share), trials)
+
+    found = rate.detect(evidence([rate_monitor()], rows, HISTORY, (H + 40) * STEP)).findings
+
+    assert [f.state for f in found if f.n == 0] == ["unknown", "unknown", "alarm"]
+    assert found[2].note == "errors: no events"
+
+
 def test_missing_values_are_judged_among_all_rows() -> None:
     missing = np.where(np.arange(H + 30) >= H + 5, 80, 10)
     rows = rates(np.zeros(H + 30, dtype=int), 1000 - missing, measure="m/predictions/f0").with_columns(

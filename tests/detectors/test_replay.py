@@ -69,3 +69,18 @@ def test_a_recursion_that_never_forgets_is_still_right() -> None:
         return begun + steps[:, which].sum(axis=0)
 
     assert np.allclose(stretches.run(np.ones((1, 3)), 10, add)[0], 1 + values.sum(axis=0))
+
+
+def test_streams_that_never_had_what_matters_are_told_nothing_and_all_others_what_they_had() -> None:
+    r, n, noise = history(3, 900, 24)
+    e, k, s, _ = surprise.innovations(r, n, noise)
+    delta = np.stack([deltas([0.1, 1.0][i % 2]) for i in range(24)])
+    seen = Seen(np.clip(e, -3, 3), k, s, np.full(e.shape, 0.01), noise.rho, np.linspace(1.0, 1.5, 24), n > 0)
+
+    whole, when = replay.highest(seen, delta)
+    found, at = replay.highest(seen, delta, np.full(24, 6.0))
+
+    matter = whole.max(axis=1) >= 6.0
+    assert 0 < matter.sum() < (found.max(axis=1) == 0.0).sum() < 24
+    assert found[matter].tolist() == whole[matter].tolist()
+    assert at[matter].tolist() == when[matter].tolist()

@@ -159,12 +159,12 @@ def test_a_plan_that_changes_lets_a_pull_under_way_finish_and_begins_the_new_one
     puller = Puller(pulls(old.site.collectors), Intake(store, clock, Telemetry(), old), store, clock)
     try:
         puller.start()
-        until(lambda: {"/slow", "/kept"} <= set(asked), 5)
+        until(lambda: {"/slow", "/kept"} <= set(asked), 20)
         puller.replan(pulls(new.site.collectors))
-        until(lambda: "/new" in asked, 5)
+        until(lambda: "/new" in asked, 20)
         release.set()
         runs = "select count(*) as n from collector_run where ok"
-        until(lambda: store.read(runs).item() == 3, 5)
+        until(lambda: store.read(runs).item() == 3, 20)
     finally:
         release.set()
         puller.stop()

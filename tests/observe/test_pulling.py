@@ -106,6 +106,10 @@ def test_hanging_targets_hold_up_no_healthy_one(tmp_path: Path, target: Threadin
             lambda: store.read("select count(*) as n from collector_run where collector = 'good' and ok").item() >= 3,
             4.5,
         )
+
+        assert (
+            store.read("select count(*) as n from collector_run where collector = 'bad'").item() == 0
+        )  # they still hang
         target.release.set()  # type: ignore[attr-defined]
 
 
@@ -238,3 +242,4 @@ def test_a_plan_that_breaks_the_loop_ends_no_pull_for_good(
         made.replan((good,))
 
         until(lambda: store.read("select count(*) as n from collector_run where ok").item() >= 1, 5)
+        assert store.read("select distinct target from collector_run where ok")["target"].to_list() == [good.target]

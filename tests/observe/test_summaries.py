@@ -149,13 +149,15 @@ def test_summaries_of_parts_add_up_to_the_summary_of_the_whole() -> None:
     assert whole["n"].sum() == 4_000
 
 
-def test_counting_with_two_threads_changes_nothing() -> None:
-    rng = np.random.default_rng(2)
-    values = {f"f{i}": rng.normal(i, 1, 9_000) for i in range(4)}
-    rows, grid = pl.DataFrame({"ts": spread(9_000, 60), **values}), Grid(T0, 300, 12)
+def test_counting_chunk_by_chunk_changes_nothing() -> None:
+    rng, n = np.random.default_rng(2), 3 * bins.BLOCK
+    values = {f"f{i}": rng.normal(i, 1, n) for i in range(4)}
+    rows, grid = pl.DataFrame({"ts": spread(n, 60), **values}), Grid(T0, 300, 12)
     features = [binning(v, name) for name, v in values.items()]
+    chunks = pl.concat([rows[: bins.BLOCK + 7], rows[bins.BLOCK + 7 :]], rechunk=False)
 
-    assert count(rows, grid, features).equals(count(rows, grid, features, threads=2))
+    assert chunks.n_chunks() == 2
+    assert count(rows, grid, features).equals(count(chunks, grid, features))
 
 
 def test_failed_requests_are_bad_cancelled_and_inapplicable_ones_do_not_count(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from observe import access
-from observe.access import Access, Credential
+from observe.access import Access
+from observe.credentials import Credential
 from observe.errors import AccessError
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)

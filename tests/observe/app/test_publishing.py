@@ -1,13 +1,17 @@
 """What `/metrics` says of SLOs, as generated rules ask it."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import process_time
 
+import polars as pl
 import pytest
 
 from observe.app.publishing import published
 from observe.clock import EventClock
 from observe.schema import Finding
+from observe.schema.exchange import nouns_frame
 from observe.store import Store
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -63,3 +67,60 @@ def test_when_it_was_judged_is_told_also_where_no_finding_was_made(tmp_path: Pat
 
 def test_a_burn_that_is_not_known_any_more_is_not_told(tmp_path: Path) -> None:
     assert not [x for x in told(tmp_path, finding(9, 7.5), finding(1, None)) if x.startswith("observe_slo_burn_ratio")]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store.open(tmp_path / "data", EventClock(NOW))
+    yield opened
+    opened.close()
+
+
+def judged(store: Store, *findings: Finding, times: int = 1) -> None:
+    """Store findings, each again every minute before it."""
+    again = pl.DataFrame({"again": range(times)})
+    frame = (
+        nouns_frame(findings)
+        .join(again, how="cross")
+        .with_columns(pl.col("window_end", "made_at") - pl.duration(minutes="again"))
+        .drop("again")
+    )
+    frame = frame.with_columns(finding_id=pl.col("finding_id") + pl.col("window_end").cast(pl.String))
+    with store.change() as change:
+        change.insert_frame("finding", frame)
+        change.set_state("chat/burn/ok", FIRING, NOW)
+
+
+def scraped(store: Store) -> str:
+    """What is told of SLOs and evidence."""
+    lines = published(store).decode().splitlines()
+    return "\n".join(line for line in lines if line.startswith(("observe_slo", "observe_evidence")))
+
+
+def test_older_findings_change_nothing_that_a_scrape_tells(store: Store) -> None:
+    judged(store, finding(0, 7.5))
+    before = scraped(store)
+
+    judged(store, finding(60, 99.0), finding(60 * 24 * 30, 99.0))
+
+    assert scraped(store) == before
+
+
+def test_a_monitor_without_findings_for_a_week_is_not_told(store: Store) -> None:
+    judged(store, finding(60 * 24 * 8, 7.5))
+
+    assert "chat" not in scraped(store)
+
+
+@pytest.mark.slow
+def test_what_a_scrape_costs_does_not_grow_with_old_findings(store: Store) -> None:
+    def cost() -> float:
+        began = process_time()
+        published(store)
+        return process_time() - began
+
+    judged(store, finding(0, 7.5), times=2_000)
+    before = min(cost() for _ in range(5))
+    judged(store, finding(60 * 24 * 9, 99.0), times=500_000)
+
+    assert min(cost() for _ in range(5)) < 2 * before

@@ -73,5 +73,5 @@ def test_a_dry_run_needs_no_target_and_notes_which_it_has_not(tmp_path: Path) ->
     bare = config.site.model_copy(update={"targets": {}})
 
     assert not list(undeclared(config.site, config.models))
-    assert [note.split(",")[0] for note in undeclared(bare, config.models)] == ["actions ask ops"]
+    assert [note.split(",")[0] for note in undeclared(bare, config.models)] == ["actions name ops"]
     assert not list(undeclared(targets(tmp_path, f"a: {WEBHOOK}", rule="keda:x").site, config.models))

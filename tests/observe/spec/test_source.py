@@ -109,11 +109,15 @@ def test_a_bomb_of_aliases_is_a_few_errors_and_no_memory() -> None:
 
 @given(st.text(max_size=200))
 def test_any_text_is_read_or_refused_but_never_breaks(text: str) -> None:
+    read, refused = list[object](), None
     try:
-        for document in parse(text, HERE):
-            document.root.plain()
-    except ConfigError:
-        return
+        read = [document.root.plain() for document in parse(text, HERE)]
+    except ConfigError as error:
+        refused = error
+
+    assert all(isinstance(value, dict) for value in read)
+    assert refused is None or refused.message
+    assert refused is None or refused.mark is None or 1 <= refused.mark.line <= len(text.splitlines()) + 1
 
 
 @given(st.integers(-(10**12), 10**12))

@@ -12,7 +12,9 @@ from observe.clock import EventClock
 from observe.errors import Overloaded, StoreError
 from observe.schema import Batch, Receipt
 from observe.store import Store
-from observe.store.committer import LINGER_S, Committer, Entry, rest
+from observe.store.committer import LINGER_S, Committer, rest
+from observe.store.entry import Entry
+from observe.store.spill import Spill
 
 
 class Gate:
@@ -33,9 +35,9 @@ def entry(name: str, size: int = 10) -> Entry:
     return Entry("s", name, (), {}, size)
 
 
-def test_a_filling_queue_answers_429_and_a_full_one_503() -> None:
+def test_a_filling_queue_answers_429_and_a_full_one_503(tmp_path: Path) -> None:
     gate = Gate()
-    committer = Committer(gate.write, 100)
+    committer = Committer(gate.write, 100, Spill(tmp_path))
     waiting = [committer.submit(entry("a", 69)), committer.submit(entry("b", 10))]
 
     with pytest.raises(Overloaded) as filling:
@@ -52,18 +54,18 @@ def test_a_filling_queue_answers_429_and_a_full_one_503() -> None:
     assert committer.queued == 0
 
 
-def test_a_batch_larger_than_the_queue_is_taken_when_nothing_waits() -> None:
+def test_a_batch_larger_than_the_queue_is_taken_when_nothing_waits(tmp_path: Path) -> None:
     gate = Gate()
     gate.open.set()
-    committer = Committer(gate.write, 100)
+    committer = Committer(gate.write, 100, Spill(tmp_path))
 
     assert committer.submit(entry("big", 1000)).result(10).batch_id == "big"
     committer.close()
 
 
-def test_batches_that_wait_are_stored_together() -> None:
+def test_batches_that_wait_are_stored_together(tmp_path: Path) -> None:
     gate = Gate()
-    committer = Committer(gate.write, 1000)
+    committer = Committer(gate.write, 1000, Spill(tmp_path))
     waiting = [committer.submit(entry(str(i))) for i in range(10)]
     gate.open.set()
     for future in waiting:
@@ -73,9 +75,9 @@ def test_batches_that_wait_are_stored_together() -> None:
     assert len(gate.groups) <= 2
 
 
-def test_a_bad_batch_is_refused_alone() -> None:
+def test_a_bad_batch_is_refused_alone(tmp_path: Path) -> None:
     gate = Gate()
-    committer = Committer(gate.write, 1000)
+    committer = Committer(gate.write, 1000, Spill(tmp_path))
     waiting = {name: committer.submit(entry(name)) for name in ("a", "bad", "c")}
     gate.open.set()
 
@@ -124,10 +126,10 @@ def test_a_full_disk_loses_nothing_and_heals(tmp_path: Path, noon) -> None:
     assert {fate for b, fate in fates.items() if b.startswith("after")} == {"stored"}
 
 
-def test_a_crowded_committer_rests_so_that_batches_gather() -> None:
+def test_a_crowded_committer_rests_so_that_batches_gather(tmp_path: Path) -> None:
     gate = Gate()
     gate.open.set()
-    committer = Committer(slow(gate.write), 10_000)
+    committer = Committer(slow(gate.write), 10_000, Spill(tmp_path))
     waiting = []
     for i in range(60):
         waiting.append(committer.submit(entry(str(i))))
@@ -139,10 +141,10 @@ def test_a_crowded_committer_rests_so_that_batches_gather() -> None:
     assert len(gate.groups) < 20  # without a rest: about 25 commits of 60 batches that come 4 ms apart
 
 
-def test_who_sends_one_batch_after_the_other_waits_for_nobody() -> None:
+def test_who_sends_one_batch_after_the_other_waits_for_nobody(tmp_path: Path) -> None:
     gate = Gate()
     gate.open.set()
-    committer = Committer(gate.write, 10_000)
+    committer = Committer(gate.write, 10_000, Spill(tmp_path))
     for i in range(20):
         committer.submit(entry(str(i))).result(10)
         assert committer._rest_s == LINGER_S

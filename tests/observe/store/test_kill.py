@@ -14,3 +14,4 @@ def test_nothing_acknowledged_is_lost_doubled_or_torn_by_ten_kills(tmp_path: Pat
     assert (tally.lost, tally.doubled, tally.unmigrated, tally.findings) == (0, 0, 0, 0)
     assert (tally.kills, tally.migrations) == (10, 1)
     assert tally.acknowledged > 10
+    assert tally.spilled > 0
