@@ -137,7 +137,8 @@ class Committer:
                 left = [*self._writing, *self._entries, *self._again]
                 self._writing, self._entries, self._again = [], [], []
             for entry in left:
-                entry.future.give_up(StoreError(said))
+                if not entry.future.done():
+                    entry.future.give_up(StoreError(said))
 
     def _take(self) -> bool:
         """Let all that waits be written, after a rest; False when closed and drained."""
@@ -182,15 +183,17 @@ class Committer:
                     _LOG.warning(
                         "event=not_stored_yet source=%s batch=%s error=%s", entry.source, entry.batch_id, error
                     )
-                    self._again.append(entry)
+                    if entry not in self._again:
+                        self._again.append(entry)
             else:
                 entry.future.settle(receipt)
                 self._done([entry])
 
     def _try_again(self) -> None:
         """Store what is safe and could not be stored when it came, or was left by an earlier process."""
-        again, self._again = self._again, []
-        self._settle_one_by_one(again)
+        self._settle_one_by_one(tuple(self._again))
+        with self._ready:
+            self._again = [e for e in self._again if not e.future.done()]
         self._again_at = monotonic() + _AGAIN_S
 
     def _done(self, entries: Sequence[Entry]) -> None:

@@ -86,6 +86,20 @@ def test_a_bad_batch_is_refused_alone(tmp_path: Path) -> None:
     committer.close()
 
 
+def test_when_the_committer_falls_everybody_is_told_and_nothing_more_is_taken(tmp_path: Path, monkeypatch) -> None:
+    def fall(entries, doubt: bool) -> list[Receipt]:  # type: ignore[no-untyped-def]
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(threading, "excepthook", lambda told: None)
+    committer = Committer(fall, 1000, Spill(tmp_path))
+    taken = committer.submit(entry("a"))
+
+    assert "no room" in str(taken.exception(10))
+    assert isinstance(taken.safe().exception(10), StoreError)
+    with pytest.raises(StoreError, match="closed"):
+        committer.submit(entry("b"))
+
+
 def test_a_caller_that_gives_up_does_not_stop_the_others(store, attempts) -> None:
     first, second = store.submit(attempts("a")), store.submit(attempts("b"))
     first.cancel()
