@@ -40,6 +40,7 @@ NODES, GPUS = 125, 8
 FEATURES = 60
 SPANS, PREDICTED = 50, 200  # in one body
 SPAN_RATE, PREDICTION_RATE = 1_500, 2_000  # a second
+SIZE = "100GB"  # of the store: nothing has to leave for room while it is counted
 DRAWN_PER_S = 2.0  # pages a second; each asks about ten queries
 COUNTERS = ("observe_accepted_total", "observe_stored_total", "observe_rejected_total", "observe_queued")
 METRICS = (
@@ -212,7 +213,7 @@ def measure(seconds: float, scale: float, folder: Path) -> tuple[Seen, dict[str,
         targets = ", ".join(f'"http://127.0.0.1:{port}/node/{n}"' for n in range(int(NODES * scale)))
         site = f"  gpus: {{type: prometheus, targets: [{targets}], every: 15s, labels: {{cluster: eu-west}}}}"
         model = "apiVersion: observe/v1\nkind: Monitoring\nmetadata: {name: bench}\ndrift: {source: predictions}\n"
-        with running(folder, collectors=site, models={"bench": model}) as service:
+        with running(folder, collectors=site, models={"bench": model}, size=SIZE) as service:
             others = [threading.Thread(target=f, args=(service, seen, stop), daemon=True) for f in (draw, watch)]
             for thread in others:
                 thread.start()

@@ -35,7 +35,7 @@ STALE: Final = timedelta(minutes=3)  # the service writes about itself once a mi
 _MARKS: Final = {"ok": "ok", "doubt": "ticket", "wrong": "page", "unknown": "unknown"}
 _SAYS: Final = {
     "queue": "The intake queue is filling", "commit": "Rows wait and do not become durable", "seal": "Rows are not sealed",
-    "summarise": "Summaries are behind", "judge": "Judging is behind", "store": "The store is larger than store.size", "disk": "The disk is nearly full",
+    "summarise": "Summaries are behind", "judge": "Judging is behind", "store": "The store is larger than store.size", "kept": "The store is full: raw rows leave early", "disk": "The disk is nearly full",
     "memory": "The service needs much memory", "event_loop": "Answers to senders are late", "stages": "Stages failed in the last hour",
     "children": "Processes of ours ended in the last hour", "deliveries": "Alerts wait for a receiver",
     "halves": "Halves of calls to model servers wait too long",
@@ -65,7 +65,9 @@ def amount(value: float | None, unit: str) -> str:
         return size(value)
     if unit == "ratio":
         return words.share(value)
-    return words.seconds(value) if unit == "s" else f"{words.count(value)} {unit}"
+    if unit == "s":
+        return words.span(value) if value >= 60 else words.seconds(value)
+    return f"{words.count(value)} {unit}"
 
 
 def size(value: float | None) -> str:

@@ -44,7 +44,7 @@ _TODO: Final = {
     "never": "nobody has connected it yet; remove it from the site when nobody will",
 }
 _PARTS: Final = {
-    "queue": "intake queue", "commit": "commit", "seal": "seal", "summarise": "summaries", "judge": "judging", "store": "store", "disk": "disk",
+    "queue": "intake queue", "commit": "commit", "seal": "seal", "summarise": "summaries", "judge": "judging", "store": "store", "kept": "raw rows", "disk": "disk",
     "halves": "halves of calls", "memory": "memory", "event_loop": "event loop", "stages": "failed stages", "children": "child restarts", "deliveries": "alerts to send",
 }  # fmt: skip
 
@@ -157,7 +157,7 @@ def _measured(row: Mapping[str, Any]) -> str:
         return "nothing to tell yet"
     number = "" if value is None else _amount(value, unit)
     if row["age_s"] is None:
-        return f"{number} free" if row["part"] == "disk" else number
+        return {"disk": f"{number} free", "kept": f"kept {_span(value or 0)} only"}.get(row["part"], number)
     behind = f"{_span(max(0.0, row['age_s']))} behind"
     return f"{behind}, {number} wait" if number else behind
 

@@ -13,7 +13,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,12 +34,14 @@ if TYPE_CHECKING:
     from observe.spec import Config
 
 EVERY_S: Final = 60.0
+_DAY: Final = timedelta(days=1)
 _QUICK: Final = ("burn", "silence", "imbalance", "gauge", "canary")  # detectors that judge every few minutes
 _IMPORT: Final = "import/"  # files of the past are no source
 _COUNTS: Final = """
 select (select max(committed_at) from core.batch) as committed, (select max(sealed_at) from core.manifest) as sealed,
   (select count(*) from alert where state = 'firing') as alerts,
-  (select count(*) from undelivered) as waiting
+  (select count(*) from undelivered) as waiting,
+  (select min(epoch(left_at) - epoch(ingested_to)) from core.departure where reason = 'size' and left_at > $since) as kept_s
 """
 
 
@@ -95,7 +97,8 @@ class Vitals:
                 yield CollectorRun(now, source, PUSH, True, offered, stored, reasons, lags.get(source), None)
 
     def _sample(self, now: datetime, counts: Mapping[tuple[str, ...], float], lag_s: float) -> ServiceSample:
-        stats, row = self._store.stats(), self._store.read(_COUNTS).row(0, named=True)
+        stats = self._store.stats()
+        row = self._store.read(_COUNTS, {"since": now - _DAY}).row(0, named=True)
         halves = self._intake.pairing.waiting() if self._intake else {}
         return ServiceSample(
             ts=now, rss_bytes=_resident(), queue_bytes=stats["queue_bytes"], queue_ratio=stats["queue_bytes"] / QUEUE_BYTES,
@@ -108,6 +111,7 @@ class Vitals:
             requests_waiting=halves[cloudevents.REQUEST][0] if halves else None,
             responses_waiting=halves[cloudevents.RESPONSE][0] if halves else None,
             halves_oldest_s=max((age for _, age in halves.values()), default=None),
+            raw_kept_s=row["kept_s"],
         )  # fmt: skip
 
     def _summarised(self) -> datetime | None:

@@ -57,3 +57,7 @@ class ServiceSample(Noun):
     halves_oldest_s: Annotated[
         float | None, "how long the oldest of both has waited, s; at 60 s it is stored as it is"
     ] = None
+    raw_kept_s: Annotated[
+        float | None,
+        "how long the raw rows were here that left soonest for store.size in the last day, s; null when none did",
+    ] = None

@@ -6,7 +6,7 @@ Source: our own; ARCHITECTURE section 3.
 from __future__ import annotations
 
 from observe.store.backup import Contents
-from observe.store.damage import Damage
+from observe.store.damage import Damage, Report
 from observe.store.entry import Pending
 from observe.store.lake import Sealed
 from observe.store.named import tables_named
@@ -14,7 +14,6 @@ from observe.store.retention import Passed
 from observe.store.snapshot import Snapshot
 from observe.store.store import Store
 from observe.store.transaction import Transaction
-from observe.store.verifying import Report
 
 __all__ = [
     "Contents",

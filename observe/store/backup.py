@@ -38,6 +38,7 @@ from observe.store.reportfiles import link_reports
 FORMAT: Final = 1  # of backup.json
 LIST: Final = "backup.json"
 DATABASE: Final = "observe.duckdb"
+_OF_EXT4: Final = "lost+found"  # stands in the root of every ext4 disk
 _STAGE: Final = "backup-"  # folders of links in tmp/
 
 
@@ -66,7 +67,7 @@ def back_up(database: Database, manifest: Manifest, sealing: Lock, dest: Path, n
         StoreError: it could not be written; `dest` is empty again.
     """
     dest = _free(dest, manifest.folder)
-    dest.mkdir(mode=0o700, parents=True, exist_ok=True)
+    made(dest, 0o700)
     try:
         rows = _copy(database, manifest, sealing, dest)
         files = {str(p.relative_to(dest)): p for p in sorted(dest.rglob("*")) if p.is_file()}
@@ -84,10 +85,29 @@ def back_up(database: Database, manifest: Manifest, sealing: Lock, dest: Path, n
     return done
 
 
+def is_free(folder: Path) -> bool:
+    """Whether `folder` is absent or empty; the root of a new ext4 disk is, too."""
+    return not folder.exists() or (folder.is_dir() and all(p.name == _OF_EXT4 for p in folder.iterdir()))
+
+
+def made(folder: Path, mode: int = 0o777) -> None:
+    """Make `folder` where it is not there.
+
+    Raises:
+        UsageError: whoever runs this may not.
+    """
+    try:
+        folder.mkdir(mode, parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"{folder} cannot be made: {error.strerror}; give a folder that this user may write"
+        ) from error
+
+
 def _free(dest: Path, folder: Path) -> Path:
     """`dest`, if a backup or a data directory can be made there."""
     dest = dest.absolute()
-    if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):
+    if not is_free(dest):
         raise UsageError(f"{dest} is not empty; give a folder that is, or that is not there yet")
     if folder in (dest.resolve(), *dest.resolve().parents):
         raise UsageError(f"{dest} lies in the data directory {folder} itself; give a folder elsewhere")
@@ -193,7 +213,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _empty(folder: Path) -> None:
-    for entry in folder.iterdir():
+    for entry in (p for p in folder.iterdir() if p.name != _OF_EXT4):
         if entry.is_dir():
             shutil.rmtree(entry, ignore_errors=True)
         else:

@@ -36,9 +36,9 @@ _ENOUGH: Final = 4 << 20  # bytes that wait for no more company
 _FILLING, _FULL = 0.70, 0.95  # of the queue's bytes: answered 429, 503
 _GROUP_BYTES: Final = 32 << 20  # the most one transaction takes, unless one batch alone is larger
 _REFUSED: Final = (StoreError, duckdb.Error, pl.exceptions.PolarsError, ValueError, TypeError)
-PATIENCE_S: Final = 0.12  # somebody waited this long for a commit: all who wait may overtake it; see bench.load
+PATIENCE_S: Final = 0.06  # somebody waited this long for a commit: all who wait may overtake it; see bench.load
 CROWD: Final = 4  # so many at least; fewer get their whole receipt
-_LOOK_S: Final = 0.025  # how often the second thread looks while anybody waits
+_LOOK_S: Final = 0.02  # how often the second thread looks while anybody waits
 _AGAIN_S: Final = 5.0  # when what is safe and could not be stored is tried again
 _LOG = logging.getLogger("observe.store")
 

@@ -5,8 +5,9 @@ Source: our own; TRUST section 1, fact 3.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -33,6 +34,15 @@ class Damage:
     rows: int | None
     said: str
     todo: str
+
+
+@dataclass(slots=True)
+class Report:
+    """What was looked at, and what is wrong."""
+
+    checked: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # what: how many
+    damages: list[Damage] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what could not be told
 
 
 def lost_commits(cursor: duckdb.DuckDBPyConnection, journal: Journal) -> list[Damage]:

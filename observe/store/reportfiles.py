@@ -16,13 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from observe.store.checksums import checksum
-from observe.store.damage import Damage
+from observe.store.damage import Damage, Report
 from observe.store.database import Database
 
 if TYPE_CHECKING:
     import duckdb
-
-    from observe.store.verifying import Report
 
 FOLDER: Final = "reports"
 _ROWS: Final = (

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from observe.errors import StoreError, UsageError
 from observe.store import ddl
-from observe.store.backup import DATABASE, FORMAT, LIST, Contents, copied
+from observe.store.backup import DATABASE, FORMAT, LIST, Contents, copied, is_free, made
 from observe.store.checksums import checksum
 from observe.store.durable import sync
 
@@ -26,10 +26,10 @@ def restore(source: Path, folder: Path) -> Contents:
         StoreError: files of the backup are missing or damaged; nothing was written.
     """
     contents = _contents(source)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if not is_free(folder):
         raise UsageError(f"{folder} is not empty; restore into a folder that is, or that is not there yet")
     _check(source, contents)
-    folder.mkdir(parents=True, exist_ok=True)
+    made(folder)
     (folder / "lake").mkdir(exist_ok=True)
     for name in sorted(contents.files, key=lambda name: name == DATABASE):
         copied(source / name, folder / name)

@@ -26,7 +26,7 @@ from observe.store.alone import alone
 from observe.store.backup import Contents, back_up, remove_stages
 from observe.store.batches import Batches
 from observe.store.committer import Committer
-from observe.store.damage import Damage, kept
+from observe.store.damage import Damage, Report
 from observe.store.database import Database
 from observe.store.entry import Entry, Pending
 from observe.store.isolating import Isolation
@@ -37,7 +37,6 @@ from observe.store.manifest import Manifest
 from observe.store.opening import DATABASE, check_directory, compare, prepare, recall
 from observe.store.predictions import Features
 from observe.store.read import Reader
-from observe.store.reportfiles import verify_reports
 from observe.store.retention import Passed, Policy
 from observe.store.rows import part
 from observe.store.settings import judged_until, settings, state
@@ -46,7 +45,7 @@ from observe.store.snapshot import Snapshot, Snapshots
 from observe.store.spill import Spill
 from observe.store.transaction import Transaction
 from observe.store.upkeep import Upkeep
-from observe.store.verifying import Report, verify_batches, verify_files, verify_tables
+from observe.store.verifying import verify
 from observe.store.wal import open_database
 from observe.store.writer import Writer
 
@@ -277,15 +276,8 @@ class Store:
         Raises:
             StoreError: another one is running.
         """
-        report, now = Report(), self._clock.now()
         with alone(self._verifying, "verify"):
-            with self._database.cursor() as cursor:
-                report.damages += kept(cursor, now)
-            verify_tables(self._database, report)
-            verify_files(self._database, self._manifest, report)
-            verify_reports(self._database, self.path, report)
-            verify_batches(self._database, self._manifest, self._sealing, now, report)
-        return report
+            return verify(self._database, self._manifest, self._sealing, self._clock.now())
 
     def watermark(self) -> datetime | None:
         """When the newest commit was made; None before the first."""

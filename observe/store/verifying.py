@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
@@ -20,25 +19,36 @@ from typing import Final
 import duckdb
 
 from observe.store.checksums import checksum
-from observe.store.damage import Damage
+from observe.store.damage import Damage, Report, kept
 from observe.store.database import Database
 from observe.store.ddl import core_table, native_tables, quoted
 from observe.store.ledger import REMEMBERED
 from observe.store.manifest import Manifest, Sheet
 from observe.store.predictions import all_bulks
 from observe.store.reckoning import Due, found_rows, hashed, reckon
+from observe.store.reportfiles import verify_reports
 from observe.store.views import parquet_sql
 
 _RESTORE: Final = "restore this file from a backup, or send this time again from its source"
 
 
-@dataclass(slots=True)
-class Report:
-    """What was looked at, and what is wrong."""
+def verify(database: Database, manifest: Manifest, sealing: Lock, now: datetime) -> Report:
+    """Look at everything; reads and writes go on.
 
-    checked: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # what: how many
-    damages: list[Damage] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)  # what could not be told
+    Args:
+        database: the open database.
+        manifest: its sealed files.
+        sealing: held by whoever seals.
+        now: the present.
+    """
+    report = Report()
+    with database.cursor() as cursor:
+        report.damages += kept(cursor, now)
+    verify_tables(database, report)
+    verify_files(database, manifest, report)
+    verify_reports(database, manifest.folder, report)
+    verify_batches(database, manifest, sealing, now, report)
+    return report
 
 
 def verify_files(database: Database, manifest: Manifest, report: Report) -> None:

@@ -662,6 +662,10 @@ WITH moment AS (
     'what hangs on this column is unknown; the rest is counted, and it begins when the column comes',
     if(near IS NULL, 'send it as a feature of the predictions, or correct the name', 'did you mean ''' || near || '''? Correct the name, or send the column')
   FROM absent
+  UNION ALL SELECT 'doubt', min(source), 'agents lost pages for want of room', count(DISTINCT labels), NULL, min(ts),
+    'GPU samples of the time that they could not reach us are missing', 'look why they could not: a network policy, a certificate, or the service was down for long'
+  FROM metric_sample WHERE metric = 'observe_agent_pages_dropped_total' AND value > 0 AND ts > (SELECT judged_at - INTERVAL 1 HOUR FROM moment)
+  HAVING count(*) > 0
   UNION ALL SELECT 'doubt', source, 'its clock runs ahead by ' || round(-lag_s)::BIGINT || ' s', last_rows, NULL, last_heard,
     'windows close before its rows are due, and later ones look early', 'let ntpd or chrony set the clock of the sender'
   FROM source_health WHERE lag_s < -5
@@ -670,7 +674,7 @@ SELECT level, source, what, n::BIGINT AS n, "of"::BIGINT AS "of", since, why, to
 
 -- view: pipeline_health
 -- The service's own parts as they were in the newest minute of service_sample: full, late, failing, or fine.
--- * part: queue | commit | halves | seal | summarise | judge | store | disk | memory | event_loop | stages | children | deliveries
+-- * part: queue | commit | halves | seal | summarise | judge | store | kept | disk | memory | event_loop | stages | children | deliveries; kept only when raw rows left for room
 -- * state: ok | doubt | wrong | unknown
 -- * judged_at: that minute
 -- * age_s: how far behind it is, s, where that is what counts
@@ -709,6 +713,8 @@ WITH sample AS (
      'todo': 'alerts come late: look for stage=detect in the log, and whether the machine has cores to spare'},
     {'part': 'store', 'age_s': NULL, 'value': lake_bytes + database_bytes, 'most': 1.1 * size_bytes, 'worst': 1.5 * size_bytes, 'unit': 'bytes',
      'todo': 'the oldest rows leave at store.size; what is above it is not sealed yet, or waits for a query to end'},
+    {'part': 'kept', 'age_s': NULL, 'value': -raw_kept_s, 'most': -86400, 'worst': -3600, 'unit': 's',
+     'todo': 'raw rows leave before store.retain says since store.size is met; give it more, or keep less'},
     {'part': 'disk', 'age_s': NULL, 'value': -disk_free_bytes, 'most': -1073741824, 'worst': -268435456, 'unit': 'bytes',
      'todo': 'below 256 MB nothing is taken any more: make room, or lower store.size'},
     {'part': 'memory', 'age_s': NULL, 'value': rss_bytes, 'most': 1610612736, 'worst': 4294967296, 'unit': 'bytes',
@@ -739,3 +745,4 @@ SELECT
   unit,
   todo
 FROM part
+WHERE part <> 'kept' OR value IS NOT NULL

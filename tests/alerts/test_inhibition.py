@@ -90,7 +90,9 @@ def test_another_cluster_and_missing_labels_are_told_all_the_same(site: Site) ->
 
 
 def test_a_fault_that_has_become_a_page_is_told_once_more_and_its_ticket_no_longer(site: Site) -> None:
-    site.say(XID, burn("chat", cluster="eu"), {**XID, "severity": "page"})
+    site.say(XID)
+    assert site.heard() == {("GpuXid", "n1")}
+    site.say(burn("chat", cluster="eu"), {**XID, "severity": "page"})
 
     pages = [a["labels"] for a in site.server.alerts() if a["status"]["state"] == "active"]
     assert site.heard() == {("GpuXid", "n1")}

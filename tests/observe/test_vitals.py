@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from observe.app.doctor import of_data
 from observe.app.intake import Intake
 from observe.app.vitals import Vitals
 from observe.clock import EventClock
@@ -127,6 +128,22 @@ def test_halves_that_wait_for_the_other_are_counted_by_side_with_their_oldest(mi
     assert row == (2, 1, 50.0)
     assert 'observe_halves_waiting{side="request"} 2.0' in told
     assert 'observe_halves_oldest_seconds{side="response"} 20.0' in told
+
+
+def test_raw_rows_that_left_for_room_say_how_long_they_were_here(minutes: Minutes) -> None:
+    minutes.push("a", "b")
+    minutes.vitals.take()
+    minutes.clock.set(NOON + timedelta(minutes=15))
+    minutes.store.seal(minutes.clock.now())
+    minutes.store.retain(minutes.clock.now(), {}, size_bytes=1)
+    minutes.vitals.take()
+    kept = "select part, state, value from pipeline_health where part = 'kept'"
+
+    assert minutes.store.read(kept).rows() == [("kept", "wrong", 900.0)]
+    assert "raw rows" in {s.subject for s in of_data(minutes.store.read, minutes.clock.now(), running=True)}
+    minutes.clock.set(NOON + timedelta(days=2))
+    minutes.vitals.take()
+    assert minutes.store.read(kept).is_empty()
 
 
 def test_halves_that_wait_beyond_their_minute_are_a_doubt_of_the_pipeline(minutes: Minutes) -> None:

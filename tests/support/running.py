@@ -18,7 +18,7 @@ import polars as pl
 SITE = """\
 apiVersion: observe/v1
 kind: Site
-store: {{path: ./data, size: 1GB}}
+store: {{path: ./data, size: {size}}}
 collectors:
   gateway: {{type: otlp}}
   litellm: {{type: litellm}}
@@ -68,13 +68,17 @@ def until(condition, seconds: float = 30.0, every: float = 0.05):  # type: ignor
 
 class Service:
     def __init__(
-        self, folder: Path, collectors: str = "", more: str = "", models: dict[str, str] | None = None
+        self,
+        folder: Path,
+        collectors: str = "",
+        more: str = "",
+        models: dict[str, str] | None = None,
+        size: str = "1GB",
     ) -> None:
         self.folder, self.port, self.otlp_port, self.ui_port = folder, free_port(), free_port(), free_port()
         self.site = folder / "observe.yaml"
-        self.site.write_text(
-            SITE.format(collectors=collectors, more=more, api=self.port, otlp=self.otlp_port, ui=self.ui_port)
-        )
+        ports = {"api": self.port, "otlp": self.otlp_port, "ui": self.ui_port}
+        self.site.write_text(SITE.format(collectors=collectors, more=more, size=size, **ports))
         (folder / "models").mkdir(exist_ok=True)
         for name, text in (models or {}).items():
             (folder / "models" / f"{name}.yaml").write_text(text)

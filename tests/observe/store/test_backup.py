@@ -2,6 +2,7 @@
 
 import json
 import threading
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -88,6 +89,19 @@ def test_an_occupied_folder_and_one_inside_are_refused(sealed, tmp_path) -> None
         sealed.backup(tmp_path / "mine")
     with pytest.raises(UsageError, match="lies in the data directory"):
         sealed.backup(sealed.path / "backup")
+
+
+def test_a_folder_that_cannot_be_made_is_told_as_one_and_a_new_disk_is_empty(sealed, tmp_path, clock) -> None:
+    with pytest.raises(UsageError, match=r"/proc/nowhere cannot be made: .*; give a folder that this user may write"):
+        sealed.backup(Path("/proc/nowhere"))
+    for disk in ("copy", "data2"):
+        (tmp_path / disk / "lost+found").mkdir(parents=True)
+    sealed.backup(tmp_path / "copy")
+    restore(tmp_path / "copy", tmp_path / "data2")
+
+    with closing(Store.open(tmp_path / "data2", clock, must_exist=True)) as opened:
+        assert opened.read("select count(*) as n from attempt").item() > 0
+    assert all((tmp_path / disk / "lost+found").is_dir() for disk in ("copy", "data2"))
 
 
 def test_a_backup_that_fails_leaves_nothing(sealed, tmp_path) -> None:

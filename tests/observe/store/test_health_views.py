@@ -89,6 +89,7 @@ def test_a_stopped_service_is_told_for_its_last_minute(store: Store, noon: datet
         ({"judged_until": -40}, "judge", "doubt"), ({"summarised_until": None}, "summarise", "unknown"), ({"disk_free_bytes": 10**8}, "disk", "wrong"),
         ({"disk_free_bytes": 9 * 10**8}, "disk", "doubt"), ({"rss_bytes": 2 << 30}, "memory", "doubt"), ({"deliveries_waiting": 1}, "deliveries", "doubt"),
         ({"stage_errors_total": 1}, "stages", "doubt"), ({"loop_lag_max_s": 30.0}, "event_loop", "wrong"), ({"lake_bytes": 2 * 10**9}, "store", "wrong"),
+        ({"raw_kept_s": 7200.0}, "kept", "doubt"), ({"raw_kept_s": 600.0}, "kept", "wrong"),
     ],
 )  # fmt: skip
 def test_a_part_that_is_not_fine_is_named(
@@ -188,6 +189,22 @@ def test_calls_without_price_first_token_or_owner_and_calls_told_twice_are_named
         ("litellm and otlp", "the same answers are told by two sources"),
     ]  # fmt: skip
     assert doubts(store, "hint") == [("stranger", "requests of a model that no file declares")]
+
+
+def test_pages_that_agents_lost_are_a_doubt(store: Store, noon: datetime) -> None:
+    metric, nodes = "observe_agent_pages_dropped_total", ['{"node": "a"}', '{"node": "b"}', '{"node": "c"}']
+    rows = {
+        "ts": [noon] * 3,
+        "metric": [metric] * 3,
+        "labels": nodes,
+        "value": [3.0, 1.0, 0.0],
+        "kind": ["counter"] * 3,
+    }
+    store.append(Batch("agents", "dropped", {"metric_sample": pl.DataFrame({**rows, "source": ["agents"] * 3})}))
+    write(store, sample(noon))
+
+    assert ("agents", "agents lost pages for want of room") in doubts(store)
+    assert store.read("select n from telemetry_doubt where contains(what, 'lost pages')").item() == 2
 
 
 def test_features_of_another_type_are_a_doubt(store: Store, noon: datetime) -> None:
