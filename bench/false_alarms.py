@@ -3,7 +3,9 @@
 Every replicate has 28 d of history and, for false alarms, 30 d in which nothing changes, judged through
 `detectors.level` with its daily refits. Three budgets of 1 alarm per 30 d are held apart, each spent as a
 site spends it: `null` on the location of 60 features, `others` on their spread, third and fourth scores,
-`quick` on five-minute windows of 30 features. Delays come from further runs in which every feature shifts
+`quick` on five-minute windows of 30 features. Of their own are `shares`, four levels of 60 features (not of `lowtraffic`:
+a level with fewer than 50 rows an hour is a rate), and `pairs`, 60 correlations that wander as the means of other streams
+do. Delays come from further runs in which every feature shifts
 at an hour of day 30 of its own, at once (`0.25`) or over three days (`ramp0.5`); beside them stands an
 oracle that knows everything but when, at the same threshold. `spread1.2` widens every feature 1.2 times instead:
 does the interval of the spread's effect hold what the score shows on average, and does the ratio that people are
@@ -34,11 +36,12 @@ from detectors.effects import told
 
 HISTORY_D, SHIFT_D = 28, 6
 GIVEN_UP_H = 120
-OTHERS = ("spread", "third", "fourth")
 WATCHES = {
     "null": Watch({"location": 1.0}, 60),
     "others": Watch({"spread": 2.0, "third": 0.5, "fourth": 0.5}, 60),
     "quick": Watch({"location": 1.0}, 30, 300, 1.0),
+    "shares": Watch(dict.fromkeys(walks.LEVELS, 1.0), 60),
+    "pairs": Watch({"pair": 1.0}, 60),
 }
 COVERED = ("covered at first", "covered at last", "onset covered")
 SHIFTS = ("0.25", "0.5", "ramp0.5")
@@ -56,8 +59,9 @@ def null(name: str, question: str, replicates: int, seed: int) -> Found:
     rng = np.random.default_rng([seed, list(STREAMS).index(name), list(WATCHES).index(question)])
     day = 86_400 // watch.window_s
     world = World.of(STREAMS[name], watch.window_s, day * (HISTORY_D + NULL_D), watch.features * replicates, rng)
-    names = ("location", *(OTHERS if question == "others" else ()))
-    raised = walks.judge(world, walks.totals(world, world.mean, names, rng), names, watch, day * NULL_D)
+    names = ("pair",) if question == "pairs" else tuple(dict.fromkeys(("location", *watch.weights)))
+    sums = walks.products(world, rng) if question == "pairs" else walks.totals(world, world.mean, names, rng)
+    raised = walks.judge(world, sums, names, watch, day * NULL_D)
     alarms = np.array([len(found) for found in raised]).reshape(replicates, -1, len(watch.weights))
     return {score: alarms[:, :, k].sum(axis=1).tolist() for k, score in enumerate(watch.weights)}
 

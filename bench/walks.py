@@ -22,6 +22,7 @@ from observe.schema import Binning, Evidence, Monitor, Window
 Floats = NDArray[np.float64]
 
 START = datetime(2026, 1, 5, tzinfo=UTC)  # a Monday
+LEVELS = {"share:a": (0, 35), "share:b": (35, 51), "share:c": (51, 59), "share:d": (59, 63)}  # bins: 55, 25, 13 and 6 %
 NULL_D = 30
 BINNING = Binning(
     "m/s/f@1", "m", "s", "f", "numeric", 1, (), None, (1000,) * streams.BINS, tuple(float(k) for k in range(101)), None, None, START
@@ -74,11 +75,27 @@ def totals(
     world: World, mean: Floats, names: Sequence[str], rng: np.random.Generator, scale: Floats | None = None
 ) -> Floats:
     """Sums of some scores, (T, S, scores), from one draw of rows with this mean and scale (by default 1)."""
-    basis = scores.shapes(np.ones(streams.BINS) * 1000)
-    columns = basis[:, [scores.SHAPES.index(name) for name in names]]
+    columns = np.stack([_column(name) for name in names], axis=1)
     wide = np.ones(mean.shape) if scale is None else scale
     drawn = [streams.counts(world, mean[:, i], wide[:, i], rng, i) @ columns for i in range(mean.shape[1])]
     return np.round(np.stack(drawn, axis=1) * 2.0**20) / 2.0**20
+
+
+def _column(name: str) -> Floats:
+    """Score of each bin; levels are stretches of bins."""
+    even = np.ones(streams.BINS) * 1000
+    if name not in LEVELS:
+        return scores.shapes(even)[:, scores.SHAPES.index(name)]
+    low, high = LEVELS[name]
+    return scores.level(even, ((np.arange(streams.BINS) >= low) & (np.arange(streams.BINS) < high)).astype(float))
+
+
+def products(world: World, rng: np.random.Generator) -> Floats:
+    """Sums of products of two normal scores, (T, S, 1), whose correlation follows the world's mean around .38."""
+    r, n = np.tanh(0.4 + world.mean), np.maximum(world.n, 1)
+    drawn = ((1 + r) * rng.chisquare(n) - (1 - r) * rng.chisquare(n)) / 2  # xy = ((x + y)^2 - (x - y)^2) / 4
+    found: Floats = np.round(np.where(world.n > 0, drawn, 0.0)[:, :, None] * 2.0**20) / 2.0**20
+    return found
 
 
 def judge(world: World, sums: Floats, names: Sequence[str], watch: Watch, windows: int) -> list[list[Raised]]:

@@ -37,6 +37,7 @@ where f.kind = 'drift' and f.state = 'alarm' and f.window_end > $opened::TIMESTA
   and f.monitor_id in (select key from alert where incident_id in {FAMILY})
 qualify row_number() over (partition by f.monitor_id order by f.window_end desc) = 1
 """
+_USUAL: Final = (0.1, "sigma")  # what matters where nothing was declared in a feature's unit
 _SCALE: Final = math.sqrt(2.0)  # deviation of a squared normal score: turns a spread's score into a ratio
 
 
@@ -91,8 +92,8 @@ def times(finding: Finding, declared: Mapping[str, Any] | None) -> float | None:
 
 
 def _in_unit(finding: Finding, effect: float, value: float, unit: str) -> float | None:
-    if unit == "pp" and finding["unit"] != "pp":
-        return None
+    if finding["unit"] in {"%": ("pp", "correlation"), "pp": ("σ", "sigma", "ratio", "correlation")}.get(unit, ()):
+        value, unit = _USUAL  # declared in the unit of another kind of feature
     sigma = value / 100 if unit == "%" else value
     if finding["unit"] == "ratio":
         return abs(effect**2 - 1) / _SCALE / sigma

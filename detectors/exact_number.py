@@ -242,7 +242,7 @@ def share_test(
         stretches: shares by stretch of time, shape (stretches, 1), of both; None where rows are exchangeable.
     """
     (a, n), (b, m) = reference, current
-    pooled = (a + b) / (n + m)
+    pooled = min((a + b) / (n + m), (n + m + 1) / (n + m + 2))  # all of few rows say less than all of many: Laplace
     moved = Moved(b / m - a / n, sqrt(pooled * (1 - pooled) * (1 / n + 1 / m)), 1.0)
     if stretches[0] is not None and stretches[1] is not None:
         moved = exact_scores.dependent(stretches[0], stretches[1], moved.stderr)[0]

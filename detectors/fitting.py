@@ -74,7 +74,7 @@ class Fit:
     p: float
     rows: float = 0.0  # of a typical window
     net: tuple[float, float, float, float] = UNKNOWN  # what location does, and where that is known
-    common: float = 0.0  # variance of the location's window means, sigma squared: what rows of a window have in common
+    common: float = 0.0  # variance of the location's window means (of a pair: its own), sigma squared: what rows of a window have in common
 
     @property
     def effective(self) -> float:
@@ -170,13 +170,14 @@ def _learnt_from(hours: History, until: Ints) -> Floats:
 
 
 def _common(hours: History, until: Ints) -> Floats:
-    """Variance of the location's hourly means, (S,); 0 where the location is not known."""
+    """Variance of the location's hourly means, (S,); of the score's own where there is no location, as of a pair."""
     if hours.a is None:
         return np.zeros(hours.n.shape[1])
+    means = np.where(hours.a.any(axis=0), hours.a, hours.y)
     seen = _learnt_from(hours, until) > 0
     count = np.maximum(seen.sum(axis=0), 1)
-    mean = np.where(seen, hours.a, 0.0).sum(axis=0) / count
-    found: Floats = np.where(seen, (hours.a - mean) ** 2, 0.0).sum(axis=0) / count
+    mean = np.where(seen, means, 0.0).sum(axis=0) / count
+    found: Floats = np.where(seen, (means - mean) ** 2, 0.0).sum(axis=0) / count
     return found
 
 

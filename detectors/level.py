@@ -29,7 +29,7 @@ from detectors.latch import Latch
 from detectors.memory import Memory
 from detectors.noise import inverse
 from detectors.series import Series, epoch, instant
-from detectors.slots import DAY_S, HELD_S, HISTORY_S, HOUR_S, due, slot
+from detectors.slots import DAY_S, HELD_S, HISTORY_S, HOUR_S, due, learnt_s, slot
 from detectors.verdict import Judged, finding
 from observe.schema import Detected, Evidence, Finding, Json, Monitor, Window
 
@@ -210,8 +210,9 @@ class Walk:
         return [m for m in self.memory.masks[i] if m[1] > end - HISTORY_S - HELD_S]
 
     def _masks(self, i: int, end: int) -> list[list[int]]:
-        """What a stream does not learn from until `end`: past alarms, what was replaced by a new normal, announced changes."""
-        return self._recent(i, end) + self.expected[i]
+        """What a stream does not learn from until `end`: past alarms, what was replaced by a new normal or is too old, announced changes."""
+        older = end - HELD_S - learnt_s(self.monitors[i])
+        return self._recent(i, end) + self.expected[i] + ([[0, older]] if older > end - HISTORY_S - HELD_S else [])
 
     def _take(self, i: int, found: Fit | None, at: int) -> None:
         mem, before = self.memory, self.memory.fits[i]

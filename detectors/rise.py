@@ -90,32 +90,38 @@ def finding(monitor: Monitor, known: tuple[Normal | None, Alarm | None], seen: S
 
 
 def state(normal: Normal | None, alarm: Alarm | None, seen: Seen) -> str:
-    """Whether a stream is alarmed, judged, still learning, had nothing to judge, or a change was announced."""
+    """Whether a stream is alarmed, judged, still learning, had nothing to judge, or a change was announced.
+
+    An alarm lasts through windows in which nothing is judged: that is no recovery.
+    """
+    shown = normal is not None and normal.missed is not None
+    if alarm is not None:
+        return "inform_only" if shown else "alarm"
     if seen.told:
         return "expected"
-    if alarm is not None:
-        return "inform_only" if normal is not None and normal.missed else "alarm"
     if normal is None or normal.effective < counts.LEAST_EFFECTIVE:
         return "learning"
-    return "ok" if seen.n > 0 else "unknown"
+    if seen.n <= 0:
+        return "unknown"
+    return "inform_only" if shown else "ok"
 
 
 def note(monitor: Monitor, normal: Normal | None, alarm: Alarm | None, seen: Seen) -> str:
     """One line a person can read."""
-    what = _what(monitor)
+    what, after = _what(monitor), f"; {normal.missed}" if normal is not None and normal.missed else ""
+    if normal is not None and alarm is not None:
+        share = min(alarm.effect * (normal.share + 1 / normal.trials), 1.0)
+        return f"{what} rose to {share:.2%} of events (was {normal.share:.2%}){after}"
     if seen.told:
         return f"{what}: a change was announced, not judged"
     if normal is None:
         return f"{what}: learning"
-    if alarm is not None:
-        share = min(alarm.effect * (normal.share + 1 / normal.trials), 1.0)
-        return f"{what} rose to {share:.2%} of events (was {normal.share:.2%}){f'; {normal.missed}' if normal.missed else ''}"
     if seen.n <= 0:
         return f"{what}: no events"
     told = f"{what}: {seen.x / seen.n:.2%} of events, {normal.share * seen.factor:.2%} is normal"
     if normal.suspect is not None:
         told += f"; the history may contain an incident at {instant(normal.suspect):%Y-%m-%dT%H:%MZ}"
-    return told
+    return told + after
 
 
 def _what(monitor: Monitor) -> str:

@@ -29,6 +29,7 @@ SHAPES: Final = ("location", "spread", "third", "fourth")  # scores of a numeric
 SHARE: Final = "share:"  # a score of a categorical feature: the share of the level that follows
 OTHER: Final = "(other)"  # the levels of the reference that are too rare for a stream of their own
 _DEGENERATE: Final = 0.02  # sigma; a polynomial that varies less than this beside lower ones says nothing of its own
+_USUAL: Final = 0.1  # sigma that matter where what was written says nothing
 _SMOOTH: Final = 0.5  # rows added to every tenth, so that an empty one has a logarithm
 
 
@@ -162,6 +163,8 @@ def at_sigma(quantiles: tuple[float, ...], sigma: float) -> float:
 def in_sigma(quantiles: tuple[float, ...] | None, value: float, unit: str) -> float:
     """A smallest effect worth an alarm, as written by a person, in reference sigma.
 
+    Per cent of a median of 0 is nothing: 0.1 sigma then.
+
     Args:
         quantiles: 101 reference percentiles 0..100; None for categorical features.
         value: the effect in `unit`.
@@ -170,6 +173,8 @@ def in_sigma(quantiles: tuple[float, ...] | None, value: float, unit: str) -> fl
     if unit in {"", "sigma", "σ"} or quantiles is None:
         return abs(value)
     middle = quantiles[50]
+    if unit == "%" and middle == 0:
+        return _USUAL
     moved = middle * (1 + abs(value) / 100) if unit == "%" else middle + abs(value) / 100
     rank = float(np.interp(moved, *_rising(quantiles))) / 100.0
     return abs(float(ndtri(min(max(rank, 0.005), 0.995)))) or 0.01

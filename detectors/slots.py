@@ -24,6 +24,12 @@ def slot(model: str) -> int:
     return int.from_bytes(hashlib.sha256(model.encode()).digest()[:4], "big") % 24 * HOUR_S
 
 
+def learnt_s(monitor: Monitor) -> int:
+    """How long a history its stream learns from, s; `drift.reference.last` says less than 28 d."""
+    last = (monitor.params.get("reference") or {}).get("last_s")
+    return HISTORY_S if last is None else min(int(last), HISTORY_S)
+
+
 def due(monitor: Monitor, state: Json, window: Window) -> bool:
     """Whether a stream learns anew while `window` is judged, so that its history is wanted."""
     made, alarm = state.get("tried", 0), state.get("alarm")

@@ -14,12 +14,12 @@ from detectors import baseline, budget, effects, gates
 from detectors.fitting import Fit
 from detectors.identity import finding_id
 from detectors.memory import Alarm
-from detectors.slots import DAY_S, HISTORY_S, HOUR_S
+from detectors.slots import DAY_S, HOUR_S, learnt_s
 from observe.schema import Binning, Finding, Json, Monitor, Severity
 
 _Z: Final = 1.96
 _FAR: Final = 3.0  # deviations of a window beyond the interval of an alarm's effect, from which on it is told beside it
-_FULL: Final = 0.95  # of 28 d of windows: more history will not come
+_FULL: Final = 0.95  # of the windows that are learnt from: more history will not come
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Known:
         fit = self.fit
         if fit is None or may_alarm(fit):
             return True
-        return fit.hourly_rho <= budget.RANDOM_WALK and not _whole(fit)
+        return fit.hourly_rho <= budget.RANDOM_WALK and not _whole(fit, self.monitor)
 
     @property
     def state(self) -> str:
@@ -133,8 +133,8 @@ def finding(
     )  # fmt: skip
 
 
-def _whole(fit: Fit) -> bool:
-    return fit.known >= _FULL * HISTORY_S / HOUR_S
+def _whole(fit: Fit, monitor: Monitor) -> bool:
+    return fit.known >= _FULL * learnt_s(monitor) / HOUR_S
 
 
 def _when(alarm: Alarm | None) -> tuple[int, int, int]:

@@ -13,10 +13,10 @@ from typing import Final
 
 from scipy.special import gammaincinv
 
-from detectors import scores
+from detectors import gates, scores
 from observe.app import backtest_streams as streams
 from observe.app.backtest_levels import Levels, levels
-from observe.app.backtest_plan import DAY_S, Options, Plan, plan
+from observe.app.backtest_plan import DAY_S, HOUR_S, Options, Plan, plan
 from observe.app.backtest_table import Table
 from observe.app.backtest_walk import Alarm, Moved, Past, Trail, walk
 from observe.schema import Finding, Monitor
@@ -88,8 +88,15 @@ class Backtest:
 
     @property
     def min_detectable_24h(self) -> Mapping[str, float | None]:
-        """The smallest lasting change that is found within a day, sigma or a ratio; None where unknown."""
-        return {feature: found.value if found else None for feature, found in self.smallest.items()}
+        """The smallest lasting change that is found within a day, sigma or a ratio; None where unknown, as of long windows."""
+        known = self.plan.stretch == 1  # else a day on the detectors' clock is longer
+        return {feature: found.value if found and known else None for feature, found in self.smallest.items()}
+
+    @property
+    def missed_gate(self) -> str | None:
+        """Why alarms on windows this short may be more than declared; None where they are not short."""
+        short = self.plan.step_s < HOUR_S and any(m.detector == "level" for m in self.monitors)
+        return f"windows under an hour: {gates.EVERY_SIZE}; the service asks every hour" if short else None
 
     @property
     def incidents(self) -> int:

@@ -59,6 +59,7 @@ class Planted:
     at: tuple[datetime, ...]
     delays: tuple[timedelta | None, ...]
     kinds: tuple[str, ...]  # what found it
+    horizon: timedelta = HORIZON  # real time
 
     @property
     def found(self) -> float | None:
@@ -96,6 +97,8 @@ def parse(text: str, features: Mapping[str, str]) -> Change:
         raise UsageError(
             f"--inject {text!r}: {'numbers shift by % or sigma' if numbers else 'shares change by pp'}; {hint}"
         )
+    if what == "missing" and sign == "-":
+        raise UsageError(f"--inject {text!r}: missing values are watched for more of them, never for fewer; {hint}")
     return Change(feature, "shift" if what == "shift" else "missing", effect, -1 if sign == "-" else 1)
 
 
@@ -118,9 +121,10 @@ def plant(
         stretch: real seconds in a second of the detectors' clock.
 
     Raises:
-        UsageError: the judged part is too short.
+        UsageError: the judged part is too short, or nothing would be changed that is watched.
     """
     mine = tuple(m for m in past.monitors if m.feature == change.feature)
+    _refuse_nothing(past, change, mine)
     at = instants(span, mine, alarms)
     kept, delays, kinds = [], [], []
     for i, instant in enumerate(at):
@@ -134,7 +138,21 @@ def plant(
         kept.append(datetime.fromtimestamp(instant.timestamp() * stretch, instant.tzinfo))
         delays.append((raised[0][0] - instant) * stretch if raised else None)
         kinds += [raised[0][1]] if raised else []
-    return Planted(change, tuple(kept), tuple(delays), tuple(kinds))
+    return Planted(change, tuple(kept), tuple(delays), tuple(kinds), HORIZON * stretch)
+
+
+def _refuse_nothing(past: Past, change: Change, mine: Sequence[Monitor]) -> None:
+    """A change that moves no row, or that nobody asks about, would be told as one that is never found."""
+    if change.what == "missing" and not any(m.score == "missing" for m in mine):
+        raise UsageError(
+            f"--inject {change}: a window of a series without a value is a gap, missing values are not watched"
+        )
+    measures = {m.measure for m in mine}
+    bins = [b for b in past.binnings.values() if f"{b.model}/{b.source_table}/{b.feature}" in measures]
+    moving = [transfer(b, change) for b in bins if change.what == "shift" and b.kind == "numeric"]
+    if moving and all(np.allclose(shares, np.eye(len(shares))) for shares in moving):
+        hint = "the median is 0, write it in sigma" if change.effect.unit == "%" else "there is one value only"
+        raise UsageError(f"--inject {change} would move no row: it is too small, or {hint}")
 
 
 def instants(span: Window, monitors: Sequence[Monitor], alarms: Sequence[Alarm]) -> list[datetime]:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from observe.app.backtest import Backtest, Found, Smallest, interval95, upper95
-from observe.app.backtest_inject import HORIZON, Planted
+from observe.app.backtest_inject import Planted
 from observe.app.backtest_rules import Rule, tried
 from observe.spec.quantity import write_duration
 
@@ -27,10 +27,12 @@ def as_json(result: Backtest, planted: Sequence[Planted] = (), rules: Sequence[R
         "budget_per_week": round(result.budget_per_30d * 7 / 30, 4), "incidents": result.incidents, "window_s": result.plan.window_s, "rows_or_series": result.plan.cadence,
         "fit": [iso(result.plan.real(at)) for at in (result.plan.fit.start, result.plan.fit.end)],
         "judged": [iso(result.plan.real(at)) for at in (result.plan.judged.start, result.plan.judged.end)],
-        "min_detectable_24h_units": {f: {"value": s.in_units, "unit": s.unit} for f, s in result.smallest.items() if s},
+        "min_detectable_24h_units": {f: {"value": s.in_units, "unit": s.unit} for f, s in result.smallest.items() if s and result.plan.stretch == 1},
         "windows_by_state": {f: dict(v) for f, v in result.judged.items()},
-        "rejected": dict(result.rejected), "not_watched": dict(result.left_out),
+        "rejected": dict(result.rejected), "not_watched": dict(result.left_out), "missed_gate": result.missed_gate,
     }  # fmt: skip
+    if result.plan.stretch > 1:
+        found["min_detectable_24_windows"] = {f: s.value if s else None for f, s in result.smallest.items()}
     if planted:
         found["injected"] = [injected(p) for p in planted]
     if rules:
@@ -56,7 +58,7 @@ def injected(p: Planted) -> dict[str, Any]:
     return {
         "change": str(p.change), "trials": len(p.delays), "found": p.found, "median_delay_s": _seconds(middle),
         "median_delay_ci_s": [_seconds(low), _seconds(high)], "delays_s": [_seconds(d) for d in p.delays],
-        "at": [iso(t) for t in p.at], "found_by": {k: p.kinds.count(k) for k in sorted(set(p.kinds))},
+        "at": [iso(t) for t in p.at], "found_by": {k: p.kinds.count(k) for k in sorted(set(p.kinds))}, "horizon_s": p.horizon.total_seconds(),
     }  # fmt: skip
 
 
@@ -135,29 +137,32 @@ def _many(count: int, what: str) -> str:
 def states(result: Backtest) -> list[tuple[str, str, str]]:
     """Feature, state, and what a day finds, or why it is not watched."""
     found = ((f, state, result.smallest.get(f)) for f, state in result.states.items())
-    return [(f, state, result.left_out.get(f) or (_smallest(least) if least else "")) for f, state, least in found]
+    finds = "a day finds" if result.plan.stretch == 1 else "24 windows find"
+    told = ((f, state, _smallest(least) if least else "") for f, state, least in found)
+    return [(f, state, result.left_out.get(f) or (f"{finds} {least}" if least else "")) for f, state, least in told]
 
 
 def _smallest(least: Smallest) -> str:
     if least.unit == "% of rows":
-        return f"a day finds {least.in_units:.2g} % of the rows, {least.value:.2g} times as many as may be"
+        return f"{least.in_units:.2g} % of the rows, {least.value:.2g} times as many as may be"
     if least.unit == "pp":
-        return f"a day finds {least.in_units:.2g} pp of the share" if least.in_units is not None else ""
+        return f"{least.in_units:.2g} pp of the share" if least.in_units is not None else ""
     told = f", the median {least.in_units:+.3g}" if least.in_units is not None else ""
-    return f"a day finds {least.value:.2g} σ{told}"
+    return f"{least.value:.2g} σ{told}"
 
 
 def trials(p: Planted) -> str:
     """One line about a planted change."""
     if p.found is None:
         return f"planted {p.change}: no trial, the feature was always alarmed"
-    middle, low, high = (delay(d, HORIZON) for d in p.median())
+    middle, low, high = (delay(d, p.horizon) for d in p.median())
     return (
         f"planted {p.change}: found in {p.found:.0%} of {len(p.delays)} trials, median after {middle} ({low} to {high})"
     )
 
 
 def left_out(result: Backtest) -> list[str]:
-    """Lines about rows and columns that were not used."""
-    rows = [f"left out: {count:,} {reason}" for reason, count in result.rejected.items()]
+    """Lines about rows and columns that were not used, and about a cadence that keeps no promise."""
+    rows = [f"note: {result.missed_gate}"] if result.missed_gate else []
+    rows += [f"left out: {count:,} {reason}" for reason, count in result.rejected.items()]
     return rows + [f"not watched: {n}: {why}" for n, why in result.left_out.items() if n not in result.states]

@@ -216,7 +216,7 @@ def report(  # noqa: PLR0913, PLR0917 - a command's options
 
     site = config if directory else site_file(config)
     if kept:
-        raise typer.Exit(listed(site, directory, as_json=as_json))
+        raise typer.Exit(listed(model, site, directory, as_json=as_json))
     asked = Options(model, output, form, (start, end, last), evidently, as_json, quiet)
     raise typer.Exit(run(asked, site, directory))
 

@@ -28,6 +28,8 @@ def run(
         UsageError: an option makes no sense, or the past is too short for it.
     """
     if what is not None and (asked.time is not None or Path(what).suffix.lower() in TABLES or Path(what).is_file()):
+        if directory is not None:
+            raise UsageError(f"--directory is for stored history; {what} is a table")
         return _table(Path(what), asked, as_json=as_json, quiet=quiet)
     from observe.cli.backtest_store import run as stored
 

@@ -6,8 +6,8 @@ Source: our own.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from observe.errors import UsageError
 from observe.spec.nearest import did_you_mean
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from observe.app.backtest_plan import Options
 
 T = TypeVar("T")
+
+_TAKES: Final[Mapping[str, frozenset[str]]] = {  # of --policy; what judges by detectors takes all but --set
+    "scaling": frozenset({"--set"}),
+    "retraining": frozenset({"--set", "--time", "--features", "--fit", "--window", "--budget", "--min-effect"}),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,25 @@ class Asked:
     accept: str | None = None
     since: str | None = None
     rules: bool = False
+
+
+def refuse_unused(policy: str | None, asked: Asked, written: Sequence[str]) -> None:
+    """Refuse options that would change nothing.
+
+    Args:
+        policy: of `--policy`.
+        asked: the other options.
+        written: of `--set`.
+
+    Raises:
+        UsageError: one of them says nothing here.
+    """
+    given = {f"--{name.replace('_', '-')}": value for name, value in asdict(asked).items()} | {"--set": written}
+    given["--as"] = given.pop("--rows-or-series")
+    where = f"with --policy {policy}" if policy else "without --policy"
+    takes = _TAKES[policy] if policy else given.keys() - {"--set"}
+    for option in (o for o, value in given.items() if value and o not in takes):
+        raise UsageError(f"{option} says nothing {where}; leave it out")
 
 
 def settings(written: Sequence[str], known: Mapping[str, tuple[str, Callable[[str], Any]]]) -> dict[str, Any]:

@@ -76,9 +76,10 @@ def _rules(result: Backtest, planted: Sequence[Planted], rules: Sequence[Rule]) 
     from observe.app.backtest_rules import tried
 
     week, trial = 7 / result.days, tried(planted)
-    ours = _seen(trial.found, trial.median()[0], HORIZON) if trial else ("", "")
+    horizon = trial.horizon if trial else HORIZON
+    ours = _seen(trial.found, trial.median()[0], horizon) if trial else ("", "")
     rows = [("Observe", f"{len(result.alarms) * week:.3g}", *ours)]
-    rows += [(r.name, f"{r.per_30d * 7 / 30:.3g}", *_seen(r.found, r.delay, HORIZON)) for r in rules]
+    rows += [(r.name, f"{r.per_30d * 7 / 30:.3g}", *_seen(r.found, r.delay, horizon)) for r in rules]
     _print(("rule", "alarms per week", f"{trial.change}: found" if trial else "", "after" if trial else ""), rows)
 
 

@@ -98,7 +98,12 @@ def _since(asked: Asked) -> float | None:
 
 
 def _refuse(asked: Asked) -> None:
-    for option, value in (("--features", asked.features), ("--window", asked.window), ("--as", asked.rows_or_series)):
+    for option, value in (
+        ("--time", asked.time),
+        ("--features", asked.features),
+        ("--window", asked.window),
+        ("--as", asked.rows_or_series),
+    ):
         if value is not None:
             raise UsageError(f"{option} is for tables: what is stored is watched as its configuration says")
 

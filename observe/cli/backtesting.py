@@ -53,13 +53,15 @@ def command(  # noqa: PLR0913, PLR0917 - a command's options
     quiet: Quiet = False,
 ) -> None:
     """Judge the past: how many alarms against the budget, and how soon would a change be found?"""
+    from observe.cli.backtest import Asked, run
+    from observe.cli.backtest_asked import refuse_unused
+
+    asked = Asked(time, features, fit, window, budget, min_effect, tuple(inject or ()), cadence, accept, since, rules)
+    refuse_unused(policy, asked, given or ())
     if policy == "scaling":
         from observe.cli.backtest_scaling import run as sized
 
         raise typer.Exit(sized(what, given or (), as_json=as_json, quiet=quiet))
-    from observe.cli.backtest import Asked, run
-
-    asked = Asked(time, features, fit, window, budget, min_effect, tuple(inject or ()), cadence, accept, since, rules)
     if policy == "retraining":
         from observe.cli.backtest_retraining import run as trained
 

@@ -66,8 +66,8 @@ def run(asked: Options, site: Path | None, directory: Path | None) -> int:
     return 0
 
 
-def listed(site: Path | None, directory: Path | None, *, as_json: bool) -> int:
-    """Print the reports that are kept, newest first."""
+def listed(model: str | None, site: Path | None, directory: Path | None, *, as_json: bool) -> int:
+    """Print the reports that are kept, of one model or of all, newest first."""
     from observe.server.reports import told
 
     config, directory = _place(site, directory)
@@ -77,6 +77,7 @@ def listed(site: Path | None, directory: Path | None, *, as_json: bool) -> int:
         lambda reports: [told(r) for r in reports.kept()],
         lambda service: service.ask("GET", "/api/v1/reports"),
     )
+    rows = [r for r in rows if model in (None, r["model"])]
     if as_json:
         sys.stdout.write(json.dumps(rows, ensure_ascii=False) + "\n")
         return 0

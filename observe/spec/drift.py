@@ -20,6 +20,9 @@ from observe.spec.written import Duration, Instant, MinEffect, PathBelow, Writte
 _NOT_FEATURES: Final = frozenset(
     {"attempt_id", "trace_id", "parent_span_id", "session_id", "source", "quality", "end_user_hash"}
 )
+_SUMMARY_S: Final = 300  # of features; a shorter window would be empty most of the time
+_HOUR_S: Final = 3_600
+_WEEK_S: Final = 7 * 86_400
 _ALSO_CALLED: Final[Mapping[str, str]] = {"tenant": "team_id"}  # the field's word for a column
 
 
@@ -44,7 +47,7 @@ Pin = Annotated[Annotated[Literal["auto"], Tag("auto")] | Annotated[Period, Tag(
 
 
 class Reference(Written):
-    """What counts as normal: a pinned period (found once history suffices, or given), or the last so long."""
+    """What scores are made of: a pinned period (found once history suffices, or given), or the last so long."""
 
     pinned: Pin | None = None
     last_s: Duration | None = Field(default=None, alias="last", gt=0)
@@ -60,6 +63,8 @@ class Reference(Written):
             raise Malformed(
                 "a reference is either pinned or the last so long", "{pinned: auto}, {from: …, to: …} or {last: 28d}"
             )
+        if self.last_s is not None and not _WEEK_S <= self.last_s <= 4 * _WEEK_S:
+            raise Malformed("what is normal is learnt from 7 d to 28 d", "last: 28d", ("last",))
         return self
 
     @property
@@ -131,7 +136,7 @@ class Labels(Written):
 
 
 def _renamed(feature: Any) -> Any:
-    if isinstance(feature, dict) and feature.get("name") in _ALSO_CALLED:
+    if isinstance(feature, dict) and isinstance(feature.get("name"), str) and feature["name"] in _ALSO_CALLED:
         return {**feature, "name": _ALSO_CALLED[feature["name"]]}
     return _ALSO_CALLED.get(feature, feature) if isinstance(feature, str) else feature
 
@@ -177,6 +182,12 @@ class Drift(Written):
     def label_delay_s(self) -> float | None:
         """How late labels come, s."""
         return self.labels.delay_s if self.labels else None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.window_s % _SUMMARY_S or _HOUR_S % self.window_s:
+            raise Malformed("short streams are judged on summaries of 5m, in a part of an hour", "5m, 10m, 15m, 20m, 30m or 1h", ("window",))  # fmt: skip
+        return self
 
     @model_validator(mode="after")
     def _once(self) -> Self:

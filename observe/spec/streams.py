@@ -26,6 +26,7 @@ from observe.spec.quantity import Effect
 LEVEL_WINDOW_S: Final = 3_600  # level streams keep their budget at one hour; METHODS section 4, Cadence
 RATE_WINDOW_S: Final = 300
 FAST_EFFECT: Final = Effect(1.0, "sigma")  # what the second, quick stream of a feature looks for
+USUAL_EFFECT: Final = Effect(0.1, "sigma")  # where what was declared is in a unit that the feature does not have
 WEIGHTS: Final[Mapping[str, float]] = {
     "location": 4.0, "location_fast": 1.0, "spread": 2.0, "third": 0.5, "fourth": 0.5, "pair": 0.5,
     "shares": 2.0, "missing": 1.0, "unseen": 1.0, "error": 4.0, "exceedance": 1.0,
@@ -112,7 +113,7 @@ def _shares(model: str, drift: Drift, feature: Feature, levels: Levels) -> Itera
 
 
 def _level(model: str, drift: Drift, feature: Feature, kind: str, score: str, name: str = "") -> Monitor:
-    fast, effect = score == "location_fast", feature.min_effect or drift.min_effect
+    fast, effect = score == "location_fast", _meant(feature.min_effect or drift.min_effect, kind)
     if fast:
         effect = _larger(effect, FAST_EFFECT)
     return Monitor(
@@ -125,6 +126,11 @@ def _level(model: str, drift: Drift, feature: Feature, kind: str, score: str, na
 
 def _measure(model: str, drift: Drift, feature: Feature) -> str:
     return f"{model}/{drift.source}/{feature.name}"
+
+
+def _meant(effect: Effect, kind: str) -> Effect:
+    """What matters of a feature of this kind: per cent are of a number's median, pp of a level's share."""
+    return effect if effect.unit in {"sigma", {"numeric": "%", "categorical": "pp"}.get(kind)} else USUAL_EFFECT
 
 
 def _larger(effect: Effect, floor: Effect) -> Effect:

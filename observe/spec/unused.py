@@ -14,13 +14,11 @@ from typing import Final
 from observe.spec.documents import Documents
 from observe.spec.drift import Feature, attempt_features
 from observe.spec.nodes import Loc
+from observe.spec.site import Site
 from observe.spec.source import Document
 
 NOTE: Final = "kept, not used yet"
-MONITORING: Final[tuple[Loc, ...]] = (
-    ("selector", "matchLabels"),
-    ("drift", "reference", "last"),
-)
+MONITORING: Final[tuple[Loc, ...]] = (("selector", "matchLabels"),)
 MODELSPEC_USED: Final[Mapping[str, str]] = {  # field of a ModelSpec -> what reads it; every other one is only kept
     "metadata.name": "the model's name",
     "metadata.version": "model pages",
@@ -46,6 +44,12 @@ MODELSPEC_USED: Final[Mapping[str, str]] = {  # field of a ModelSpec -> what rea
     "spec.pipeline.dependencies.interface.maxLatencyMs": "how long a call may take, of an SLO about it that does not say",
     "spec.governance.cost.targetCostPer1kTokensUsd": "the cost envelope on model pages; what an SLO about cost leaves open",
 }
+_CLUSTER: Final = frozenset({"cluster"})
+_LABELS: Final[Mapping[str, frozenset[str]]] = {  # type of a collector -> labels that reach its rows; of others every one
+    "otlp": _CLUSTER, "litellm": _CLUSTER, "spendlogs": _CLUSTER, "events": _CLUSTER, "cloudevents": _CLUSTER, "exposition": _CLUSTER,
+    "files": frozenset(), "predictions": frozenset(), "labels": frozenset(), "promql": frozenset(),
+}  # fmt: skip
+_NAME_THEIRS: Final = ("otlp", "litellm", "spendlogs", "events", "cloudevents", "exposition", "nvml", "promql")
 _DELAY: Final[Loc] = ("drift", "labels", "delay")
 COMPLIANCE: Final[Loc] = ("spec", "governance", "compliance")
 MODELSPEC: Final[tuple[Loc, ...]] = (  # promises somebody might rely on: kept ones of them are warned about
@@ -56,6 +60,8 @@ MODELSPEC: Final[tuple[Loc, ...]] = (  # promises somebody might rely on: kept o
 
 def warnings(found: Documents) -> Iterator[str]:
     """One warning with `file:line:col` per field that is written and not used, in order of the documents."""
+    for document, site in found.sites:
+        yield from _of_collectors(document, site)
     for document, _ in found.specs:
         yield from _written(document, MODELSPEC)
     for document, monitoring in found.monitorings:
@@ -67,7 +73,7 @@ def warnings(found: Documents) -> Iterator[str]:
 def is_unused(path: str) -> bool:
     """Whether the value of a Monitoring at a dotted path changes nothing yet.
 
-    >>> is_unused("drift.reference.last"), is_unused("drift.window")
+    >>> is_unused("selector.matchLabels"), is_unused("drift.window")
     (True, False)
     """
     return any(f"{path}.".startswith(".".join(map(str, loc)) + ".") for loc in MONITORING)
@@ -89,6 +95,18 @@ def is_categorical(feature: Feature, source: str) -> bool:
         return feature.kind == "categorical"
     in_shares = feature.min_effect is not None and feature.min_effect.unit == "pp"
     return in_shares or (source == "attempts" and attempt_features().get(feature.name) == "categorical")
+
+
+def _of_collectors(document: Document, site: Site) -> Iterator[str]:
+    """Labels and models of collectors that none of their rows is told."""
+    for name, spec in site.collectors.items():
+        reach = _LABELS.get(spec.type)
+        lost = [label for label in spec.labels if reach is not None and label not in reach]
+        note = f"used by nothing: rows of type {spec.type} take {'the label cluster alone' if reach else 'no labels'}"
+        yield from _written(document, tuple(("collectors", name, "labels", label) for label in lost), note)
+        if spec.model is not None and spec.type in _NAME_THEIRS:
+            told = f"used by nothing: rows of type {spec.type} name their model, if they have one"
+            yield from _written(document, (("collectors", name, "model"),), told)
 
 
 def _written(document: Document, fields: tuple[Loc, ...], note: str = NOTE) -> Iterator[str]:

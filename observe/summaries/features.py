@@ -1,7 +1,8 @@
 """Features of a model: their columns, the binnings they are counted with, and the counting scan.
 
 A binning is made once, from the first max(24 h, 10,000 rows), or from the first 14 days where that
-much history has come; it never changes. Numeric features get K = 256 bins of equal mass (one bin a
+much history has come; where `reference.last` asks for it and there is as much, from so long until a week
+before the newest row. It never changes. Numeric features get K = 256 bins of equal mass (one bin a
 value where there are fewer), categorical ones their 50 most frequent levels and one for the others.
 
 Source: our own; ARCHITECTURE section 3 (Binnings and references), METHODS section 2.
@@ -26,6 +27,7 @@ LEVELS: Final = 50  # categorical bins beside "other"
 FIRST: Final = timedelta(hours=24)
 FIRST_ROWS: Final = 10_000
 PINNED: Final = timedelta(days=14)  # a reference this long is preferred once it exists
+RESTED: Final = timedelta(days=7)  # of the newest rows, that what begins to drift is no reference
 _SAMPLE: Final = 400_000  # rows quantiles are taken from at most
 _CHUNK_ROWS: Final = 262_144  # rows read at a time
 _PAIR_ROWS: Final = 50_000  # the first ones of the reference say which pairs correlate
@@ -116,6 +118,9 @@ def reference(store: Rows, source: Source, until: datetime, lacking: Sequence[Co
     first, last, n, full = store.read(sql, params).row(0)
     if not n or n < (labelled.LEAST if source.name in labelled.OWN else FIRST_ROWS) or last - first < FIRST:
         return None
+    newest = timedelta(seconds=given.last_s) if given is not None and given.last_s is not None else None
+    if newest is not None and last - first >= newest + RESTED:
+        return Window(last - RESTED - newest, last - RESTED)
     length = PINNED if last - first >= PINNED else max(FIRST, full - first + timedelta(microseconds=1))
     return Window(first, first + length)
 

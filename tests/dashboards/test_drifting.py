@@ -132,6 +132,18 @@ def test_what_drifts_is_ordered_by_effect_over_what_matters_then_by_evidence() -
     assert ranking.summary(drifts, found).startswith("4 of 5 watched features drift")
 
 
+def test_what_matters_in_the_unit_of_other_features_is_a_tenth_of_a_sigma() -> None:
+    card, age = (
+        finding("share:visa", "card", effect=9.0, details={"share_from": 0.1}),
+        finding("spread", "age", effect=1.2),
+    )
+    for value, unit in ((5, "%"), (2, "pp")):
+        said = {"min_effect": {"value": value, "unit": unit}, "features": []}
+        found = {f.subject: round(f.times or 0, 1) for f in ranking.ranked([card, age], said)}
+
+        assert found == ({"card": 3.0, "age": 6.2} if unit == "%" else {"card": 4.5, "age": 3.1})
+
+
 def test_a_feature_goes_with_the_first_only_where_their_pair_is_watched_and_was_correlated() -> None:
     pair = finding("pair", "amount × items", state="ok", details={"score": 0.71, "delta_sigma": 0.01})
     drifts = [finding(effect=0.8), finding(subject="items"), finding(subject="age"), pair]

@@ -147,6 +147,19 @@ def test_the_first_day_is_learning_and_later_windows_are_judged() -> None:
     assert states[-1] == "ok"
 
 
+def test_what_is_normal_is_learnt_from_the_last_so_long() -> None:
+    means = wander(np.random.default_rng(5), HISTORY_H + 24, 1)
+    means[: 24 * 14] += 0.5  # 28 d of history, lower in its second half
+    rows, [monitor] = levels(means, 1000, seed=6), level_monitors(1)
+    short = replace(monitor, params={**monitor.params, "reference": {"kind": "last", "last_s": 10 * DAY}})
+    learnt = {}
+    for asked in (monitor, short):
+        state = level.detect(evidence([asked], rows, HISTORY, HISTORY + DAY)).state[asked.monitor_id]["fit"]
+        learnt[asked is short] = state["known"]
+
+    assert learnt[True] <= 24 * (10 + 2) < 24 * 25 <= learnt[False]  # the newest two days are known, and not learnt
+
+
 def test_a_random_walk_is_said_to_be_not_identifiable() -> None:
     walk = np.cumsum(np.random.default_rng(5).standard_normal((HISTORY_H + 24, 1)) * 0.05, axis=0)
 

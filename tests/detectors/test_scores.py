@@ -69,6 +69,7 @@ def test_a_smallest_effect_in_percent_of_the_median_becomes_sigma() -> None:
 
     assert scores.in_sigma(q, 42, "%") == pytest.approx(0.42, abs=0.02)
     assert scores.in_sigma(q, 0.3, "sigma") == 0.3
+    assert scores.in_sigma(tuple(float(k) for k in range(-50, 51)), 10, "%") == 0.1  # per cent of nothing
 
 
 def test_a_feature_with_one_value_is_constant() -> None:

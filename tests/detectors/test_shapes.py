@@ -105,6 +105,20 @@ def test_features_that_come_apart_are_found_by_their_correlation() -> None:
     assert told.effect == pytest.approx(-0.21, abs=0.04)
 
 
+def test_a_pair_whose_windows_hold_rows_that_are_alike_is_only_shown() -> None:
+    rng = np.random.default_rng(38)
+    shared = wander(rng, HOURS, 2, tau=1.0).prod(axis=1)  # one product an hour, whatever the rows
+    apart = 0.4 + rng.normal(0, 0.14, HOURS)
+    pair = replace(ONE[0], measure="m/predictions/f0*f1", feature="f0 × f1", score="pair")
+    asked = [
+        evidence((pair,), paired(means, 60), HISTORY, HISTORY + DAY, bins=pair_binning) for means in (shared, apart)
+    ]
+    alike, usual = (level.detect(each).findings[-1] for each in asked)
+
+    assert (alike.state, alike.severity, usual.state) == ("inform_only", "inform", "ok")
+    assert "where the rows of a window are alike missed their gate" in alike.note
+
+
 def test_a_score_that_two_values_cannot_have_is_not_identifiable() -> None:
     rng = np.random.default_rng(35)
     rows = shaped(lambda _: rng.multinomial(500, (0.3, 0.7), HOURS), HOURS, 1)
@@ -186,6 +200,16 @@ def test_the_shape_of_windows_whose_rows_are_alike_is_only_shown() -> None:
     assert "where the rows of a window are alike missed their gate" in str(gates.missed("third", 3600, weather))
     assert gates.missed("third", 3600, requests) is None
     assert gates.missed("location", 3600, weather) is None
+
+
+def test_shares_and_pairs_that_remember_for_hours_are_only_shown() -> None:
+    short, long = gates.Kind(0.6, 1000.0, 0.02), gates.Kind(0.85, 1000.0, 0.02)
+
+    assert [gates.missed(score, 3600, short) for score in ("share:visa", "pair", "spread")] == [None] * 3
+    assert all(
+        "remember for hours missed their gate" in str(gates.missed(s, 3600, long)) for s in ("share:visa", "pair")
+    )
+    assert gates.missed("spread", 3600, long) is None
 
 
 def test_an_alarm_that_is_only_shown_says_why() -> None:

@@ -1,6 +1,7 @@
 """A past judged as the service would have judged it: what is found, when, and how often."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -8,14 +9,15 @@ import polars as pl
 import pytest
 
 from observe.app.backtest import Backtest, backtest, upper95
-from observe.app.backtest_inject import Change, changed, median_interval, moved_counts, parse, plant, transfer
+from observe.app.backtest_inject import Change, Planted, changed, median_interval, moved_counts, parse, plant, transfer
 from observe.app.backtest_levels import quantile
 from observe.app.backtest_plan import Options, plan
 from observe.app.backtest_rules import rules
 from observe.app.backtest_table import tabulate
-from observe.app.backtest_told import as_json
+from observe.app.backtest_told import as_json, left_out, states, trials
+from observe.app.backtest_walk import Past
 from observe.errors import UsageError
-from observe.schema import Binning
+from observe.schema import Binning, Monitor, Window
 from observe.spec.quantity import Effect, Rate
 
 T0 = datetime(2026, 1, 5, tzinfo=UTC)
@@ -204,9 +206,52 @@ def test_a_change_is_written_with_its_unit_and_a_feature_that_exists() -> None:
     for text, why in (
         ("shift=10%@amont", "did you mean 'amount'"), ("shift=2pp@amount", "numbers shift by %"),
         ("shift=10%@country", "shares change by pp"), ("grow=1@amount", "write shift=10%@feature"),
+        ("missing=-2pp@amount", "never for fewer"),
     ):  # fmt: skip
         with pytest.raises(UsageError, match=why):
             parse(text, kinds)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (Change("x", "shift", Effect(10, "%")), "would move no row: .* the median is 0, write it in sigma"),
+        (Change("x", "missing", Effect(2, "pp")), "missing values are not watched"),
+    ],
+)
+def test_a_change_that_nobody_could_see_is_refused_and_not_told_as_never_found(change: Change, why: str) -> None:
+    centred = replace(
+        BINS, edges=tuple(e - 50 for e in BINS.edges or ()), quantiles=tuple(float(k) for k in range(-50, 51))
+    )
+    asked = Monitor(
+        "m/level/x", "m", "level", "m/predictions/x", "x", "location", 3_600, "ticket", 9.0, 1.0, 0.1, "sigma"
+    )
+    past = Past((asked,), {centred.binning_id: centred}, lambda measures, span: pl.DataFrame())
+
+    with pytest.raises(UsageError, match=why):
+        plant(past, change, Window(T0, T0 + timedelta(days=30)), ())
+
+
+def test_on_long_windows_nothing_is_told_of_a_day_that_is_of_24_windows() -> None:
+    days = [T0.date() + timedelta(days=i) for i in range(740)]
+    result = judged(pl.DataFrame({"day": days, "x": np.random.default_rng(4).normal(size=740)}), Options(), time="day")
+    late = Planted(Change("x", "shift", Effect(1, "sigma")), (T0,), (None,), (), timedelta(days=120))
+
+    told = as_json(result)
+    assert (told["min_detectable_24h"], told["min_detectable_24h_units"]) == ({"x": None}, {})
+    assert told["min_detectable_24_windows"]["x"] > 0
+    assert states(result)[0][2].startswith("24 windows find ")
+    assert "median after > 120d" in trials(late)
+
+
+def test_windows_under_an_hour_are_judged_and_it_is_said_that_they_missed_their_gate() -> None:
+    ts = [T0 + timedelta(minutes=30 * i) for i in range(48 * 4)]
+    table = pl.DataFrame({"ts": ts, "x": np.random.default_rng(6).normal(size=len(ts))})
+    short, hourly_ = (judged(table, Options(fit_s=2 * 86_400.0, window_s=s)) for s in (1_800.0, 3_600.0))
+
+    assert "3 alarms in 30 d on 30 features" in (short.missed_gate or "")
+    assert left_out(short) == [f"note: {short.missed_gate}"]
+    assert (hourly_.missed_gate, left_out(hourly_)) == (None, [])
 
 
 def test_planted_missing_values_leave_as_many_rows_as_there_were() -> None:

@@ -144,6 +144,14 @@ def test_few_rows_are_called_few_and_never_fine() -> None:
         found.assert_no_drift(too_few=True)
 
 
+def test_nothing_but_missing_values_on_both_sides_is_no_drift_only_of_many_rows() -> None:
+    verdicts = [
+        observe.compare(f, f)["x"].verdict for n in (3, 500) if (f := {"x": pl.Series([None] * n, dtype=pl.Float64)})
+    ]
+
+    assert verdicts == ["too_few", "no_drift"]
+
+
 def test_clocks_counters_and_identifiers_are_told_and_not_judged() -> None:
     def part(start: int) -> pl.DataFrame:
         at = pl.Series(range(start, start + 500))

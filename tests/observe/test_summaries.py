@@ -284,6 +284,17 @@ def test_equal_mass_bins_hold_equal_shares_of_the_reference(tmp_path: Path) -> N
         assert row[1] == sorted(row[1])
 
 
+def test_the_last_so_long_until_a_week_ago_is_the_reference_where_there_is_as_much(tmp_path: Path) -> None:
+    last = config(drift={"source": "predictions", "reference": {"last": "14d"}})
+    for days, spans in ((30, (9, 23)), (20, (0, 14))):
+        with opened(tmp_path / str(days), T0 + timedelta(days=days, hours=1)) as (store, clock):
+            store.append(Batch("t", "1", {"prediction:m": predictions(24 * days, 25_600)}))
+            summaries.close(store, last, clock.now())
+            row = store.read("select reference_from, reference_to from binning where feature = 'amount'").row(0)
+
+            assert tuple(round((t - T0) / timedelta(days=1)) for t in row) == spans
+
+
 def test_only_listed_features_are_counted_and_unknown_ones_left_out(tmp_path: Path) -> None:
     drift = config(drift={"source": "predictions", "features": [{"name": "items", "kind": "categorical"}, "nosuch"]})
     with opened(tmp_path, T0 + timedelta(hours=31)) as (store, clock):

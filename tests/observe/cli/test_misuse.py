@@ -10,6 +10,9 @@ from observe.cli import main
     [
         ("incidents mut chat", "error: invalid value for 'act': 'mut' is not one of 'acknowledge', 'mute'"),
         ("incidents mut chat", "; did you mean 'mute'?; see observe incidents --help"),
+        ("backtest t.csv --time ts --set rows=3", "error: --set says nothing without --policy; leave it out"),
+        ("backtest t.csv --time ts -d data", "error: --directory is for stored history; t.csv is a table"),
+        ("backtest --policy scaling --inject missing=2pp@x", "error: --inject says nothing with --policy scaling"),
         ("check --foo", "error: no such option: --foo"), ("incident bundle inc-1", "error: no such command 'incident'"),
     ],
 )  # fmt: skip

@@ -59,6 +59,7 @@ def test_a_file_is_written_by_its_name_and_the_report_is_listed(data: Path, tmp_
     done = observe("fraud", "-d", str(data), *SPAN, "-o", str(tmp_path / "r.html"))
     listed = json.loads(observe("--list", "-d", str(data), "--json").stdout)
 
+    assert json.loads(observe("chat", "--list", "-d", str(data), "--json").stdout) == []
     assert done.stdout.startswith("drift: 1 of 4 features drifts: amount")
     assert (tmp_path / "r.html").read_text().startswith("<!doctype html>")
     assert (listed[0]["model"], listed[0]["verdict"]) == ("fraud", "drift")

@@ -52,6 +52,19 @@ def test_what_looks_odd_and_is_fine_is_read(name: str) -> None:
     assert config.models or config.site.store.size_bytes == 10 * 10**9
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("instead", ["{a: 1}", "[]"])
+def test_a_mapping_or_a_list_in_the_place_of_any_word_is_read_or_refused(kind: str, instead: str) -> None:
+    words = re.split(r"([\w./:%-]+)", (GOLDEN / "good" / f"{kind}-in-full.yaml").read_text())
+    for place in range(1, len(words), 2):
+        reading = survey("".join([*words[:place], instead, *words[place + 1 :]]), Path("x.yaml"))
+        found = Documents()
+        for document in reading.documents:
+            found.add(document)
+
+        assert all(str(error) for error in (*reading.errors, *found.errors))
+
+
 @given(
     st.integers(0, 10**9),
     st.sampled_from(["", "[]", "{a: 1}", "-1", "1e400", "'x'", "\t", "*a", "!!x", "http://[", "9" * 50]),

@@ -146,8 +146,11 @@ def test_what_deserves_a_second_look_is_a_warning(tmp_path: Path) -> None:
     [
         ("drift: {skew: {file: ../../etc/passwd}}", "leads out of the configuration's folder"),
         ("drift: {features: [a, a]}", "listed twice"),
+        ("drift: {window: 1m}", "judged on summaries of 5m"),
+        ("drift: {window: 7m}", "5m, 10m, 15m, 20m, 30m or 1h"),
         ("drift: {source: attempts, features: [tokns_in]}", "attempts have no column 'tokns_in'"),
         ("drift: {reference: {last: 28d, pinned: auto}}", "either pinned or the last so long"),
+        ("drift: {reference: {last: 90d}}", "learnt from 7 d to 28 d"),
         ("drift: {reference: {from: 2026-02-01, to: 2026-01-01}}", "must end after it starts"),
         ("drift: {features: [{name: a, kind: categorical, minEffect: 10%}]}", "in pp of a share"),
         ("slos: [{name: a, latency: ttft_s, objective: 99%}]", "latency and below go together"),
@@ -176,6 +179,8 @@ def test_a_monitoring_that_makes_no_sense_is_refused(tmp_path: Path, text: str, 
         ("collectors: {x: {type: prometheus}}", "needs targets"),
         ("collectors: {x: {type: files, path: a}}", "needs path and model"),
         ("collectors: {x: {type: otlp, targets: ['http://a']}}", "has no targets"),
+        ("collectors: {x: {type: events, path: a}}", "reads no files"),
+        ("collectors: {x: {type: {a: 1}}}", "collectors.x.type"),
         ("collectors: {x: {type: prometheus, targets: ['http://me:pw@a']}}", "must not hold credentials"),
         ("models: ../*.yaml", "leads out of the configuration's folder"),
         ("alerts: {mode: both}", "'both' is not one of the choices"),
@@ -189,6 +194,14 @@ def test_a_site_that_makes_no_sense_is_refused(tmp_path: Path, text: str, said: 
         written(tmp_path, text + "\n")
 
     assert said in str(refused.value)
+
+
+def test_two_ways_in_of_one_kind_with_different_clusters_are_told_apart_by_nobody(tmp_path: Path) -> None:
+    (warning,) = written(
+        tmp_path, "collectors: {a: {type: otlp, labels: {cluster: eu}}, b: {type: otlp}, c: {type: litellm}}\n"
+    ).warnings
+
+    assert warning.startswith("collectors 'a' and 'b' do not agree about their cluster")
 
 
 def test_an_open_address_with_tokens_is_allowed_and_no_tls_is_none(tmp_path: Path) -> None:

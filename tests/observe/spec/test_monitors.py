@@ -211,6 +211,23 @@ def test_named_features_win_over_those_that_arrived(tmp_path: Path) -> None:
     assert {(m.feature, m.min_effect, m.unit) for m in levels} == {("score", 10.0, "%"), ("score", 1.0, "sigma")}
 
 
+@pytest.mark.parametrize(
+    ("said", "number", "level"), [("5%", (5.0, "%"), (0.1, "sigma")), ("2pp", (0.1, "sigma"), (2.0, "pp"))]
+)
+def test_a_smallest_effect_of_all_features_is_meant_of_those_that_have_its_unit(
+    tmp_path: Path, said: str, number: tuple[float, str], level: tuple[float, str]
+) -> None:
+    drift = FRAUD.replace("predictions", f"predictions, minEffect: {said}")
+    seen = {"fraud": {"amount": "numeric", "country": "categorical", "amount*age": "pair"}}
+    levels = {"fraud": {"country": Levels(("DE", "FR"), (600, 400, 0), 1_000.0)}}
+    found = derive(configured(tmp_path, SITE + drift), seen, None, levels)
+
+    asked = {m.monitor_id.removeprefix("fraud/level/"): (m.min_effect, m.unit) for m in found if m.detector == "level"}
+    assert asked["amount/location"] == asked["amount/spread"] == number
+    assert asked["country/share:DE"] == level
+    assert asked["amount*age/pair"] == (0.1, "sigma")
+
+
 def test_twice_the_streams_cost_seven_tenths_of_a_nat() -> None:
     assert threshold_nats(720, 1, 1 / 240) - threshold_nats(720, 1, 1 / 120) == pytest.approx(0.693, abs=1e-3)
 

@@ -25,7 +25,6 @@ def written(folder: Path, text: str) -> Config:
     ("text", "field", "column"),
     [
         ("selector: {matchLabels: {app: chat, tier: a}}", "selector.matchLabels", 25),
-        ("drift: {reference: {last: 28d}}", "drift.reference.last", 27),
     ],
 )
 def test_a_field_nothing_reads_is_a_warning_with_its_place(tmp_path: Path, text: str, field: str, column: int) -> None:
@@ -61,6 +60,24 @@ def test_an_action_that_waits_for_a_canary_needs_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"waits for a canary, which is not watched"):
         written(tmp_path, MONITORING + rule)
     assert written(tmp_path, MONITORING + "canary: {by: variant}\n" + rule).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("collector", "told"),
+    [
+        ("{type: otlp, labels: {cluster: eu, team: a}}", "labels.team is used by nothing: rows of type otlp take the label cluster alone"),
+        ("{type: files, path: a, model: m, labels: {cluster: eu}}", "labels.cluster is used by nothing: rows of type files take no labels"),
+        ("{type: litellm, model: m}", "model is used by nothing: rows of type litellm name their model, if they have one"),
+    ],
+)  # fmt: skip
+def test_labels_and_models_of_a_collector_that_no_row_is_told_are_a_warning(
+    tmp_path: Path, collector: str, told: str
+) -> None:
+    (tmp_path / "observe.yaml").write_text(f"{SITE.partition('---')[0]}collectors: {{x: {collector}}}\n---\nname: m\n")
+
+    (warning,) = load(tmp_path / "observe.yaml").warnings
+    assert warning.startswith(f"{tmp_path}/observe.yaml:3:")
+    assert warning.endswith(f"collectors.x.{told}")
 
 
 def test_fields_that_are_used_are_not_called_unused(tmp_path: Path) -> None:
