@@ -24,7 +24,8 @@ ENV PATH=/opt/observe/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 DO_
 USER 10001:10001
 VOLUME /var/lib/observe
 EXPOSE 8080 4318 8050 9400
+# of the service, plain or with server.tls; an agent answers elsewhere or nowhere: docker run --no-healthcheck … agent
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
-  CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/healthz', timeout=4)"]
+  CMD ["python", "-c", "import ssl, urllib.request as u\nc = ssl.create_default_context()\nc.check_hostname, c.verify_mode = False, ssl.CERT_NONE\ntry: u.urlopen('http://127.0.0.1:8080/healthz', timeout=2)\nexcept Exception: u.urlopen('https://127.0.0.1:8080/healthz', timeout=2, context=c)"]
 ENTRYPOINT ["observe"]
 CMD ["up", "-c", "/etc/observe/observe.yaml"]

@@ -77,7 +77,7 @@ def parse(payload: bytes, at: datetime, labels: Mapping[str, str]) -> Parsed:
         PayloadTooLarge: more than 8 MiB.
     """
     if len(payload) > BODY_LIMIT:
-        raise PayloadTooLarge(f"a body of events may be {BODY_LIMIT} bytes long")
+        raise PayloadTooLarge(f"a body of events may be {BODY_LIMIT} bytes long; send it in parts")
     rejected: Counter[str] = Counter()
     notes: Counter[str] = Counter()
     examples: dict[str, str] = {}

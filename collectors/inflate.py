@@ -53,7 +53,7 @@ class Inflating:
         """
         self._wire += len(piece)
         if self._wire > WIRE_LIMIT:
-            raise PayloadTooLarge(f"a body may be at most {WIRE_LIMIT} bytes on the wire")
+            raise PayloadTooLarge(f"a body may be at most {WIRE_LIMIT} bytes on the wire; send it in parts")
         if self._decoder is None:
             self._keep(piece)
             return
@@ -93,7 +93,7 @@ class Inflating:
             if self._bits != _GZIP:
                 raise PayloadError("bytes follow the end of the deflate stream")
             if self._members > MEMBER_LIMIT:
-                raise PayloadError(f"a gzip body may have at most {MEMBER_LIMIT} members")
+                raise PayloadError(f"a gzip body may have at most {MEMBER_LIMIT} members; compress it as one")
             self._decoder = zlib.decompressobj(self._bits)
         return self._decoder
 
@@ -101,9 +101,11 @@ class Inflating:
         """Take a part of the body; `unread` bytes of what was received are not in it yet."""
         self._size += len(part)
         if self._size > INFLATED_LIMIT:
-            raise PayloadTooLarge(f"a body may be at most {INFLATED_LIMIT} bytes when inflated")
+            raise PayloadTooLarge(f"a body may be at most {INFLATED_LIMIT} bytes when inflated; send it in parts")
         if self._size > RATIO_FROM and self._size > RATIO_LIMIT * (self._wire - unread):
-            raise PayloadTooLarge(f"a body may inflate to at most {RATIO_LIMIT:.0f} times its size on the wire")
+            raise PayloadTooLarge(
+                f"a body may inflate to at most {RATIO_LIMIT:.0f} times its size on the wire; send it plain"
+            )
         if part:
             self._parts.append(part)
 

@@ -76,7 +76,9 @@ def parse_logs(request: ExportLogsServiceRequest, at: datetime, labels: Mapping[
     """
     offered = sum(len(scope.log_records) for resource in request.resource_logs for scope in resource.scope_logs)
     if offered > RECORD_LIMIT:
-        raise PayloadTooLarge(f"a body may hold {RECORD_LIMIT} log records; this one has {offered}")
+        raise PayloadTooLarge(
+            f"a body may hold {RECORD_LIMIT} log records; this one has {offered}: export fewer at once"
+        )
     reading = _Reading(micros(at), *bounds(at, labels))
     for resource in request.resource_logs:
         place = _place(resource.resource.attributes, labels)

@@ -95,7 +95,9 @@ def parse_metrics(
     """
     offered = sum(len(_points(m)) for r in request.resource_metrics for s in r.scope_metrics for m in s.metrics)
     if offered > POINT_LIMIT:
-        raise PayloadTooLarge(f"a body may hold {POINT_LIMIT} data points; this one has {offered}")
+        raise PayloadTooLarge(
+            f"a body may hold {POINT_LIMIT} data points; this one has {offered}: export fewer at once"
+        )
     source, cardinality = labels.get("source", ""), known or Cardinality()
     reading = _Reading(micros(at), *bounds(at, labels), load(), at, source, cardinality)
     for resource in request.resource_metrics:

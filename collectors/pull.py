@@ -179,8 +179,14 @@ class File:
         """The bytes.
 
         Raises:
+            PayloadTooLarge: more than 1 GiB of them.
             SourceError: the file is gone or shorter than it was.
         """
+        if self.end - self.start > MAX_FILE:
+            raise PayloadTooLarge(
+                f"{self.path}: {self.end - self.start} bytes, a watched file may have {MAX_FILE}; "
+                "split it, or take it with observe import"
+            )
         data = _bytes(self.path, self.start, self.end)
         if len(data) != self.end - self.start:
             raise SourceError(f"{self.path}: changed while being read; it is read again at the next turn")
@@ -197,9 +203,6 @@ def tail(pattern: str, seen: Mapping[str, str]) -> Iterator[File]:
     Args:
         pattern: glob; `**` descends.
         seen: fingerprint by path, as given before; keeping it is the caller's part.
-
-    Raises:
-        PayloadTooLarge: a file is larger than 1 GiB.
     """
     found = []
     for path in glob.iglob(pattern, recursive=True):
@@ -213,13 +216,8 @@ def tail(pattern: str, seen: Mapping[str, str]) -> Iterator[File]:
         stamp = f"{size}:{changed}"
         before = seen.get(path, "")
         if size and before.rpartition("|")[0] != stamp:
-            if size > MAX_FILE:
-                raise PayloadTooLarge(f"{path}: {size} bytes; a watched file may have {MAX_FILE}")
-            new = (
-                _appended(path, size, stamp, before)
-                if Path(path).suffix.lower() in _APPENDED
-                else File(path, f"{stamp}|", 0, size)
-            )
+            grows = Path(path).suffix.lower() in _APPENDED and size <= MAX_FILE
+            new = _appended(path, size, stamp, before) if grows else File(path, f"{stamp}|", 0, size)
             if new is not None and new.end > new.start:
                 yield new
 

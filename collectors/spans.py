@@ -82,7 +82,7 @@ def parse_spans(request: ExportTraceServiceRequest, at: datetime, labels: Mappin
     """
     offered = sum(len(scope.spans) for resource in request.resource_spans for scope in resource.scope_spans)
     if offered > SPAN_LIMIT:
-        raise PayloadTooLarge(f"a body may hold {SPAN_LIMIT} spans; this one has {offered}")
+        raise PayloadTooLarge(f"a body may hold {SPAN_LIMIT} spans; this one has {offered}: export fewer at once")
     reading = _Reading(*bounds(at, labels))
     for resource_spans in request.resource_spans:
         place = _place(resource_spans.resource, labels)

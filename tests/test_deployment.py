@@ -1,18 +1,23 @@
 """What an operator applies is valid, asks for no more than it needs, and calls commands that exist."""
 
 import configparser
+import json
 import re
 import shlex
+import ssl
 import subprocess
 import sys
+import threading
 import tomllib
 import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
 import pytest
 import yaml
+from chains import Authority
 
 FOLDER = "examples/kubernetes"
 THEIRS = {"Kustomization", "Site", "Monitoring", "ServiceMonitor"}  # kinds that Kubernetes itself does not define
@@ -122,6 +127,32 @@ def test_the_image_copies_what_exists_and_ends_without_root(project: Path) -> No
     assert [rest for step, rest in steps if step == "USER"] == ["10001:10001"]
     assert sum(step == "FROM" for step, _ in steps) == 2
     assert any("--require-hashes" in rest for step, rest in steps if step == "RUN")
+
+
+@pytest.mark.parametrize("is_tls", [False, True])
+def test_the_health_check_of_the_image_hears_the_service_plain_and_over_tls(
+    project: Path, tmp_path: Path, is_tls: bool
+) -> None:
+    [check] = re.findall(r"^HEALTHCHECK.*\\\n\s+CMD (\[.*\])$", (project / "Dockerfile").read_text(), re.MULTILINE)
+    _, *argv = json.loads(check)
+
+    class Healthy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/healthz" else 404)
+            self.end_headers()
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Healthy)
+    if is_tls:
+        shown = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        shown.load_cert_chain(*Authority(tmp_path).sign("server", "127.0.0.1"))
+        server.socket = shown.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    asked = [sys.executable, *(part.replace("8080", str(server.server_port)) for part in argv)]
+
+    assert subprocess.run(asked, check=False, capture_output=True).returncode == 0
+    server.shutdown()
+    server.server_close()
+    assert subprocess.run(asked, check=False, capture_output=True).returncode == 1
 
 
 def test_the_image_gets_the_locked_versions_of_what_the_service_needs(project: Path) -> None:

@@ -109,14 +109,19 @@ class Agent:
         self._tell("read", "")
         self._shown = _Shown(page, "", at)
         if self._spool is not None:
-            try:
-                with self._turn:
-                    self._spool.put(int(at.timestamp() * 1000), gzip.compress(page, 6, mtime=0))
-                self._tell("spool", "")
-            except OSError as error:
-                self._spool.dropped += 1
-                self._tell("spool", f"the spool does not take pages: {error.strerror}")
-            self._fresh.set()
+            self._wait(self._spool, page, at)
+
+    def _wait(self, spool: Spool, page: bytes, at: datetime) -> None:
+        """Put a page where it waits to be pushed; what is lost by it is counted and told."""
+        before = spool.dropped
+        try:
+            with self._turn:
+                spool.put(int(at.timestamp() * 1000), gzip.compress(page, 6, mtime=0))
+            self._tell("spool", "the spool is full, its oldest pages are lost" if spool.dropped > before else "")
+        except OSError as error:
+            spool.dropped += 1
+            self._tell("spool", f"the spool does not take pages: {error.strerror}")
+        self._fresh.set()
 
     def _own(self, at: datetime) -> bytes:
         """The agent about itself."""
@@ -124,10 +129,10 @@ class Agent:
             return b""
         labels, stamp = f'{{hostname="{escaped(self._node)}"}}', int(at.timestamp() * 1000)
         own = {
-            "pages_dropped_total": self._spool.dropped, "pages_refused_total": self.refused,
-            "spool_pages": len(self._spool), "spool_bytes": self._spool.size,
+            "observe_agent_pages_dropped_total": self._spool.dropped, "observe_agent_pages_refused_total": self.refused,
+            "observe_agent_spool_pages": len(self._spool), "observe_agent_spool_bytes": self._spool.size,
         }  # fmt: skip
-        return "".join(f"observe_agent_{name}{labels} {value} {stamp}\n" for name, value in own.items()).encode()
+        return "".join(f"{name}{labels} {value} {stamp}\n" for name, value in own.items()).encode()
 
     def _pushing(self) -> None:
         pause, failures = 0.0, 0

@@ -33,6 +33,7 @@ from observe.clock import Clock
 from observe.errors import PayloadError
 from observe.registry import plugin
 from observe.schema import Batch, CollectorRun, Parsed, Receipt
+from observe.spec.collecting import sent_cluster
 from observe.store import Pending, Store
 from observe.telemetry import Telemetry
 
@@ -155,6 +156,11 @@ class Intake:
         """What a collector is told: these labels and how old an item may be."""
         return {**self._known.told, **labels}
 
+    def place(self, way: str, said: str = "") -> dict[str, str]:
+        """Label `cluster` of what is sent this way: as its sender says, else as the site does; empty when nobody does."""
+        cluster = said or self._known.clusters.get(way)
+        return {"cluster": cluster} if cluster else {}
+
     @staticmethod
     def content_id(source: str, body: bytes) -> str:
         """A batch id that the same body from the same source always gets."""
@@ -270,6 +276,7 @@ class _Known:
     declared: frozenset[str]
     names: frozenset[str]  # of models, and all their others
     targets: Mapping[str, int]  # by collector
+    clusters: Mapping[str, str | None]  # of what is sent to us, by way in
 
 
 def _examples(store: Store) -> Mapping[str, Any]:
@@ -283,7 +290,8 @@ def _known(config: Config) -> _Known:
     accept = config.site.accept
     told = {"accept_past_s": str(accept.past_s), "accept_future_s": str(accept.future_s)}
     targets = {name: len(spec.targets) for name, spec in config.site.collectors.items()}
-    return _Known(aliases, told, frozenset(config.models), frozenset({*config.models, *aliases}), targets)
+    names, clusters = frozenset({*config.models, *aliases}), sent_cluster(config.site.collectors)
+    return _Known(aliases, told, frozenset(config.models), names, targets, clusters)
 
 
 def _model(names: tuple[str | None, ...], aliases: Mapping[str, str]) -> str | None:

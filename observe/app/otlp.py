@@ -33,7 +33,8 @@ def take(intake: Intake, signal: Signal, wire: bytes, content_type: str, encodin
     """
     request = otlp.decode(wire, content_type, encoding, signal)
     now, twins = intake.now(), intake.twins
-    parsed = otlp.parse_request(request, now, intake.told({"source": "otlp"}), intake.cardinality)
+    labels = intake.told({"source": "otlp", **intake.place("otlp")})
+    parsed = otlp.parse_request(request, now, labels, intake.cardinality)
     parsed, mine = twins.once(parsed, now)
     try:
         taken = intake.store_parsed("otlp", parsed, intake.content_id("otlp", wire), admitted=True)

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from observe.spec.collecting import TargetAuth, TargetTls
     from observe.spec.config import Model
 
-_WATCHED: Final = {
-    "files": "predictions", "predictions": "predictions", "labels": "labels", "litellm": "litellm",
-}  # by collector type  # fmt: skip
+_READ_BY: Final = {"files": "predictions"}  # collector type -> entry point that reads its files; else its own
 _FETCHED: Final = ("prometheus", "spendlogs")  # collector types that read addresses
 
 
@@ -30,7 +28,7 @@ class Pull:
     """One target of one collector."""
 
     collector: str
-    kind: str  # entry-point name of the collector that reads it: prometheus | predictions | labels
+    kind: str  # entry-point name of the collector that reads it: prometheus | predictions | labels | …
     target: str
     every: timedelta
     labels: Mapping[str, str]
@@ -63,14 +61,14 @@ def pulls(collectors: Mapping[str, Any], models: Mapping[str, Model] = MappingPr
     for name, spec in collectors.items():
         every = timedelta(seconds=spec.every_s)
         if spec.type in _FETCHED:
+            labels = {**({"model": spec.model} if spec.model else {}), **spec.labels}
             made += [
-                Pull(name, spec.type, t, every, spec.labels, None, spec.timeout_s, spec.auth, spec.tls)
-                for t in spec.targets
+                Pull(name, spec.type, t, every, labels, None, spec.timeout_s, spec.auth, spec.tls) for t in spec.targets
             ]
         elif spec.type == "nvml":
             made.append(Pull(name, "nvml", "this machine", every, spec.labels))
-        elif spec.path and spec.type in _WATCHED:
-            made.append(Pull(name, _WATCHED[spec.type], str(spec.path), every, spec.labels, spec.model))
+        elif spec.path:
+            made.append(Pull(name, _READ_BY.get(spec.type, spec.type), str(spec.path), every, spec.labels, spec.model))
     return tuple(made)
 
 

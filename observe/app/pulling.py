@@ -182,22 +182,35 @@ class Puller:
             self._record(found[1].run(at, item.collector, found[0]))
 
     def _tail(self, item: Pull, at: datetime) -> None:
+        """Read what is new; how far is kept every two seconds, for a file that is read again is known by its id."""
         key = f"files/{item.collector}"
-        seen = self._store.state([key]).get(key, {})
-        for file in pull.tail(item.target, seen):
-            labels = {
-                **item.labels,
-                "model": item.model or "",
-                "content_type": file.content_type,
-                "accept_past_s": "inf",
-            }
-            source = spending.SOURCE if item.kind == "litellm" else item.collector
-            try:
-                taken = self._intake.take(item.kind, source, file.read(), labels, batch_id=file.batch_id)
-                self._record(taken.run(at, item.collector, file.path))
-            except (PayloadError, SourceError) as error:  # this file is bad; the next one may be fine
-                self._failed(item, file.path, at, str(error))
-            seen = {**seen, file.path: file.fingerprint}
+        seen = dict(self._store.state([key]).get(key, {}))
+        fresh: dict[str, str] = {}
+        since = monotonic()
+        try:
+            for file in pull.tail(item.target, seen):
+                self._file(item, file, at)
+                fresh[file.path] = file.fingerprint
+                if monotonic() - since >= _TOGETHER_S:
+                    self._keep(key, seen, fresh)
+                    since = monotonic()
+        finally:
+            self._keep(key, seen, fresh)
+
+    def _file(self, item: Pull, file: pull.File, at: datetime) -> None:
+        labels = {**item.labels, "model": item.model or "", "content_type": file.content_type, "accept_past_s": "inf"}
+        source = spending.SOURCE if item.kind == "litellm" else item.collector
+        try:
+            taken = self._intake.take(item.kind, source, file.read(), labels, batch_id=file.batch_id)
+            self._record(taken.run(at, item.collector, file.path))
+        except (PayloadError, SourceError) as error:  # this file is bad; the next one may be fine
+            self._failed(item, file.path, at, str(error))
+
+    def _keep(self, key: str, seen: dict[str, str], fresh: dict[str, str]) -> None:
+        """Keep how far files were read."""
+        if fresh:
+            seen |= fresh
+            fresh.clear()
             with self._store.change() as tx:
                 tx.set_state(key, seen)
 

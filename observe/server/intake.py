@@ -30,7 +30,8 @@ _INFLATED = 16  # how much larger than its wire size a compressed body is taken 
 async def _take(call: Call, kind: str, source: str, labels: Mapping[str, str]) -> Response:
     wire = await call.body()
     request = call.request
-    told = {"content_type": request.headers.get("content-type", ""), **labels}
+    place = call.core.intake.place(kind, labels.get("cluster", ""))
+    told = {"content_type": request.headers.get("content-type", ""), **labels, **place}
     encoding = request.headers.get("content-encoding", "")
     event = "\0".join(labels.get(f"ce-{name}", "") for name in ("source", "type", "id"))  # the same body is often sent
     key = request.headers.get("idempotency-key", "") or event.strip("\0")
@@ -95,7 +96,7 @@ async def exposition(call: Call) -> Response:
     wire, request, core = await call.body(), call.request, call.core
     target = request.query_params.get("target", "")[:200]
     content_type, cluster = request.headers.get("content-type", ""), request.query_params.get("cluster", "")[:200]
-    labels = {"cluster": cluster, "content_type": content_type}
+    labels = {"content_type": content_type, **core.intake.place(PUSHED, cluster)}
     encoding, key = request.headers.get("content-encoding", ""), request.headers.get("idempotency-key", "")
     batch_id = hashlib.sha256(f"exposition\0{cluster}\0{target}\0{key}".encode()).hexdigest() if key else ""
 

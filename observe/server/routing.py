@@ -66,7 +66,7 @@ class Call:
         async for part in self.request.stream():
             size += len(part)
             if size > WIRE_LIMIT:
-                raise PayloadTooLarge(f"a body may be at most {WIRE_LIMIT} bytes on the wire")
+                raise PayloadTooLarge(f"a body may be at most {WIRE_LIMIT} bytes on the wire; send it in parts")
             self.pressure.hold(len(part))
             self.request.state.held = size
             parts.append(part)

@@ -27,6 +27,7 @@ TYPES: Final = (
     "prometheus", "files", "otlp", "litellm", "predictions", "labels", "events", "cloudevents", "nvml", "spendlogs", "exposition", "promql",
 )  # fmt: skip
 FETCHED: Final = ("prometheus", "spendlogs", "promql")  # types that read addresses
+WATCHED: Final = ("files", "predictions", "labels", "litellm")  # types that read a path; plugged ones do, too
 SOONEST_S: Final = 0.1  # nothing is read more often
 
 
@@ -84,7 +85,7 @@ class CollectorSpec(Written):
     @classmethod
     def _cadence(cls, data: Any) -> Any:
         if isinstance(data, dict) and not {"every", "every_s"} & data.keys():
-            return {**data, "every": write_duration(PULLED.get(data.get("type", ""), PUSHED_EVERY_S))}
+            return {**data, "every": write_duration(PULLED.get(str(data.get("type")), PUSHED_EVERY_S))}
         return data
 
     @model_validator(mode="after")
@@ -107,3 +108,19 @@ class CollectorSpec(Written):
             slip = "timeout" if self.timeout_s <= 0 else "every"
             raise Malformed(f"{slip} is too short", "every: at least 100ms; timeout: more than nothing")
         return self
+
+    @model_validator(mode="after")
+    def _watches(self) -> Self:
+        if self.path is not None and self.type in TYPES and self.type not in WATCHED:
+            hint = f"remove path, or choose one of {', '.join(WATCHED)}; files of the past: observe import"
+            raise Malformed(f"a collector of type {self.type} reads no files", hint, ("path",))
+        return self
+
+
+def sent_cluster(collectors: Mapping[str, CollectorSpec]) -> Mapping[str, str | None]:
+    """The cluster of what is sent to us, by type; None where collectors of one type differ: nobody can tell them apart."""
+    told: dict[str, set[str]] = {}
+    for spec in collectors.values():
+        if spec.type not in PULLED and spec.path is None:
+            told.setdefault(spec.type, set()).add(spec.labels.get("cluster", ""))
+    return {way: said.pop() if len(said) == 1 else None for way, said in told.items()}

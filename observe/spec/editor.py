@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from observe.schema import Json
 from observe.spec.catalogue import KINDS, Field, fields, words
-from observe.spec.collecting import FETCHED, TYPES
+from observe.spec.collecting import FETCHED, TYPES, WATCHED
 from observe.spec.documents import KINDS as VERSIONS
 from observe.spec.site import LATENESS_S, RETAINED_DAYS
 from observe.spec.slos import KINDS as SLO_KINDS
@@ -40,6 +40,7 @@ RULES: Final[Mapping[str, Json]] = {  # what a class knows of several of its fie
         _when(FETCHED, {"required": ["targets"], "properties": {"targets": {"minItems": 1}}}),
         _when(tuple(t for t in TYPES if t not in FETCHED), {"properties": dict.fromkeys(("targets", "auth", "tls"), _NEVER)}),
         _when(("files",), {"required": ["path", "model"]}),
+        _when(tuple(t for t in TYPES if t not in WATCHED), {"properties": {"path": _NEVER}}),
     ]},
     "TargetAuth": {**_only_one(("bearer",), ("username", "password")), "dependentRequired": {"username": ["password"], "password": ["username"]}},
     "TargetTls": {"dependentRequired": {"cert": ["key"], "key": ["cert"]}},

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from observe.spec import acting
 from observe.spec.burn import TIERS, usable
+from observe.spec.collecting import sent_cluster
 from observe.spec.config import Config, Model
 from observe.spec.documents import Documents
 from observe.spec.periods import as_json, written
@@ -30,6 +31,7 @@ def second_looks(found: Documents, site: Site, models: Mapping[str, Model]) -> l
         for name, c in site.collectors.items()
         if c.model is not None and c.model not in models
     ]
+    looks += _of_senders(site)
     looks += [
         f"report {name!r} is about model {r.model!r}, which no ModelSpec, Monitoring or bare model declares"
         for name, r in site.reports.items()
@@ -53,6 +55,15 @@ def second_looks(found: Documents, site: Site, models: Mapping[str, Model]) -> l
     for model in models.values():
         looks += _of_model(model)
     return looks
+
+
+def _of_senders(site: Site) -> Iterator[str]:
+    for way in (way for way, cluster in sent_cluster(site.collectors).items() if cluster is None):
+        names = [name for name, c in site.collectors.items() if c.type == way and c.path is None]
+        yield (
+            f"collectors {' and '.join(map(repr, names))} do not agree about their cluster: what is sent as {way} does not say by "
+            "which of them it came, so its rows get none; let senders name it (k8s.cluster.name, ?cluster=)"
+        )
 
 
 def _unmatched(found: Documents) -> Iterator[str]:

@@ -86,7 +86,9 @@ def _texts(value: Any) -> Any:
 
 def _variables(value: Any) -> Any:
     texts = _texts(value)
-    return {k: shown_value(k, v) for k, v in texts.items()} if isinstance(texts, Mapping) else texts
+    if not isinstance(texts, Mapping):
+        return texts
+    return {k: shown_value(k, v) if isinstance(v, str) else v for k, v in texts.items()}
 
 
 _SCALAR: Final = {"type": ["string", "number", "boolean"]}  # YAML's 1.10 is a number to editors, and text to us

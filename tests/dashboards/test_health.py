@@ -1,6 +1,7 @@
 """The Health page: one sentence first, what does not speak first, and nothing fine that is old or unknown."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -9,6 +10,8 @@ import polars as pl
 import pytest
 import world
 
+from collectors import cloudevents, events, ndjson, otlp, spans
+from collectors.mapping import load
 from dashboards import doubts, health, pipeline
 from dashboards.reader import SessionReader
 from dashboards.scope import scope
@@ -69,6 +72,19 @@ def test_all_is_well_only_when_nothing_is_wrong_or_doubtful(fine: Any) -> None:
     assert "3 damages of stored data" in sentence(*fine, damages=3)
     assert "Nobody knows yet" in sentence(sources, parts.clear(), hints)
     assert "Nothing is sent yet" in sentence(sources.clear(), parts, hints)
+
+
+def test_every_reason_that_collectors_give_has_a_meaning() -> None:
+    listed = [
+        name.strip()
+        for module in (spans, cloudevents, events, ndjson)
+        for names in re.findall(r"^    ([a-z_]+(?:, [a-z_]+)*)  +\S", module.__doc__ or "", re.MULTILINE)
+        for name in names.split(",")
+    ]
+    given = {*listed, *(name for names in otlp.FAULTS.values() for name in names), *load().ignore.values()}
+
+    assert len(given) >= 18
+    assert sorted(given - health._MEANING.keys()) == []
 
 
 def test_every_reason_that_is_known_is_explained_and_commands_are_told(read: SessionReader) -> None:

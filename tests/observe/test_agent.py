@@ -167,6 +167,19 @@ def test_what_nobody_foresaw_ends_neither_reading_nor_pushing(
     assert [r.getMessage().split()[0] for r in caplog.records if r.levelname == "ERROR"] == ["event=turn_broke"] * 2
 
 
+def test_pages_that_are_lost_for_want_of_room_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    with closing(Spool(tmp_path, max_bytes=1)) as spool:
+        made = Agent(lambda at: b"a 1\n", "n", 1.0, WallClock(), spool)
+        for _ in range(3):
+            made._once()
+
+        assert (spool.dropped, len(spool)) == (2, 1)
+    assert [r.getMessage() for r in caplog.records] == [
+        "event=spool_failed error=the spool is full, its oldest pages are lost"
+    ]
+
+
 @pytest.mark.slow
 def test_an_outage_of_the_service_and_a_kill_of_the_agent_leave_no_gap_and_no_duplicate(
     library: Path, tmp_path: Path

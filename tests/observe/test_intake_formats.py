@@ -53,6 +53,22 @@ def test_calls_of_a_model_server_in_binary_mode_may_all_have_the_same_body(servi
     ]  # fmt: skip
 
 
+def test_a_body_that_names_no_cluster_has_the_one_the_site_gives_its_way_in(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    site = "collectors: {a: {type: events, labels: {cluster: eu}}, b: {type: exposition, labels: {cluster: us}}}\n"
+    change = {"ts": NOW.isoformat(), "kind": "deploy", "model_id": "m"}
+    page = 'DCGM_FI_DEV_GPU_TEMP{gpu="0",UUID="%s"} 41\n'
+    with in_process(tmp_path_factory.mktemp("placed"), more=site) as (client, core):
+        for body in (change, {**change, "cluster": "own", "model_id": "n"}):
+            assert client.post("/ingest/events", json.dumps(body)).json()["stored"] == 1
+        for query in ("?target=n1", "?target=n2&cluster=own"):
+            assert client.post(f"/ingest/exposition{query}", page % query).status_code == 200
+
+        assert core.store.read("SELECT cluster FROM change_event ORDER BY 1")["cluster"].to_list() == ["eu", "own"]
+        assert core.store.read("SELECT cluster FROM gpu_sample ORDER BY 1")["cluster"].to_list() == ["own", "us"]
+
+
 def test_half_a_surrogate_pair_in_a_body_is_answered_not_broken(service: tuple[Client, Core]) -> None:
     client, _ = service
     answers = [client.post(path, r'[{"\ud800": "\ud800", "ts": "\udfff"}]') for path in ("/ingest/litellm", "/ingest/events", "/ingest/predictions/shop")]  # fmt: skip

@@ -119,6 +119,24 @@ def test_a_call_that_gateway_and_client_export_apart_is_one_attempt(opened: tupl
     assert requests(store) == [(1, 0.5)]
 
 
+@pytest.mark.parametrize(
+    ("collectors", "found"),
+    [
+        ("{a: {type: otlp, labels: {cluster: eu}}}", "eu"),
+        ("{a: {type: otlp, labels: {cluster: eu}}, b: {type: otlp, labels: {cluster: us}}}", None),
+    ],
+)
+def test_a_span_that_names_no_cluster_has_the_one_of_its_way_in(
+    opened: tuple[Intake, Store], tmp_path: Path, collectors: str, found: str | None
+) -> None:
+    intake, store = opened
+    (tmp_path / "observe.yaml").write_text(f"apiVersion: observe/v1\nkind: Site\ncollectors: {collectors}\n")
+    intake.adopt(load(tmp_path / "observe.yaml"))
+    export(intake, span("a", "1", (0, 1)))
+
+    assert store.read("select cluster from attempt")["cluster"].to_list() == [found]
+
+
 def test_what_is_sent_again_is_no_second_teller(opened: tuple[Intake, Store]) -> None:
     intake, _ = opened
     gateway = span("a", "1", (0.1, 0.9))

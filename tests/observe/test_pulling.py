@@ -1,5 +1,6 @@
 """Pulls: one bad file or one hanging target holds up nobody else."""
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import polars as pl
 import pytest
 from running import until
 
+from collectors import pull
 from observe.app.intake import Intake
 from observe.app.pull_plan import pulls
 from observe.app.pulling import Puller
@@ -53,7 +55,8 @@ def target() -> Iterator[ThreadingHTTPServer]:
             if self.path == "/locked" and self.headers["Authorization"] != f"Bearer {server.token}":  # type: ignore[attr-defined]
                 self.send_error(401, f"not {self.headers['Authorization']}")
                 return
-            body = PAGE.format(xid=server.xid).encode()  # type: ignore[attr-defined]
+            told = "tgi_queue_size 3\n" if self.path == "/tgi" else PAGE.format(xid=server.xid)  # type: ignore[attr-defined]
+            body = told.encode()
             self.send_response(200 if self.path != "/lost" else 302)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -85,6 +88,71 @@ def test_a_broken_file_is_recorded_and_the_next_one_is_read(tmp_path: Path) -> N
         (False, 0, "a.parquet"),
         (True, 1, "b.parquet"),
     ]
+
+
+def test_a_file_that_is_too_large_is_told_with_what_to_do_and_the_next_one_is_read(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a.ndjson", "b.parquet"):
+        with (tmp_path / "in" / name).open("wb") as file:
+            file.truncate(pull.MAX_FILE + 1)  # a hole: it takes no room
+    (tmp_path / "in" / "c.ndjson").write_text(json.dumps({"prediction_id": "p", "ts": f"{datetime.now(UTC)}"}) + "\n")
+    with puller(tmp_path, "  fraud: {type: files, path: ./in/*, model: fraud}") as (made, store):
+        made.once()
+        made.once()
+
+        runs = store.read("select ok, stored, error from collector_run order by target").rows()
+    assert [(ok, stored) for ok, stored, _ in runs] == [(False, 0), (False, 0), (True, 1)]
+    assert "split it, or take it with observe import" in runs[0][2]
+
+
+def test_files_of_one_turn_are_marked_together_and_a_stop_between_stores_none_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    for n in range(5):
+        told = {"prediction_id": f"p{n}", "ts": f"{datetime.now(UTC)}"}
+        (tmp_path / "in" / f"{n}.ndjson").write_text(json.dumps(told) + "\n")
+    watched = "  fraud: {type: files, path: ./in/*, model: fraud}"
+    with puller(tmp_path, watched) as (made, store), monkeypatch.context() as killed:
+        marks: list[int] = []
+        killed.setattr("observe.app.pulling._TOGETHER_S", 60.0)
+        killed.setattr(
+            made, "_keep", lambda _key, _seen, fresh: marks.append(len(fresh))
+        )  # killed before it was marked
+        made.once()
+    with puller(tmp_path, watched) as (made, store):
+        made.once()
+
+        assert marks == [5]
+        assert len(store.state(["files/fraud"])["files/fraud"]) == 5
+        assert store.read("select count(*) as n from prediction").item() == 5
+
+
+def test_pages_that_name_no_model_are_told_the_one_of_their_collector(
+    tmp_path: Path, target: ThreadingHTTPServer
+) -> None:
+    url = f"http://127.0.0.1:{target.server_port}/tgi"
+    with puller(tmp_path, f'  tgi: {{type: prometheus, targets: ["{url}"], model: chat}}') as (made, store):
+        made.once()
+
+        assert store.read("select model_id, queue_depth from serving_sample").rows() == [("chat", 3.0)]
+
+
+def test_a_collector_that_was_plugged_in_reads_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    about = tmp_path / "lib" / "extra-1.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: extra\nVersion: 1\n")
+    (about / "entry_points.txt").write_text("[observe.collectors]\nextra_deploys = extra_deploys\n")
+    (tmp_path / "lib" / "extra_deploys.py").write_text(
+        "from collectors import events\n\n\ndef parse(payload, at, labels):\n"
+        "    return events.parse(payload.replace(b'rolled out', b'deploy'), at, labels)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path / "lib")
+    (tmp_path / "day.ndjson").write_text('{"kind": "rolled out", "ts": "2026-11-20T09:00:00Z", "model_id": "m"}\n')
+    with puller(tmp_path, "  ours: {type: extra_deploys, path: ./day.ndjson}") as (made, store):
+        made.once()
+
+        assert store.read("select kind, model_id, source from change_event").rows() == [("deploy", "m", "ours")]
 
 
 def test_labels_come_from_a_watched_path_too(tmp_path: Path) -> None:

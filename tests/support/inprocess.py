@@ -46,9 +46,9 @@ class Client:
 
 
 @contextmanager
-def in_process(folder: Path, auth: str = "none") -> Iterator[tuple[Client, Core]]:
+def in_process(folder: Path, auth: str = "none", more: str = "") -> Iterator[tuple[Client, Core]]:
     """A client of every route, and the core behind them."""
-    (folder / "observe.yaml").write_text(SITE.replace("auth: none", f"auth: {auth}"))
+    (folder / "observe.yaml").write_text(SITE.replace("auth: none", f"auth: {auth}") + more)
     core = Core(load(folder / "observe.yaml"), face=False)
     client = Client(application(core, api_routes()))
     try:
