@@ -67,7 +67,7 @@ def back_up(database: Database, manifest: Manifest, sealing: Lock, dest: Path, n
         StoreError: it could not be written; `dest` is empty again.
     """
     dest = _free(dest, manifest.folder)
-    made(dest, 0o700)
+    make_folder(dest, 0o700)
     try:
         rows = _copy(database, manifest, sealing, dest)
         files = {str(p.relative_to(dest)): p for p in sorted(dest.rglob("*")) if p.is_file()}
@@ -90,7 +90,7 @@ def is_free(folder: Path) -> bool:
     return not folder.exists() or (folder.is_dir() and all(p.name == _OF_EXT4 for p in folder.iterdir()))
 
 
-def made(folder: Path, mode: int = 0o777) -> None:
+def make_folder(folder: Path, mode: int = 0o777) -> None:
     """Make `folder` where it is not there.
 
     Raises:

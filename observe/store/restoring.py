@@ -13,7 +13,7 @@ from pathlib import Path
 
 from observe.errors import StoreError, UsageError
 from observe.store import ddl
-from observe.store.backup import DATABASE, FORMAT, LIST, Contents, copied, is_free, made
+from observe.store.backup import DATABASE, FORMAT, LIST, Contents, copied, is_free, make_folder
 from observe.store.checksums import checksum
 from observe.store.durable import sync
 
@@ -29,7 +29,7 @@ def restore(source: Path, folder: Path) -> Contents:
     if not is_free(folder):
         raise UsageError(f"{folder} is not empty; restore into a folder that is, or that is not there yet")
     _check(source, contents)
-    made(folder)
+    make_folder(folder)
     (folder / "lake").mkdir(exist_ok=True)
     for name in sorted(contents.files, key=lambda name: name == DATABASE):
         copied(source / name, folder / name)
