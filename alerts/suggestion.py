@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from alerts import wording
 from observe.schema import Finding, Incident, Json
 from observe.spec.clusters import may_lie
+from observe.spec.normal import ADVICE
 
 if TYPE_CHECKING:
     from observe.spec import Config
@@ -86,8 +87,8 @@ def _of_kind(incident: Incident) -> str | None:
     return {
         "canary": "roll back; the finding lists every question with its ratio",
         "performance": "look at the slices and at what moved; retrain if labels keep saying so",
-        "skew": "compare how this feature is made for training and for serving; accept it if the difference is meant",
-        "drift": "accept it as the new normal if it was meant; if it stays, retrain",
+        "skew": f"compare how this feature is made for training and for serving; {ADVICE['skew']}",
+        "drift": ADVICE["drift"],
         "silence": "check that the target is up and reachable from here",
         "imbalance": "move load, or give the idle devices back",
         "gpu": "look at the device's clock, heat, links and neighbours; move its work elsewhere if it stays behind",

@@ -135,7 +135,7 @@ def told(title: str, result: Backtest, rows: pl.DataFrame | None = None) -> None
           f"{rate:.2f} per 30 d, at most {bound:.2f}; declared 1")  # fmt: skip
     for feature, share in result.judged.items():
         states = ", ".join(f"{state} {part:.0%}" for state, part in share.items())
-        print(f"    {feature}: {states}; a day finds {result.min_detectable_24h[feature]} σ")
+        print(f"    {feature}: {states}; a day finds {result.min_detectable_24h[feature] or '?'} σ")
     print("    | told | what | since | effect | week before → after | month | until |")
     for a in result.alarms:
         at, what, since, effect, level, until = cells(a)

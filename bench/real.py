@@ -83,7 +83,7 @@ def told(name: str, result: Backtest, windows: list[tuple[datetime, datetime]] |
     )
     for feature, share in result.judged.items():
         states = ", ".join(f"{state} {part:.0%}" for state, part in share.items())
-        print(f"    {feature}: {states}; a day finds {result.min_detectable_24h[feature]} σ")
+        print(f"    {feature}: {states}; a day finds {result.min_detectable_24h[feature] or '?'} σ")
     outside = 0
     for a in result.alarms:
         inside = windows is None or any(low - timedelta(hours=2) <= a.at <= high for low, high in windows)

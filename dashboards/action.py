@@ -98,9 +98,9 @@ def _form(target: str, back: str, acts: Sequence[tuple[str, str, str]]) -> Any:
     hidden = [dcc.Input(type="hidden", name=n, value=v) for n, v in (("object", target), ("next", back))]
     reason = dcc.Input(
         type="text", name="reason", placeholder="why (needed to deny)" if len(acts) > 1 else "why", maxLength=doing.REASON,
-        autoComplete="off", className="act-reason", id=field,
+        autoComplete="off", className="act-reason", id=field, required=True,
     )  # fmt: skip
-    buttons = [html.Button(w, type="submit", name="act", value=act, className="act", title=t) for act, w, t in acts]
+    buttons = [doing.button(act) for act in acts]
     label = html.Label("Reason", htmlFor=field, className="unseen")
     return html.Form(
         [*hidden, label, reason, *buttons], action=doing.PATH, method="post", className="acts", **cards.aria("Decide")

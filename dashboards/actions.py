@@ -126,7 +126,7 @@ def _line(row: Mapping[str, Any], view: Scope) -> Any:
     name = dcc.Link(proposal.does(row), href=view.link("/actions", id=row["action_id"]))
     said = outcome.get("text") or row["error"] or words.UNKNOWN
     cells = (
-        cards.badge(action.badge(row["state"])), name, row["model"], proposal.mode(row["mode"]),
+        cards.badge(action.badge(row["state"])), html.Div(name, className="report-said"), row["model"], proposal.mode(row["mode"]),
         words.clock(row["changed_at"], view.now), row["approved_by"] or words.UNKNOWN, said,
     )  # fmt: skip
     return html.Tr([html.Td(cell) for cell in cells])

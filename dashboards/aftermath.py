@@ -33,6 +33,7 @@ _WORDS: Final = {
     "mute": "muted it",
     "unmute": "unmuted it",
     "false_alarm": "marked it as a false alarm",
+    "accept_normal": "accepted it as the new normal",
     "note": "",
 }
 _MARKS: Final = {

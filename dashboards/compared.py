@@ -1,6 +1,7 @@
 """Which time is it compared with? The reference of a feature, and one accepted after a training, drawn on time charts.
 
-A stretch that lies in the chart is a pale band; one that ended before it is a line of text at the left edge.
+A stretch that lies in the chart is a pale band with its name above; one that ended before it is a line of text
+at the left edge. Inside the chart there is room for changes at the top and for the onset at the bottom.
 
 Source: our own; tables `binning` (what a σ and a median are of) and `reference_window` (what a training brought).
 """
@@ -27,6 +28,7 @@ select * from (select (case state when 'accepted' then 'accepted reference' else
   from reference_window where model = $model and state in ('accepted', 'proposed') order by changed_at desc limit 1)
 """
 _STEP_PX: Final = 14
+_LATE: Final = 0.6  # of a chart's width: a name that begins further right ends there instead
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +53,14 @@ class Compared:
     query: Query
 
     def drawn(self, figure: figures.Figure, view: Scope) -> figures.Figure:
-        """A chart over the view's time, with the stretches behind it."""
+        """A chart over the view's time, with the stretches behind it and their names above it."""
         layout = figure["layout"]
-        shapes, notes = (
-            [*self.shapes(view), *layout.get("shapes", ())],
-            [*layout.get("annotations", ()), *self.notes(view)],
-        )
-        return {**figure, "layout": {**layout, "shapes": shapes, "annotations": notes}}
+        free = layout.get("showlegend") is False  # nothing else stands above it
+        named = self.notes(view, above=free)
+        shapes = [*self.shapes(view), *layout.get("shapes", ())]
+        notes = [*layout.get("annotations", ()), *named]
+        margin = {**layout["margin"], "t": layout["margin"]["t"] + _STEP_PX * len(named) * free}
+        return {**figure, "layout": {**layout, "shapes": shapes, "annotations": notes, "margin": margin}}
 
     def shapes(self, view: Scope) -> list[figures.Trace]:
         """Bands behind the chart, as far as they lie in it."""
@@ -70,17 +73,18 @@ class Compared:
             for s in self.spans if s.start < view.end and s.end > view.start
         ]  # fmt: skip
 
-    def notes(self, view: Scope) -> list[figures.Trace]:
-        """Their names: at the band, or at the edge behind which they lie."""
+    def notes(self, view: Scope, *, above: bool) -> list[figures.Trace]:
+        """Their names: at the band, or at the edge behind which they lie; above the chart, or at its foot."""
         p = palette(view.theme)
-        return [self._note(s, i, view, p.info) for i, s in enumerate(self.spans)]
+        return [self._note(s, i, view, p.info) | {"y": int(above)} for i, s in enumerate(self.spans)]
 
     def _note(self, span: Span, row: int, view: Scope, colour: str) -> figures.Trace:
         before, after = span.end <= view.start, span.start >= view.end
         text = f"◂ {span.words}" if before else f"{span.words} ▸" if after else span.words
         at = view.end if after else max(span.start, view.start)
+        right = (at - view.start) / (view.end - view.start) > _LATE
         return {
-            "x": figures.millis(at), "y": 0, "yref": "paper", "yanchor": "bottom", "xanchor": "right" if after else "left", "xshift": -3 if after else 3,
+            "x": figures.millis(at), "yref": "paper", "yanchor": "bottom", "xanchor": "right" if right else "left", "xshift": -3 if right else 3,
             "yshift": _STEP_PX * row, "showarrow": False, "text": figures.plain(text), "font": {"size": 10.5, "color": colour},
         }  # fmt: skip
 

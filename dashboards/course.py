@@ -47,7 +47,11 @@ def course_card(read: Reader, view: Scope, model: str, finding: Mapping[str, Any
     sub = f"{what}, dashed = expected" + ("" if share else ", band = 95 % interval")
     drawn = frame.filter(pl.col("value").is_finite())
     if drawn.height < 2:
-        none = cards.empty("Not judged often enough yet", "A point is drawn for every judged window.", 260)
+        none = cards.empty(
+            "Not judged often enough yet",
+            "A point is drawn for every judged window; of a long range for many together: choose a shorter one.",
+            260,
+        )
         return cards.card(title, none, sub=sub, sql=[query], span=span)
     marked = changes.read_changes(read, view, model, changes.NEAR_DATA)
     with_ = compared(read, view, model, str(finding["subject"]).replace(" × ", "*"))

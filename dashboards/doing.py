@@ -26,9 +26,11 @@ PATH: Final = "/do"
 MAX_FORM: Final = 16_384  # bytes
 REASON: Final = 500  # characters
 COMMENT: Final = 2000  # characters; as much as a command keeps
+NEED_REASON: Final = frozenset({"mute", "false_alarm", "deny", "close_breaker"})  # verbs that say why
+Act = tuple[str, str, str]  # what a button does, its words, what it means
 
 
-def form(target: str, back: str, acts: Sequence[tuple[str, str, str]]) -> Any:
+def form(target: str, back: str, acts: Sequence[Act]) -> Any:
     """A form with a reason and one button for each act.
 
     Args:
@@ -38,16 +40,22 @@ def form(target: str, back: str, acts: Sequence[tuple[str, str, str]]) -> Any:
     """
     hidden = [dcc.Input(type="hidden", name=n, value=v) for n, v in (("object", target), ("next", back))]
     reason = dcc.Input(
-        type="text", name="reason", placeholder="why (needed to mute, and for a false alarm)", maxLength=REASON,
-        autoComplete="off", className="act-reason", id="act-reason",
+        type="text", name="reason", placeholder="why (to mute, or for a false alarm)", maxLength=REASON,
+        autoComplete="off", className="act-reason", id="act-reason", required=True,
     )  # fmt: skip
-    buttons = [
-        html.Button(words, type="submit", name="act", value=act, className="act", title=meaning)
-        for act, words, meaning in acts
-    ]
+    buttons = [button(act) for act in acts]
     label = html.Label("Reason", htmlFor="act-reason", className="unseen")
     return html.Form(
         [*hidden, label, reason, *buttons], action=PATH, method="post", className="acts", **cards.aria("What was done")
+    )
+
+
+def button(act: Act) -> Any:
+    """A button of a form; the browser asks for the reason where this one needs it."""
+    what, said, meaning = act
+    free = what.partition(" ")[0] not in NEED_REASON
+    return html.Button(
+        said, type="submit", name="act", value=what, className="act", title=meaning, formNoValidate=free or None
     )
 
 
@@ -80,7 +88,7 @@ async def answer(scope: Scope, receive: Receive, core: CoreClient, session: str)
     except AccessError as error:
         if error.http_status == 401:
             return RedirectResponse("/login", 303)
-        return HTMLResponse(login.page("Not allowed", str(error), back=True), 403)
+        return HTMLResponse(login.page("Not allowed", str(error), back=True, to=back), 403)
     except ObserveError as error:
-        return HTMLResponse(login.page("Not done", str(error), back=True), 400)
+        return HTMLResponse(login.page("Not done", str(error), back=True, to=back), 400)
     return RedirectResponse(back, 303)

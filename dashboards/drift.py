@@ -20,28 +20,38 @@ from dashboards.scope import BUCKETS_S, Scope
 
 HEAT = """
 with f as (
-  select model, subject, state, ends_with(monitor_id, '_fast') as fast, floor((epoch(window_end) - 1) / $bucket) * $bucket as epoch,
-    case when unit in ('σ', 'sigma') then case when ci_low <= 0 and ci_high >= 0 then 0 else effect end end as sigma
+  select model, subject, monitor_id, state, unit in ('σ', 'sigma') as in_sigma, floor((epoch(window_end) - 1) / $bucket) * $bucket as epoch,
+    case when in_sigma and state not in ('learning', 'too_few', 'unknown', 'not_identifiable', 'expected')
+      then case when ci_low <= 0 and ci_high >= 0 then 0 else effect end end as sigma
   from finding
   where kind = 'drift' and window_end > $start::TIMESTAMPTZ and window_end <= $end::TIMESTAMPTZ and ($model = '' or model = $model)
+), m as (
+  select model, subject, epoch, avg(sigma) as sigma, bool_or(state = 'alarm') as alarm, bool_or(in_sigma) as in_sigma,
+    case when ends_with(monitor_id, '/location') then 0 when bool_or(state = 'alarm') or ends_with(monitor_id, '/location_fast') then 1 else 2 end as place
+  from f group by model, subject, epoch, monitor_id
+), c as (
+  select model, subject, epoch, first(sigma order by alarm desc, place, abs(sigma) desc) filter (sigma is not null) as sigma,
+    bool_or(alarm) as alarm, bool_or(in_sigma) as in_sigma
+  from m group by 1, 2, 3
 ), ranked as (
-  select model, subject, count(*) filter (state = 'alarm') as alarms, max(abs(sigma)) filter (not fast) as largest from f group by 1, 2
-  having count(sigma) > 0 or alarms > 0 order by (alarms > 0) desc, largest desc nulls last limit $rows
+  select model, subject, bool_or(alarm) as alarmed, max(abs(sigma)) as largest from c group by 1, 2
+  having bool_or(in_sigma) or alarmed order by alarmed desc, largest desc nulls last, model, subject limit $rows
 )
-select f.model, f.subject, f.epoch::DOUBLE as epoch, coalesce(avg(sigma) filter (not fast), avg(sigma))::DOUBLE as sigma, bool_or(state = 'alarm') as alarm,
-  bool_and(state in ('learning', 'too_few', 'unknown', 'not_identifiable')) as unsure,
-  any_value(alarms > 0) as alarmed, any_value(largest)::DOUBLE as largest
-from f join ranked using (model, subject) group by 1, 2, 3 order by 3
+select model, subject, epoch::DOUBLE as epoch, sigma::DOUBLE as sigma, alarm, alarmed, largest::DOUBLE as largest
+from c join ranked using (model, subject) order by epoch, model, subject
 """
 CELLS = 32  # columns of the heatmap
 QUIET_SIGMA = 0.5  # the colour scale's top when nothing moved more, in reference standard deviations
 
 
 def heat_card(read: Reader, view: Scope, model: str, span: int = 5, rows: int = 10, selected: str = "") -> Any:
-    """Features by time: colour is the size of the move, a ring marks an alarm."""
+    """Features by time: colour is the effect of one question, a location's before others; a ring marks an alarm."""
     params = {**view.params, "model": model, "rows": rows, "bucket": cell_s(view)}
     frame = read(HEAT, params)
-    title, sub = "Which features moved, and when?", "effect in σ, where its 95 % interval leaves out 0 · ○ alarmed"
+    title, sub = (
+        "Which features moved, and when?",
+        "effect in σ, where its 95 % interval leaves out 0; blank where none is judged in σ · ○ alarmed",
+    )
     query = Query(HEAT, params)
     if frame.is_empty():
         return cards.card(
@@ -116,7 +126,7 @@ def _cells(
         at, line = int((row["epoch"] - begin) / step), place[(row["model"], row["subject"])]
         if not 0 <= at < columns:
             continue
-        cells[line, at] = abs(row["sigma"]) if words.known(row["sigma"]) else 0.0
+        cells[line, at] = abs(row["sigma"]) if words.known(row["sigma"]) else np.nan
         if row["alarm"]:
             rings.append((float(middles[at]), line))
     return figures.typed(middles, "f8"), cells, rings

@@ -12,7 +12,7 @@ from dash import dcc, html
 
 from dashboards import cards, differs, words
 from dashboards.cards import Badge, Query
-from dashboards.incident import EXPLAINED, Explained, Row
+from dashboards.incident import EXPLAINED, Explained, Row, looked
 from dashboards.scope import Scope
 
 VERDICTS: Final = {
@@ -69,7 +69,7 @@ def causes_card(told: Explained | None, incident_id: str, view: Scope, span: int
     legend = NOTE + (f" {more} more in SQL." if more > 0 else "")
     return cards.card(
         title, html.Ol(items, className="causes"), html.P(legend, className="legend"), mark=verdict(told), sql=query, span=span,
-        sub=f"as of {words.clock(told.changed_at, view.now)} UTC",
+        sub=looked(told.changed_at, view.now),
     )  # fmt: skip
 
 

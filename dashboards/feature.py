@@ -57,7 +57,11 @@ def effect_card(
         f", dashed = material (±{words.number(material)} {unit})" if material else ""
     )
     if frame.height < 2:
-        none = cards.empty("Not judged often enough yet", "A point is drawn for every judged window.", 260)
+        none = cards.empty(
+            "Not judged often enough yet",
+            "A point is drawn for every judged window; of a long range for many together: choose a shorter one.",
+            260,
+        )
         return cards.card(title, none, sub=sub, sql=[query], span=span)
     with_ = compared(read, view, model, str(finding["subject"]))
     figure = _effect(frame, view, material, finding, changes.read_changes(read, view, model, changes.NEAR_DATA))

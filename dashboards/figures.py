@@ -7,7 +7,7 @@ Source: Plotly's figure schema (plotly.js 2.35 reads `bdata`); measured in UX.md
 
 from __future__ import annotations
 
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
@@ -24,6 +24,7 @@ Trace = dict[str, Any]
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif"
 MAX_MARKS = 6  # labelled changes on one chart; more than that is a smear
 LABEL_SHARE = 0.28  # of a chart's width that a label may need
+DOT_PX = 5  # a value without neighbours, of which a line draws nothing
 _TYPES = {"f8": np.float64, "f4": np.float32, "i4": np.int32, "u2": np.uint16, "u1": np.uint8}
 
 
@@ -100,9 +101,23 @@ def time_axis(start: datetime, end: datetime) -> dict[str, Any]:
 
 
 def line(x: Any, y: Any, name: str, colour: str, **extra: Any) -> Trace:
-    """A line with no markers; keywords are Plotly's trace attributes, `dash` its style."""
+    """A line, with a dot where a value has no neighbour; keywords are Plotly's trace attributes, `dash` its style."""
     style = {"color": colour, "width": extra.pop("width", 2), "dash": extra.pop("dash", "solid")}
-    return {"type": "scatter", "mode": "lines", "x": x, "y": y, "name": name, "line": style, **extra}
+    made = {"type": "scatter", "mode": "lines", "x": x, "y": y, "name": name, "line": style, **extra}
+    alone = _alone(y)
+    if not alone.any():
+        return made
+    return {**made, "mode": "lines+markers", "marker": {"color": colour, "size": (alone * DOT_PX).tolist()}}
+
+
+def _alone(y: Any) -> np.ndarray:
+    """Which values have no neighbour: a line needs two."""
+    if isinstance(y, dict):
+        values = np.frombuffer(b64decode(y["bdata"]), dtype=_TYPES[y["dtype"]])
+    else:
+        values = np.array(y, dtype=np.float64)
+    seen = np.concatenate([[False], np.isfinite(values), [False]])
+    return np.asarray(seen[1:-1] & ~seen[:-2] & ~seen[2:])
 
 
 def heat(x: Any, y: Any, z: Any, scale: Sequence[Sequence[Any]], **extra: Any) -> Trace:

@@ -158,7 +158,7 @@ def busy_card(read: Reader, view: Scope) -> Any:
     shapes, notes = figures.marks(changes.read_changes(read, view, kinds=FLEET_CHANGES), p, view.start, view.end)
     yaxis = {"tickformat": ".0%", "range": [0, 1.08], "nticks": 5}
     figure = figures.figure(
-        _series(frame, p), view.theme, xaxis=figures.time_axis(view.start, view.end), yaxis=yaxis, shapes=shapes, annotations=notes,
+        _series(frame.with_columns(pl.col("epoch").clip(view.start.timestamp())), p), view.theme, xaxis=figures.time_axis(view.start, view.end), yaxis=yaxis, shapes=shapes, annotations=notes,
         margin=figures.margins(46, 12, 24, 34), showlegend=True, hovermode="x unified",
     )  # fmt: skip
     return cards.card(

@@ -14,7 +14,7 @@ from typing import Any, Final
 import polars as pl
 from dash import html
 
-from dashboards import cards, doing, tables, words
+from dashboards import accepted, cards, doing, tables, words
 from dashboards.cards import Badge, Query
 from dashboards.reader import Reader, Value
 from dashboards.scope import Scope
@@ -121,27 +121,37 @@ def of_one(read: Reader, view: Scope, chosen: str) -> Any:
     (row,) = read(HANDLED, params).to_dicts()
     known, is_open = quiet(read, view.now), row["state"] == "open"
     end = muted_until(read, [row], view).get(chosen)
+    normal = accepted.accepted(read, chosen)
+    said = normal.in_words(view.now)
     told = (
         [f"{row['taken_by']} has it since {words.clock(row['taken_at'], view.now)} UTC"]
         if row["taken_by"]
         else ["nobody has taken it"]
-        if is_open
+        if is_open and not said
         else []
     )
+    told += [said] if said else []
     told += [f"nobody is told until {words.clock(end, view.now)} UTC"] if end else []
     told += ["marked as a false alarm"] if row["false_alarms"] else []
-    acts = (
-        [("acknowledge", "I have it", "Shows who has it; receivers are told")]
-        if is_open and not row["taken_by"]
-        else []
+    acts = _acts(
+        take=is_open and not row["taken_by"],
+        unmute=any(m.object == chosen for m in known.muted),
+        accept=normal.open > 0,
     )
-    acts += [(f"mute {s}", f"Mute {s}", f"Found and counted, but nobody is told for {s}") for s in ("1h", "8h", "3d")]
-    acts += [("unmute", "Unmute", "Tell people again")] if any(m.object == chosen for m in known.muted) else []
-    acts += [("false_alarm", "False alarm", "Counts in the false-alarm budget")]
     form = doing.form(chosen, view.link("/incidents", id=chosen), acts)
     mine = _touching(read, row, known, view)
-    queries = [Query(HANDLED, params), Query(MUTES, params)]
+    queries = [Query(HANDLED, params), Query(MUTES, params), Query(accepted.FIRING)]
     return cards.card("In hand", form, *mine, sub=" · ".join(told) or "it is over", sql=queries)
+
+
+def _acts(*, take: bool, unmute: bool, accept: bool) -> list[doing.Act]:
+    """The buttons: what each does, its words, and what it means."""
+    acts = [("acknowledge", "I have it", "Shows who has it; receivers are told")] if take else []
+    acts += [(f"mute {s}", f"Mute {s}", f"Found and counted, but nobody is told for {s}") for s in ("1h", "8h", "3d")]
+    acts += [("unmute", "Unmute", "Tell people again")] if unmute else []
+    normal = "It was meant: what alarms learns anew from its onset on, and ends with the next judged window"
+    acts += [("accept_normal", "Accept as new normal", normal)] if accept else []
+    return [*acts, ("false_alarm", "False alarm", "Counts in the false-alarm budget")]
 
 
 def _touching(read: Reader, row: Mapping[str, Any], known: Quiet, view: Scope) -> list[Any]:

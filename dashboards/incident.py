@@ -23,6 +23,8 @@ ONE: Final = """
 select incident_id, kind, model, severity, state, since, opened_at, resolved_at, summary, effect, unit, ci_low, ci_high, evidence_nats,
   cause::VARCHAR as cause, suggestion, alerts, models, about::VARCHAR as about, part_of,
   (select arg_max(actor, ts) from command where verb = 'acknowledge' and object = incident_id and ts >= opened_at) as taken_by,
+  (select min(h.changed_at) from core.incident h where h.incident_id = incident.incident_id and h.effect = incident.effect
+    and h.ci_low is not distinct from incident.ci_low and h.ci_high is not distinct from incident.ci_high) as said_at,
   (select arg_max(f.onset_low, f.window_end) from finding f where f.onset = incident.since
     and f.monitor_id in (select key from alert where alert.incident_id = incident.incident_id)) as since_low,
   (select arg_max(f.onset_high, f.window_end) from finding f where f.onset = incident.since
@@ -58,11 +60,13 @@ ALARM: Final = """
 select effect, ci_low, ci_high, unit, evidence_nats, threshold_nats, n, window_start, window_end, note from finding where finding_id = $finding
 """
 STEPS: Final = f"""
-with i as (select * from incident where incident_id = $id), near as (
+with i as (select * from incident where incident_id = $id), first as (
+  select arg_min(severity, changed_at) as severity, arg_min(summary, changed_at) as summary from core.incident where incident_id = $id
+), near as (
   select since - interval 30 minutes as low, coalesce(resolved_at, since + interval 1 day) as high, coalesce(models, [model]) as models from i
 ), t as (
   select since as ts, 'onset' as kind, 'most likely start of the change' as words from i
-  union all select opened_at, 'opened', severity || ': ' || summary from i
+  union all select i.opened_at, 'opened', first.severity || ': ' || first.summary from i, first
   union all select resolved_at, 'resolved', summary from i where resolved_at is not null
   union all select starts_at, 'alert', severity || ' on ' || if(incident_id = $id, '', model || ' ') || subject || ': ' || summary from alert where incident_id in {FAMILY}
   union all select ends_at, 'alert ends', if(incident_id = $id, '', model || ' ') || subject from alert where incident_id in {FAMILY} and ends_at is not null
@@ -144,6 +148,11 @@ def strength(row: Row) -> str:
     """Its effect with the 95 % interval where one is known."""
     said = words.effect(row["effect"], row["unit"])
     return f"{said} (95 %: {words.interval(row['ci_low'], row['ci_high'])})" if words.known(row["ci_low"]) else said
+
+
+def looked(at: datetime | None, now: datetime | None) -> str:
+    """When a figure was looked at: those of other times differ from it."""
+    return f"as of {words.clock(at, now)} UTC"
 
 
 def since(row: Row, now: datetime | None) -> str:

@@ -12,7 +12,8 @@ from urllib.parse import quote
 
 from dash import dcc, html
 
-from dashboards import cards, explained, incident, pages, states, words
+from dashboards import accepted, cards, explained, incident, pages, states, words
+from dashboards.accepted import Accepted
 from dashboards.cards import Badge, Query
 from dashboards.incident import EXPLAINED, IMPACT, ONE, Explained, Row
 from dashboards.palette import SIGNS
@@ -44,20 +45,28 @@ def head(read: Reader, row: Row, told: Explained | None, view: Scope) -> Any:
     title = html.H1([html.Span(SIGNS[mark.state], className="sign", **cards.HIDDEN), row["summary"]])
     tools = html.Div([cards.source(queries), cards.badge(mark)], className="card-tools")
     body = [
-        html.Div([_facts(row, paid, view), _links(row, paid, view)], className="verdict-body"), _why(row, told, view),
-        *_narrated(read, row),
+        html.Div([_facts(row, paid, view, accepted.accepted(read, row["incident_id"])), _links(row, paid, view)], className="verdict-body"), _why(row, told, view),
+        *_narrated(read, row, view),
     ]  # fmt: skip
     return html.Section([tools, title, *body], className=f"verdict {mark.state} span-12")
 
 
-def _facts(row: Row, paid: Sequence[Row], view: Scope) -> Any:
+def _facts(row: Row, paid: Sequence[Row], view: Scope, normal: Accepted) -> Any:
     nats = f"{words.number(row['evidence_nats'])} nats" if words.known(row["evidence_nats"]) else None
     ended = f"{words.clock(row['resolved_at'], view.now)} UTC" if row["resolved_at"] else None
+    untaken = normal.in_words(view.now) or ("nobody has taken it" if row["state"] == "open" else None)
     return cards.facts([
         ("model", incident.whose(row)), ("about", incident.about(row) or None), ("since", incident.since(row, view.now)), ("lasted", incident.lasted(row, view.now)), ("over since", ended),
-        ("opened", f"{words.clock(row['opened_at'], view.now)} UTC"), ("how much", incident.strength(row)), ("evidence", nats),
-        ("in hand", f"{row['taken_by']} has it" if row["taken_by"] else "nobody has taken it" if row["state"] == "open" else None), ("impact", _impact(row, paid, view)), ("what to do", row["suggestion"]),
+        ("opened", f"{words.clock(row['opened_at'], view.now)} UTC"), ("how much", _strength(row, view)), ("evidence", nats),
+        ("in hand", f"{row['taken_by']} has it" if row["taken_by"] else untaken), ("impact", _impact(row, paid, view)), ("what to do", normal.advice(row["suggestion"])),
     ])  # fmt: skip
+
+
+def _strength(row: Row, view: Scope) -> Any:
+    """Its effect, and when that was found: the title says the same, what follows may have looked later."""
+    if not words.known(row["effect"]):
+        return None
+    return [incident.strength(row), " ", html.Span(incident.looked(row["said_at"], view.now), className="dim")]
 
 
 def _impact(row: Row, paid: Sequence[Row], view: Scope) -> Any:
@@ -98,6 +107,7 @@ def _why(row: Row, told: Explained | None, view: Scope) -> Any:
         near = incident.cause_of(row)
         said = f"Nearest signal: {near['note']}." if near else "No signal began within 30 min of the onset."
         return html.Div([html.Div(lead, className="lead"), html.P(said), *whole], className="why-text")
+    lead.append(html.Span(incident.looked(told.changed_at, view.now), className="dim"))
     parts: list[Any] = [html.P(told.text), *whole]
     return html.Div([html.Div(lead, className="lead"), *parts], className="why-text")
 
@@ -110,13 +120,14 @@ def _whole(row: Row, view: Scope) -> list[Any]:
     return [html.P([f"Part of one incident with others ({incident.about(row) or 'one cause'}), told in ", link, "."])]
 
 
-def _narrated(read: Reader, row: Row) -> list[Any]:
+def _narrated(read: Reader, row: Row, view: Scope) -> list[Any]:
     """The words of a model, marked as such; nothing when none were asked for."""
     rows = read(NARRATED, {"id": row["incident_id"]}).to_dicts()
-    return [_narration(rows[0])] if rows else []
+    return [_narration(rows[0], view)] if rows else []
 
 
-def _narration(row: Mapping[str, Any]) -> Any:
+def _narration(row: Mapping[str, Any], view: Scope) -> Any:
+    at = html.Span(incident.looked(row["made_at"], view.now), className="dim")
     by = html.Span(f"written by {row['model']}", className="badge info")
     said = html.P(f"Not shown: {row['refused']}.", className="sub") if row["refused"] else html.P(row["text"])
-    return html.Div([html.Div([html.Strong("In other words"), by], className="lead"), said], className="why-text")
+    return html.Div([html.Div([html.Strong("In other words"), by, at], className="lead"), said], className="why-text")

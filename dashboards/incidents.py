@@ -70,16 +70,21 @@ def _list(read: Reader, view: Scope) -> Any:
             "An incident opens when a finding spends some of the declared false-alarm budget.",
             240,
         )
-        return cards.grid([cards.card("Incidents", none, sql=query), *letters])
+        return cards.grid([cards.card("Incidents", none, sub=_everywhere(view)[3:] or None, sql=query), *letters])
     shown, columns = listed(rows, hand.muted_until(read, rows, view), view)
     opened = sum(r["state"] == "open" for r in rows)
-    sub = f"{opened} open · {len(rows) - opened} resolved in the range"
+    sub = f"{opened} open · {len(rows) - opened} resolved in the range{_everywhere(view)}"
     if len(rows) == MOST:
         sub += f" · the first {MOST} only: choose a shorter range or a model"
     height = min(680, 44 + tables.TALL_PX * len(shown))
     table = tables.two_lines(tables.grid("incidents", shown, columns, height=height))
     tools = [tables.csv_button("incidents")]
     return cards.grid([cards.card("Incidents", table, sub=sub, tools=tools, sql=query), *letters])
+
+
+def _everywhere(view: Scope) -> str:
+    """That the list is no shorter where the page is of one cluster."""
+    return f" · of all clusters, not only {view.cluster}: an incident has no cluster of its own" if view.cluster else ""
 
 
 def listed(
@@ -95,9 +100,9 @@ def listed(
     ]  # fmt: skip
     handled = [tables.Column("handled", "In hand", "", 112)] if any(s["handled"] for s in shown) else []
     columns = [  # the link stands where a narrow window still shows it
-        tables.Column("state", "State", "state", 112), tables.Column("summary", "What", "happened", 270),
-        tables.Column("model", "Model", "model", 145), tables.Column("since", "Since (UTC)", "clock", 142), tables.Column("lasted", "Lasted", "span", 104),
-        *handled, tables.Column("cause", "Why", "said", 240, tip="told"), tables.Column("id", "Incident", "incident", 104),
+        tables.Column("state", "State", "state", 112), tables.Column("summary", "What", "happened", 240),
+        tables.Column("model", "Model", "model", 135), tables.Column("since", "Since (UTC)", "clock", 142), tables.Column("lasted", "Lasted", "span", 104),
+        *handled, tables.Column("cause", "Why", "said", 210, tip="told"), tables.Column("id", "ID", "incident", 104),
     ]  # fmt: skip
     return shown, columns
 

@@ -34,9 +34,17 @@ _FORM = """<p class="sub">Use an access token. The first start wrote one to a fi
 <button class="button" type="submit">Sign in</button></form>"""
 
 
-def page(title: str, text: str, back: bool = False) -> str:
-    """A page outside the application that says one thing."""
-    link = '<p><a class="button" href="/">Overview</a></p>' if back else ""
+def page(title: str, text: str, back: bool = False, to: str = "/") -> str:
+    """A page outside the application that says one thing.
+
+    Args:
+        title: its heading.
+        text: what it says.
+        back: with a way on.
+        to: where that leads, a path of this site.
+    """
+    words = "Back" if to.split("?", maxsplit=1)[0].strip("/") else "Overview"
+    link = f'<p><a class="button" href="{escape(to, quote=True)}">{words}</a></p>' if back else ""
     return _PAGE.format(title=escape(title), body=f'<p class="sub">{escape(text)}</p>{link}')
 
 

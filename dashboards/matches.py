@@ -6,7 +6,7 @@ Source: our own; rows are those of `capacity_match`, see docs/scaling.md.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from dashboards import cards, tables, words
 from dashboards.cards import Query
@@ -25,6 +25,13 @@ select model, running, replicas, said from scaling_decision
 where ts > $now::TIMESTAMPTZ - interval 7 day qualify row_number() over (partition by model order by ts desc) = 1
 """
 
+COLUMNS: Final = (
+    tables.Column("model", "Model", "model", 155), tables.Column("starved", "Starved", "said", 190), tables.Column("cluster", "Idle in", "", 100),
+    tables.Column("devices", "Idle devices", "said", 150), tables.Column("fits", "Fits", "said", 120, "and how many of the replicas it lacks the idle devices hold"),
+    tables.Column("away", "Away", "", 90, "declared round trip"), tables.Column("saved", "Saves / h", "", 125, "new replicas like the declared, less egress"),
+    tables.Column("why", "Why", "said", 260),
+)  # fmt: skip
+
 
 def card(read: Reader, view: Scope) -> Any:
     """The table; nothing while no model lacks replicas."""
@@ -37,14 +44,7 @@ def card(read: Reader, view: Scope) -> Any:
         names = ", ".join(r["model"] for r in lacking[:3])
         none = cards.empty(f"{names}: more replicas are needed; no idle devices were found", lacking[0]["said"], 90)
         return cards.card("Starved models and idle devices", none, sql=queries)
-    columns = [
-        tables.Column("model", "Model", "model", 150), tables.Column("starved", "Starved", "said", 200), tables.Column("cluster", "Idle in", "", 95),
-        tables.Column("sku", "Product", "", 130), tables.Column("idle", "Idle", "count", 80), tables.Column("fits", "Fits", "", 80),
-        tables.Column("replicas", "Replicas", "count", 105, "how many of those it lacks the idle devices hold"),
-        tables.Column("away", "Away", "", 80, "declared round trip"), tables.Column("saved", "Saves / h", "", 105, "new replicas like the declared, less egress"),
-        tables.Column("why", "Why", "said", 230),
-    ]  # fmt: skip
-    table = tables.grid("matches", [_told(r) for r in rows], columns, height=min(340, 60 + tables.TALL_PX * len(rows)))
+    table = tables.grid("matches", [_told(r) for r in rows], COLUMNS, height=min(340, 60 + tables.TALL_PX * len(rows)))
     return cards.card(
         "Starved models and idle devices", tables.two_lines(table),
         sub="what idles is paid for; how fast a model is on another product is not measured",
@@ -56,7 +56,12 @@ def _told(row: Mapping[str, Any]) -> dict[str, Any]:
     away = words.UNKNOWN if row["rtt_s"] is None else words.seconds(row["rtt_s"])
     saved = words.UNKNOWN if row["saved_usd_h"] is None else words.dollars(row["saved_usd_h"])
     return {
-        **{k: row[k] for k in ("model", "starved", "cluster", "sku", "idle", "fits", "replicas", "why")},
-        "away": away,
-        "saved": saved,
-    }
+        **{k: row[k] for k in ("model", "starved", "cluster", "why")}, "devices": f"{row['idle']} × {row['sku'].removeprefix('NVIDIA ')}",
+        "fits": f"{row['fits']}, {_replicas(row['replicas'])}", "away": away, "saved": saved,
+    }  # fmt: skip
+
+
+def _replicas(n: int | None) -> str:
+    if n is None:
+        return "replicas not known"
+    return f"{n} replica" if n == 1 else f"{n} replicas"

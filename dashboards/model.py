@@ -12,6 +12,7 @@ from typing import Any
 from dash import dcc, html
 
 from dashboards import (
+    accepted,
     canaries,
     cards,
     catalogue,
@@ -38,6 +39,7 @@ from dashboards.palette import SIGNS
 from dashboards.reader import Reader
 from dashboards.requests import Requests, column_of, requests
 from dashboards.scope import Scope, scope
+from observe.spec.normal import advised
 
 Part = tuple[int, Callable[[], Any]]  # columns of twelve, and what makes the card
 PATH, TITLE, ICON, ORDER = "/model/<name>", "Model", "model", 20
@@ -74,7 +76,7 @@ def page(read: Reader, params: Mapping[str, str]) -> Any:
     )  # fmt: skip
     numbers = stats if isinstance(stats, list) else [stats]
     if not (facts or slos or drifts or numbers):
-        return cards.grid([_hero(name, facts, []), _nothing(name)])
+        return cards.grid([_hero(name, None, []), _nothing(name)])
     marks = [s.badge(view.now) for s in slos] + [feature.badge(d, view) for d in drifts]
     more = (
         watched.numbers(view, name, drifts, facts.get("drift"))
@@ -93,7 +95,9 @@ def _chosen(view: Scope, slos: Sequence[slo.Slo]) -> slo.Slo | None:
     return next((s for s in slos if s.row["slo"] == view.query.get("slo")), slos[0] if slos else None)
 
 
-def _hero(name: str, facts: Mapping[str, Any], marks: list[Badge]) -> Any:
+def _hero(name: str, declared: Mapping[str, Any] | None, marks: list[Badge]) -> Any:
+    """Its name, its state and what is declared of it; None where it is known neither declared nor seen."""
+    facts = declared or {}
     labels = facts.get("labels") or {}
     replicas = (
         f"{facts['min_replicas']} – {facts['max_replicas']}"
@@ -116,7 +120,7 @@ def _hero(name: str, facts: Mapping[str, Any], marks: list[Badge]) -> Any:
         cards.facts(said)
         if said
         else html.P("Seen in the data; no ModelSpec declares it.", className="sub")
-        if not facts
+        if not facts and declared is not None
         else None
     )
     return html.Div(
@@ -141,7 +145,7 @@ def _incidents(read: Reader, view: Scope, name: str) -> Any:
     rows = read(INCIDENTS, params).to_dicts()
     if not rows:
         return None
-    boxes = []
+    boxes, advice = [], accepted.suggestions(read, [r for r in rows[:3] if r["state"] == "open"])
     for row in rows[:3]:
         is_open = row["state"] == "open"
         mark = states.severity_badge(row["severity"]) if is_open else Badge("unknown", "resolved")
@@ -149,7 +153,7 @@ def _incidents(read: Reader, view: Scope, name: str) -> Any:
         lines = cards.facts([
             ("since", f"{words.clock(row['since'], view.now)} UTC · {words.span((row['resolved_at'] or view.now) - row['since'])}"),
             ("effect", words.effect(row["effect"], row["unit"])), ("nearest signal", cause["note"] if cause else "none that explains it clearly"),
-            ("suggested", row["suggestion"] if is_open else None),
+            ("suggested", _suggested(row, advice[row["incident_id"]], view) if is_open else None),
         ])  # fmt: skip
         what = row["summary"]
         if pages.installed("incidents"):
@@ -166,6 +170,13 @@ def _incidents(read: Reader, view: Scope, name: str) -> Any:
             )
         )
     return html.Div(boxes, className="span-12 stack")
+
+
+def _suggested(row: Mapping[str, Any], advice: str | None, view: Scope) -> Any:
+    """What to do; what can be accepted leads to the incident, where the button is."""
+    if not advised(advice) or not pages.installed("incidents"):
+        return advice
+    return dcc.Link(advice, href=view.link("/incidents", id=row["incident_id"]))
 
 
 def _slo_section(

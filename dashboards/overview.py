@@ -12,7 +12,21 @@ from urllib.parse import quote
 
 from dash import dcc, html
 
-from dashboards import cards, catalogue, differs, drift, latency, pages, proposal, slo, states, tables, vitals, words
+from dashboards import (
+    accepted,
+    cards,
+    catalogue,
+    differs,
+    drift,
+    latency,
+    pages,
+    proposal,
+    slo,
+    states,
+    tables,
+    vitals,
+    words,
+)
 from dashboards.cards import Query
 from dashboards.palette import SIGNS
 from dashboards.reader import Reader
@@ -77,7 +91,7 @@ def verdict(read: Reader, view: Scope, slos: list[slo.Slo]) -> Any:
         ("since", f"{words.clock(first['since'], view.now)} UTC · {words.span(view.now - first['since'])}"),
         ("effect", _effect(first)),
         ("nearest signal", cause["note"] if cause else "none that explains it clearly"),
-        ("suggested", first["suggestion"]), ("action", "; ".join(proposed[:2])),
+        ("suggested", accepted.suggestions(read, [first])[first["incident_id"]]), ("action", "; ".join(proposed[:2])),
     ])  # fmt: skip
     if pages.installed("incidents"):
         href = view.link("/incidents", id=first["incident_id"])

@@ -102,7 +102,7 @@ def _path(story: Story, line: Line, top: float, most: float) -> str:
         f"{_x(story, at)} {top + LANE * (1 - max(0.0, v) / most):.1f}"
         for at, v in zip(line.at, line.values, strict=True)
     ]
-    return "M" + "L".join(points)
+    return "M" + "L".join(points) + ("h3" if len(points) == 1 else "")  # of one point a path draws nothing
 
 
 def _figure(value: float, unit: str) -> str:

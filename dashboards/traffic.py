@@ -74,13 +74,15 @@ def over_time_card(read: Reader, view: Scope, model: str, asked: Requests, span:
     """Requests and failures above, time to first token below, on one time axis with every change."""
     frame, query = asked.over_time, asked.query
     title, sub = "Traffic and latency", "requests and failures a minute; time to first token"
-    if frame.height < 2:
+    if frame.is_empty():
         none = cards.empty("No requests in this range", "Choose a longer range, or check the gateway's exporter.", 260)
         return cards.card(title, none, sub=sub, sql=[query], span=span)
     per_minute = 60.0 / view.bucket_s
     frame = figures.dense(frame, view.start, view.end, view.bucket_s, ("n", "errors")).with_columns(
         pl.col("n") * per_minute, pl.col("errors") * per_minute
     )
+    if not frame["n"].sum():
+        return cards.card(title, _short("requests", view), sub=sub, sql=[query], span=span)
     figure = _over_time(frame, view, changes.read_changes(read, view, model))
     return cards.card(
         title,
@@ -89,6 +91,12 @@ def over_time_card(read: Reader, view: Scope, model: str, asked: Requests, span:
         sql=[query],
         span=span,
     )
+
+
+def _short(what: str, view: Scope) -> Any:
+    """What is said where rows are there, none of them in a point that is over."""
+    step = words.span(view.bucket_s)
+    return cards.empty(f"The {what} of this range fill no whole {step} yet", f"A point is {step}: choose a shorter range.", 260)  # fmt: skip
 
 
 def _over_time(frame: pl.DataFrame, view: Scope, marked: pl.DataFrame) -> figures.Figure:
@@ -128,11 +136,13 @@ def cost_card(view: Scope, model: str, asked: Requests, declared: Mapping[str, A
     title, query = "Cost per 1 M tokens", asked.query
     limit = declared.get("target_cost_per_1k_tokens_usd")
     sub = f"envelope {words.dollars(limit * 1000)}" if limit else "no envelope declared in the ModelSpec"
-    if frame.height < 2:
+    if frame.is_empty():
         none = cards.empty("No request with a known price", "Prices come from the gateway.", 260)
         return cards.card(title, none, sub=sub, sql=[query], span=span)
     p = palette(view.theme)
     frame = figures.dense(frame, view.start, view.end, view.bucket_s)
+    if not frame["dollars"].is_not_null().any():
+        return cards.card(title, _short("priced requests", view), sub=sub, sql=[query], span=span)
     x = figures.instants(frame["epoch"] + view.bucket_s / 2)
     data = [
         figures.line(

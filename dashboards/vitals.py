@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from dashboards import cards, catalogue, figures, slo, states, words
+from dashboards import cards, catalogue, figures, fleet, slo, states, words
 from dashboards.cards import Badge, Query
 from dashboards.palette import palette
 from dashboards.reader import Reader
@@ -36,10 +36,9 @@ select count(*) filter (alarm and not pair) as drifting, count(*) filter (judged
 """
 ALARMS = "select severity, declared, period_s, notified, false_marked, spent from alarm_budget order by severity"
 GPUS = """
-select (floor(epoch(ts) / $bucket) * $bucket)::DOUBLE as epoch, sku, (sum(util_mean * devices) / sum(devices))::DOUBLE as busy,
-  (sum(idle_devices) / count(distinct ts))::DOUBLE as idle, (sum(devices) / count(distinct ts))::DOUBLE as devices
+select (floor(epoch(ts) / $bucket) * $bucket)::DOUBLE as epoch, (sum(util_mean * devices) / sum(devices))::DOUBLE as busy
 from gpu_5m where ts >= $start::TIMESTAMPTZ and ts < $end::TIMESTAMPTZ and ($cluster = '' or cluster = $cluster)
-group by 1, 2 order by 1
+group by 1 order by 1
 """
 COST = """
 select (floor(epoch(ts) / $bucket) * $bucket)::DOUBLE as epoch, sum(cost_usd)::DOUBLE as usd, sum(tokens_priced)::DOUBLE as tokens
@@ -99,32 +98,21 @@ def drifting(read: Reader, view: Scope) -> Any:
 
 
 def gpus(read: Reader, view: Scope, known: catalogue.Catalogue) -> Any:
-    """How busy the fleet is, what idles, and what that costs a day."""
+    """How busy the fleet is, what idles, and what that costs a day: the fleet page's "now", whatever the range."""
     p = palette(view.theme)
-    frame = read(GPUS, view.params)
-    queries = [Query(GPUS, view.params)]
-    if frame.is_empty():
-        return cards.stat(
-            "GPU busy", words.UNKNOWN, "no GPU samples in this range", Badge("unknown", "no data"), "", queries
-        )
-    by_time = (
-        frame.group_by("epoch").agg((pl.col("busy") * pl.col("devices")).sum() / pl.col("devices").sum()).sort("epoch")
-    )
-    last = frame.filter(pl.col("epoch") == frame["epoch"].max())
-    idle, devices = float(last["idle"].sum()), float(last["devices"].sum())
-    costs = [(known.price(s), i) for s, i in zip(last["sku"], last["idle"], strict=True)]
-    wasted = sum(price * i * 24 for price, i in costs if price is not None)
+    devices, trend = read(fleet.DEVICES, view.params), read(GPUS, view.params)
+    queries = [Query(fleet.DEVICES, view.params), Query(GPUS, view.params)]
+    seen = devices.filter(pl.col("util").is_not_null())
+    line = figures.sparkline(trend["busy"].to_list(), p.series[0], 0.0, 1.0)
+    if seen.is_empty():
+        said = f"{devices.height} devices are silent" if devices.height else "no GPU samples in this range"
+        mark = Badge("unknown", "silent" if devices.height else "no data")
+        return cards.stat("GPU busy", words.UNKNOWN, said, mark, line, queries)
+    idle, wasted = int(seen["idle"].sum()), fleet.idle_cost(devices, known)
     money = f" · ≈ {words.dollars(wasted)} a day" if wasted else ""
-    mark = Badge("ticket", "idle") if idle > 0.15 * devices else Badge("ok", "ok")
-    sub = f"{idle:.0f} idle of {devices:.0f}{money}"
-    return cards.stat(
-        "GPU busy",
-        words.share(float(by_time["busy"][-1])),
-        sub,
-        mark,
-        figures.sparkline(by_time["busy"].to_list(), p.series[0], 0.0, 1.0),
-        queries,
-    )
+    mark = Badge("ticket", "idle") if idle > 0.15 * seen.height else Badge("ok", "ok")
+    busy = words.share(seen["util"].mean())  # type: ignore[arg-type]
+    return cards.stat("GPU busy", busy, f"{idle} idle of {seen.height}{money}", mark, line, queries)
 
 
 def cost(read: Reader, view: Scope, known: catalogue.Catalogue) -> Any:
@@ -148,9 +136,9 @@ def cost(read: Reader, view: Scope, known: catalogue.Catalogue) -> Any:
     limit = (known.models.get(view.model) or {}).get("target_cost_per_1k_tokens_usd") if view.model else None
     mark = None if not limit else Badge("ok", "in envelope") if value <= limit * 1000 else Badge("ticket", "over")
     sub = (
-        f"envelope {words.dollars(limit * 1000)}"
+        f"envelope {words.dollars(limit * 1000)}, mean of the range"
         if limit
-        else f"{words.count(tokens)} tokens, {words.dollars(float(frame['usd'].sum()))}"
+        else f"{words.count(tokens)} tokens, {words.dollars(float(frame['usd'].sum()))} in the range"
     )
     line = (frame["usd"] / frame["tokens"] * 1e6).to_list()
     return cards.stat(

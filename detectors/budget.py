@@ -21,6 +21,7 @@ Floats = NDArray[np.float64]
 
 LEAST_EFFECTIVE: Final = 30.0  # independent windows before a stream may alarm
 RANDOM_WALK: Final = 0.97  # with more memory per hour than this, level shifts are not identifiable
+_HOUR_S: Final = 3_600
 _LONGEST: Final = 10_000  # windows
 _POWER: Final = 1.2816  # found with 90 %
 _MIXTURE: Final = 2.1  # nats that not knowing size and signature costs, ln 8
@@ -49,6 +50,21 @@ def harmless(used: float) -> float:
     8.12
     """
     return log(max(0.25 * used, 1.0)) + 3.0
+
+
+def calm(window_s: int) -> float:
+    """Evidence below which a window is calm, nats: 1 where windows are hours, as METHODS says.
+
+    A day of shorter windows has more of them, and an alarm that asks for a whole day of calm ones would hardly ever end:
+    chance lifts one of so many above 1.
+
+    Args:
+        window_s: length of a window, s.
+
+    >>> calm(3600), round(calm(300), 2)
+    (1.0, 3.48)
+    """
+    return 1.0 + max(0.0, log(_HOUR_S / window_s))
 
 
 def history_needed(threshold: float, vif: float) -> int:

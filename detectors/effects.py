@@ -12,6 +12,7 @@ one of normal scores: values with tails as heavy as t3's that all lie 1.2 times 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from functools import lru_cache
 from typing import Any, Final
 
@@ -173,8 +174,8 @@ def _percent(share: float) -> str:
 
 
 @lru_cache(maxsize=16_384)
-def _wider(reference: tuple[int, ...]) -> tuple[Floats, Floats]:
-    """Mean spread score of the reference's normal scores spread `_WIDTHS` times as wide, rising, and these widths.
+def _wider(reference: tuple[int, ...]) -> list[float]:
+    """Mean spread score of the reference's normal scores spread `_WIDTHS` times as wide, rising.
 
     Counted on its bins: what lies beyond the outer edges is seen as no wider than these.
     """
@@ -183,12 +184,18 @@ def _wider(reference: tuple[int, ...]) -> tuple[Floats, Floats]:
     below = ndtr(edges[None, :] / _WIDTHS[:, None])
     p = np.diff(np.concatenate([np.zeros((_WIDTHS.size, 1)), below, np.ones((_WIDTHS.size, 1))], axis=1), axis=1)
     mean = p @ scores.shapes(counts)[:, scores.SHAPES.index("spread")]
-    return np.maximum.accumulate(mean) + 1e-12 * np.arange(_WIDTHS.size), _WIDTHS
+    rising: list[float] = (np.maximum.accumulate(mean) + 1e-12 * np.arange(_WIDTHS.size)).tolist()
+    return rising
 
 
 def _width(binning: Binning, spread: float) -> float:
-    """How many times as wide as the reference what has this mean spread score is."""
-    return float(np.interp(spread, *_wider(binning.reference)))
+    """How many times as wide as the reference what has this mean spread score is; asked several times a window."""
+    means = _wider(binning.reference)
+    at = bisect_right(means, spread)
+    if not 0 < at < len(means):
+        return float(_WIDTHS[0 if at == 0 else -1])
+    low, high = float(_WIDTHS[at - 1]), float(_WIDTHS[at])
+    return low + (spread - means[at - 1]) / (means[at] - means[at - 1]) * (high - low)
 
 
 def noisier(score: str, binning: Binning | None, shift: float) -> float:

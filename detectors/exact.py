@@ -198,16 +198,38 @@ def _difference(a: Any, b: Any) -> float:
 
 
 def mean_shift(pooled: Pooled, effective: tuple[float, float]) -> Shift:
-    """Shift of the mean of finite values; its interval is Welch's, with the normal quantile."""
+    """Shift of the mean of finite values; its interval is Welch's, with the normal quantile.
+
+    Whole numbers are taken from one of them before they become floats: beyond 2^53 floats cannot tell neighbours apart.
+    """
     means, variances = [], []
+    centre = _centre(pooled)
     for sample, n in zip((pooled.reference, pooled.current), effective, strict=True):
-        values = sample.values.astype(np.float64)
+        values = _from(sample.values, centre)
         with np.errstate(over="ignore", invalid="ignore"):
             means.append(float(values.mean()))
             variances.append(float(values.var()) / max(1.0, n - 1))
     half = Z95 * sqrt(sum(variances)) if np.isfinite(variances).all() else float("inf")
     shift = means[1] - means[0]
-    return Shift("mean", means[0], means[1], shift, shift - half, shift + half)
+    return Shift("mean", centre + means[0], centre + means[1], shift, shift - half, shift + half)
+
+
+def _centre(pooled: Pooled) -> int:
+    """A value in the middle of whole numbers, from which all others are less than 2^63 away; else 0."""
+    values = pooled.values
+    if values.dtype.kind not in "iu" or values.dtype.itemsize < 8 or not values.size:
+        return 0
+    middle = int(values[values.size // 2])
+    return middle if max(int(values[-1]) - middle, middle - int(values[0])) < 2**63 else 0
+
+
+def _from(values: Values, centre: int) -> NDArray[np.float64]:
+    """Values less `centre`, exact for whole numbers before they become floats."""
+    if centre == 0:
+        return values.astype(np.float64)
+    whole = (values - np.array(centre, dtype=values.dtype)).astype(values.dtype)  # modulo 2^64 it is the true one
+    found: NDArray[np.float64] = whole.view(np.int64).astype(np.float64)
+    return found
 
 
 def edges(reference: Sample, parts: int = 10) -> Values:

@@ -86,7 +86,7 @@ def number(
     least, notes = _usable(least, samples[0])
     scores = exact_scores.scores(pooled)
     moved, effective = _moved(scores, reference, current)
-    shifts = tuple(quantile_shift(pooled, p, effective) for p in QUANTILES if min(effective) * (1 - p) >= 1)
+    shifts = tuple(quantile_shift(pooled, p, effective) for p in QUANTILES if p == 0.5 or min(effective) * (1 - p) >= 1)
     mean = mean_shift(pooled, effective)
     tests = _tests(pooled, moved, (*shifts, mean), least, dependent=reference.stretches is not None)
     return Feature(
@@ -109,7 +109,8 @@ def _usable(least: Least, reference: Sample) -> tuple[Least, tuple[str, ...]]:
 
 def _few(quality: tuple[Test, ...], pooled: Pooled, *columns: Column) -> tuple[Test, ...]:
     """Too few values: missing ones are judged, the distribution by a question that is never answered with `no drift`."""
-    if any(c.missing + c.nan == c.rows for c in columns) and quality:
+    infinite = pooled.ks == 0 and not any(c.finite.any() for c in columns)  # and as many of either sign
+    if quality and (infinite or any(c.missing + c.nan == c.rows for c in columns)):
         return quality
     return (*quality, Test("ks", 100 * pooled.ks, "pp", 100.0 + 1e-9, 1.0, float("inf")))
 

@@ -25,6 +25,7 @@ from detectors.exact_shares import Distances
 
 Verdict = Literal["drift", "too_few", "inform", "no_drift"]
 Unit = Literal["sigma", "%", "pp"]
+Reads = Literal["", "date", "instant", "utc", "clock"]  # of numbers: themselves, d or s since 1970, s since midnight
 
 ONE_SIDED_95: Final = 1.6448536269514722
 QUALITY: Final = frozenset({"missing", "nan", "infinite", "unseen"})
@@ -85,6 +86,11 @@ class Rows:
     infinite: int = 0
     unseen: int = 0  # in levels the reference does not have
 
+    @property
+    def values(self) -> int:
+        """Rows with a finite value or a level."""
+        return self.rows - self.missing - self.nan - self.infinite
+
 
 @dataclass(frozen=True, slots=True)
 class Feature:
@@ -101,6 +107,7 @@ class Feature:
     distances: Distances | None = None
     effect: Shift | None = None  # the change in the feature's unit that tells most; None where quality drifted
     unit: str = ""  # of effect, shifts and wasserstein
+    reads: Reads = ""  # what the values of effect, shifts and bins are when they are no plain numbers
     shifts: tuple[Shift, ...] = ()
     bins: Bins | None = None
     unseen: tuple[str, ...] = ()  # levels the reference does not have, most frequent first
@@ -174,7 +181,18 @@ def _verdict(feature: Feature, alpha: float) -> Feature:
     if vague is not None and vague.at_most >= vague.least:
         may = f"a change of {size_text(vague.at_most, vague.unit)} cannot be excluded, {size_text(vague.least, vague.unit)} would matter"
         return replace(feature, verdict="too_few", reason=f"{_rows(feature)}: {may}")
-    return replace(feature, verdict="no_drift", reason=_still(feature.tests, alpha))
+    nothing = _nothing(feature)
+    return replace(feature, verdict="inform" if nothing else "no_drift", reason=nothing or _still(feature.tests, alpha))
+
+
+def _nothing(feature: Feature) -> str:
+    """Why nothing is known of the values, however sure it is that as many are missing; empty where there are some."""
+    if feature.reference.values and feature.current.values:
+        return ""
+    left = feature.reference.values + feature.current.values
+    where = "on either side" if not left else "in the reference" if feature.current.values else "in the current table"
+    finite = "finite " if feature.reference.infinite + feature.current.infinite else ""
+    return f"no {finite}value at all {where}"
 
 
 def _rows(feature: Feature) -> str:

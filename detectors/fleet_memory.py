@@ -28,6 +28,7 @@ _KEPT_DAYS: Final = 5  # of the longest runs of a group
 _LEARNT: Final = 2  # days of a group before its runs are judged
 _LONGER: Final = 3.0  # times the longest run of a group's last days
 _DAY_S: Final = 86_400
+_GONE_S: Final = 3_600  # a run ends when its device was not seen for so long
 
 
 @dataclass(slots=True)
@@ -46,14 +47,14 @@ class Lag:
 class Runs:
     """How long devices have been hugely behind, and how long that lasts at most in their group."""
 
-    open: dict[str, list[Any]] = field(default_factory=dict)  # stream: [hits of the last windows, start, group]
+    open: dict[str, list[Any]] = field(default_factory=dict)  # stream: [hits of late, start, group, last window]
     longest: dict[str, dict[str, int]] = field(default_factory=dict)  # group: day: windows
     since: dict[str, int] = field(default_factory=dict)  # group: when it was first seen
 
     def take(self, name: str, group: str, at: int, *, is_hit: bool, told: bool) -> int | None:
         """Add one window of a stream; the start of its run when that is longer than any of its peers was."""
         first = self.since.setdefault(group, at)
-        hits, start, _ = self.open.get(name, ["", 0, group])
+        hits, start = self.open.get(name, ["", 0])[:2]
         if not is_hit and not hits:
             return None
         hits = (hits + ("1" if is_hit else "0"))[-_HITS:]
@@ -61,7 +62,7 @@ class Runs:
             self._close(name, group, at, start, told=told)
             return None
         start = start or at
-        self.open[name] = [hits, start, group]
+        self.open[name] = [hits, start, group, at]
         lasted = (at - start) // _WINDOW_S + 1
         days = self.longest.get(group, {})
         allowed = max(_ENOUGH - 1, _LONGER * max(days.values(), default=0))
@@ -82,7 +83,8 @@ class Runs:
         days[day] = max(days.get(day, 0), lasted)
 
     def forget(self, end: int) -> None:
-        """Drop what is older than a few days."""
+        """Drop runs of devices that are not seen any more, and what is older than a few days."""
+        self.open = {name: run for name, run in self.open.items() if run[3:] and run[3] >= end - _GONE_S}
         oldest = end // _DAY_S - _KEPT_DAYS
         for group, days in list(self.longest.items()):
             self.longest[group] = {d: n for d, n in days.items() if int(d) >= oldest}

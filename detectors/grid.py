@@ -39,10 +39,11 @@ class Grid:
         names = {name: k for k, name in enumerate(dict.fromkeys(m.measure for m in monitors))}
         tenths = np.zeros((count, len(names), scores.GROUPS))
         means, rows = (np.zeros((count, len(names))) for _ in range(2))
-        for name, k in names.items():
-            if name in found:
-                total, rows[:, k], tenths[:, k] = found[name].on(start, step, count)
-                means[:, k] = total / np.maximum(rows[:, k], 1.0)
+        places = {name: found[name].places(start, step, count) for name in names if name in found}
+        for name, own in places.items():
+            located, k = found[name], names[name]
+            rows[:, k], tenths[:, k] = own.sums(located.n), own.sums(located.tenths)
+            means[:, k] = own.sums(located.total) / np.maximum(rows[:, k], 1.0)
         measure = [names[m.measure] for m in monitors]
         y, n, a = np.zeros((count, len(monitors))), rows[:, measure], means[:, measure]
         series_ = [found.get(series.key(m.measure, m.score)) for m in monitors]
@@ -51,9 +52,10 @@ class Grid:
             if at is None:
                 n[:, i] = 0.0
             elif base is not None and at.ts is base.ts and at.n is base.n:
-                y[:, i] = at.beside(base, start, step, count)
+                y[:, i] = places[m.measure].sums(at.total)
             else:
-                y[:, i], n[:, i] = at.sums(start, step, count)
+                own = at.places(start, step, count)
+                y[:, i], n[:, i] = own.sums(at.total), own.sums(at.n)
         y /= np.maximum(n, 1.0)
         for i, (m, at) in enumerate(zip(monitors, series_, strict=True)):
             if at is not None and at.binning is not None and m.score in net.SCORES:

@@ -78,7 +78,7 @@ def detect(evidence: Evidence) -> Detected:
         for start in _windows(evidence.window):
             held = capacity.weights(rows.get(start, ()), monitor.params.get("prices", {}))
             pairs = _pairs(capacity.groups(rows.get(start, ()), held))
-            memory = _remember(memory, pairs, start)
+            memory = _remember(memory, pairs, start) if start in rows else memory
             findings.append(_finding(monitor, start, pairs, memory, basis=held.basis if start in rows else None))
         state[monitor.monitor_id] = memory
     return Detected(tuple(findings), state)
@@ -125,7 +125,7 @@ def _remember(memory: Json, pairs: Sequence[Pair], start: datetime) -> dict[str,
 
 
 def _finding(monitor: Monitor, start: datetime, pairs: Sequence[Pair], memory: Json, *, basis: str | None) -> Finding:
-    on = [key for key in memory if memory[key]["on"]]
+    on = [key for key in memory if basis and memory[key]["on"]]  # without samples nothing is told, and nothing ends
     told = max(on, key=lambda key: tuple(memory[key]["rank"])) if on else None
     pair = next((p for p in pairs if p.key == told), pairs[-1] if pairs and not told else None)
     onset = datetime.fromisoformat(memory[told]["since"]) if told else None

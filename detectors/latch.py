@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors import effects, localise
+from detectors import budget, effects, localise
 from detectors.fitting import Fit
 from detectors.memory import Alarm, Memory
 from detectors.slots import DAY_S
@@ -22,8 +22,7 @@ from observe.schema import Binning, Monitor
 
 Floats = NDArray[np.float64]
 
-_CALM_NATS: Final = 1.0
-_CALM_S: Final = DAY_S  # an alarm ends when evidence stayed below 1 nat this long
+_CALM_S: Final = DAY_S  # an alarm ends when every window was calm for so long
 _REFINED: Final = 48  # windows after an alarm in which onset and effect are still refined
 _MOST: Final = 5.0  # nats above its threshold that the evidence of an alarm may reach, so that it can end
 
@@ -82,7 +81,7 @@ class Latch:
         mem = self._memory
         top = mem.cusum.z[i]
         np.minimum(top, _MOST + self._threshold[i] + mem.penalty[i].max(), out=top)
-        if (nats + mem.penalty[i])[0 if alarm.sign > 0 else 1] >= _CALM_NATS:
+        if (nats + mem.penalty[i])[0 if alarm.sign > 0 else 1] >= budget.calm(mem.window_s):
             alarm.calm = None
         elif alarm.calm is None:
             alarm.calm = end

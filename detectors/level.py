@@ -143,9 +143,6 @@ class Walk:
     def _accept(self, end: int, active: Bools) -> None:
         """Start anew where a person accepted the level, or where the location has stayed away for a fortnight."""
         for i in np.flatnonzero(active & (self.accepted > self.memory.accepted) & (self.accepted < end)):
-            alarm = self.memory.alarms[i]
-            if alarm is not None and alarm.high <= self.accepted[i]:  # what is accepted is its level, not a later one
-                self.memory.alarms[i] = None
             self.memory.accept(int(i), int(self.accepted[i]), end - self.window_s)
         for i in np.flatnonzero(active & (self.memory.apart * self.window_s >= _APART_S)):
             self.memory.accept(int(i), end - self.window_s - _APART_S, end - self.window_s)

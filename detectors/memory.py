@@ -45,7 +45,7 @@ class Alarm:
     ci_low: float
     ci_high: float
     nats: float = 0.0  # how well the shift explains what was seen, at its best
-    calm: int | None = None  # since when evidence is below 1 nat
+    calm: int | None = None  # since when every window was calm, see `budget.calm`
 
 
 class Memory:
@@ -73,7 +73,7 @@ class Memory:
         self._newest = localise.KEPT - 1  # where the newest window of all streams stands
         self.kept = np.zeros(count, dtype=np.int64)
         self._said: list[Json | None] = [None] * count  # fits as plain JSON: as they came, or as they were told
-        known = {i: state for i, state in enumerate(states) if state.get("v") == VERSION}
+        known = {i: s for i, s in enumerate(states) if s.get("v") == VERSION and "apart" in s}  # not those of a rate
         for i, state in known.items():
             self._load(i, state)
         learnt = {i: state for i, state in known.items() if "fit" in state}
@@ -105,14 +105,13 @@ class Memory:
         self.cusum.z[i], self.cusum.response[i], self.cusum.start[i] = 0.0, 0.0, at
 
     def accept(self, i: int, at: int, end: int) -> None:
-        """Take what comes after `at` as the new normal: an older alarm ends, nothing before is learnt from."""
+        """Take what comes after `at` as the new normal: its alarm ends, nothing before is learnt from."""
         self.accepted[i], self.tried[i] = at, 0
         self.masks[i].append([0, at])
         self.fits[i], self.fitted[i], self.kept[i], self.apart[i] = None, False, 0, 0
         for part, rest in zip((self.net.c1, self.net.c2, self.net.low, self.net.high), UNKNOWN, strict=True):
             part[i] = rest
-        if (alarm := self.alarms[i]) is not None and alarm.at <= at:
-            self.alarms[i] = None
+        self.alarms[i] = None
         self.forget(i, end)
 
     def push(self, e: Floats, root: Floats, k: Floats, active: NDArray[np.bool_], end: int) -> None:

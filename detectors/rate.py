@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors import counts, rise, series
+from detectors import budget, counts, rise, series
 from detectors.memory import Alarm
 from detectors.series import epoch
 from detectors.slots import DAY_S, HISTORY_S, due, slot
@@ -29,7 +29,6 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-_CALM_NATS: Final = 1.0
 _MOST: Final = 5.0  # nats above its threshold that the evidence of an alarm may reach, so that it can end
 _REFINED: Final = 288  # windows after an alarm in which onset and effect are still refined
 _RETRY_S: Final = 3_600  # between attempts to learn from too short a history
@@ -166,7 +165,7 @@ class Walk:
     def _judge(self, t: int, end: int, active: Bools) -> None:
         mem, start = self.memory, end - self.window_s
         told = np.array([any(low < end and start < high for low, high in spans) for spans in self.spans], dtype=bool)
-        x, n = self.x[t], np.where(told, 0.0, self.n[t])
+        x, n = np.where(told, 0.0, self.x[t]), np.where(told, 0.0, self.n[t])
         mem.push(x, n, active)
         evidence = mem.step(x, n, active, start, self.window_s)
         nats = mem.worth_of(evidence)
@@ -187,7 +186,7 @@ class Walk:
         if end - alarm.at <= _REFINED * self.window_s:
             rise.locate(alarm, mem.recent(i), normal, end, self.window_s)
         mem.limit(i, _MOST + normal.worth.needed(float(self.threshold[i])))
-        if evidence >= _CALM_NATS:
+        if evidence >= budget.calm(self.window_s):
             alarm.calm = None
         elif alarm.calm is None:
             alarm.calm = end

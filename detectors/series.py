@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors import exceedance, scores
+from detectors.raster import Places
 from observe.schema import Binning
 
 if TYPE_CHECKING:
@@ -56,33 +57,11 @@ class Series:
     tenths: Floats
     binning: Binning | None
 
-    def on(self, start: int, step: int, count: int) -> tuple[Floats, Floats, Floats]:
-        """Sum of scores, rows and tenths in `count` windows of `step` seconds from `start`; other rows are left out."""
-        at, use = self._places(start, step, count)
-        told = self.tenths[use].any(axis=1)
-        tenths = np.zeros((count, scores.GROUPS))
-        np.add.at(tenths, at[told], self.tenths[use][told])
-        return *self.sums(start, step, count), tenths
-
-    def sums(self, start: int, step: int, count: int) -> tuple[Floats, Floats]:
-        """The same without tenths."""
-        at, use = self._places(start, step, count)
-        return _added(at, self.total[use], count), _added(at, self.n[use], count)
-
-    def beside(self, other: Series, start: int, step: int, count: int) -> Floats:
-        """Sums of scores alone, of a series that has the same windows and rows as `other`."""
-        at, use = other._places(start, step, count)
-        return _added(at, self.total[use], count)
-
-    def _places(self, start: int, step: int, count: int) -> tuple[Ints, slice]:
-        """In which of the windows each row lies that lies in any, and which rows these are."""
+    def places(self, start: int, step: int, count: int) -> Places:
+        """Where the rows lie in `count` windows of `step` seconds from `start`; other rows are left out."""
         first, last = np.searchsorted(self.ts, (start, start + step * count))
         use = slice(int(first), int(last))
-        return (self.ts[use] - start) // step, use
-
-
-def _added(at: Ints, values: Floats, count: int) -> Floats:
-    return np.bincount(at, weights=values, minlength=count).astype(np.float64, copy=False)
+        return Places((self.ts[use] - start) // step, use, count)
 
 
 def key(measure: str, score: str) -> str:
@@ -109,7 +88,8 @@ def levels(
         judged_from: rows before it, epoch s, are history only and get no tenths.
 
     Returns:
-        By `key`; the binning of the newest row is the series' own.
+        By `key`; the binning of the newest row is the series' own, that of the highest version where what is wanted
+        has no rows.
     """
     known = _ordered(summaries.select(*_ORDER, "counts"))
     parts: dict[str, list[Series]] = {}
@@ -123,7 +103,20 @@ def levels(
             asked = tuple(sorted({*wanted.get(measure, ()), *_LOCATION}))
             for score, series in _scored(ts[row:end], counts, binnings[binning_id], asked, judged_from).items():
                 parts.setdefault(key(measure, score), []).append(series)
-    return {name: _joined(found) for name, found in parts.items()} | _pairs(summaries, binnings)
+    seen = {name: _joined(found) for name, found in parts.items()} | _pairs(summaries, binnings)
+    return _silent(binnings, wanted) | seen
+
+
+def _silent(binnings: Mapping[str, Binning], wanted: Mapping[str, Collection[str]]) -> dict[str, Series]:
+    """What is wanted, without rows: its bins are known all the same."""
+    ts, none, tenths = np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros((0, scores.GROUPS))
+    found: dict[str, Series] = {}
+    for binning in sorted(binnings.values(), key=lambda b: b.version):
+        measure = f"{binning.model}/{binning.source_table}/{binning.feature}"
+        if measure in wanted:
+            located = () if binning.kind == "pair" else _LOCATION
+            found |= {key(measure, s): Series(ts, none, none, tenths, binning) for s in {*wanted[measure], *located}}
+    return found
 
 
 def _ordered(rows: pl.DataFrame) -> pl.DataFrame:

@@ -35,7 +35,8 @@ def due(monitor: Monitor, state: Json, window: Window) -> bool:
     made, alarm = state.get("tried", 0), state.get("alarm")
     if not state.get("fit") or state.get("until", 0) < epoch(window.start):
         return True
-    if alarm:  # learns when it has been calm for a day
-        return alarm["calm"] is not None and epoch(window.end) - alarm["calm"] >= DAY_S
+    if alarm:  # learns when it has been calm for a day, which may come to be inside `window`
+        calm = epoch(window.start) if alarm["calm"] is None else alarm["calm"]
+        return bool(epoch(window.end) - calm >= DAY_S)
     first = slot(monitor.model)
     return bool((epoch(window.end) - monitor.window_s - first) // DAY_S > (made - first) // DAY_S)

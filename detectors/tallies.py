@@ -48,7 +48,7 @@ class Tallies:
         self.trail = np.zeros((2, count, counts.KEPT))  # bad events and all events, newest last
         self.kept = np.zeros(count, dtype=np.int64)
         for i, state in enumerate(states):
-            if state.get("v") == VERSION:
+            if state.get("v") == VERSION and "begun" in state:  # not that of a level
                 self._load(i, state)
 
     def learn(self, i: int, normal: Normal) -> None:

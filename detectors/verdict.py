@@ -14,7 +14,7 @@ from detectors import baseline, budget, effects, gates
 from detectors.fitting import Fit
 from detectors.identity import finding_id
 from detectors.memory import Alarm
-from detectors.slots import DAY_S, HOUR_S, learnt_s
+from detectors.slots import DAY_S, learnt_s
 from observe.schema import Binning, Finding, Json, Monitor, Severity
 
 _Z: Final = 1.96
@@ -134,7 +134,7 @@ def finding(
 
 
 def _whole(fit: Fit, monitor: Monitor) -> bool:
-    return fit.known >= _FULL * learnt_s(monitor) / HOUR_S
+    return fit.known >= _FULL * learnt_s(monitor) / monitor.window_s
 
 
 def _when(alarm: Alarm | None) -> tuple[int, int, int]:

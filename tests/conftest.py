@@ -5,7 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+settings.register_profile("observe", deadline=None)  # machines differ, and are busy at times
+settings.load_profile("observe")
 NEEDED = {
     "servers": ("prometheus", "prometheus-alertmanager", "promtool"),
     "browser": ("chromium",),

@@ -37,7 +37,7 @@ SAMPLES = {
 
 
 @pytest.mark.parametrize("name", COLLECTORS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(payload=st.one_of(st.binary(max_size=400), st.text(max_size=300).map(str.encode), st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(max_size=8), lambda c: st.lists(c, max_size=4) | st.dictionaries(st.text(max_size=8), c, max_size=4),
     max_leaves=12).map(lambda v: json.dumps(v).encode())))  # fmt: skip

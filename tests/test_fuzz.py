@@ -27,13 +27,13 @@ def test_every_payload_we_begin_with_is_taken_as_it_is() -> None:
     assert (told.failures, set(told.outcomes)) == ({}, {"parse rows"})
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(st.sampled_from(SEEDS), st.randoms(use_true_random=False))
 def test_a_changed_payload_is_parsed_or_refused_and_accounted_for(seed: object, rng: random.Random) -> None:
     assert told_of(seed, fuzz.mutated(rng, seed.payload, SEEDS)) == {}  # type: ignore[attr-defined]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.sampled_from(SEEDS), st.binary(max_size=40), st.integers(0, 4000), st.integers(0, 80))
 def test_bytes_put_anywhere_are_parsed_or_refused(seed: object, put: bytes, place: int, cut: int) -> None:
     payload: bytes = seed.payload  # type: ignore[attr-defined]

@@ -13,8 +13,11 @@ from typing import Final
 
 from scipy.special import gammaincinv
 
-from detectors import gates, scores
+from detectors import gates
+from observe.app import backtest_features as features
 from observe.app import backtest_streams as streams
+from observe.app import backtest_units as units
+from observe.app.backtest_features import Smallest
 from observe.app.backtest_levels import Levels, levels
 from observe.app.backtest_plan import DAY_S, HOUR_S, Options, Plan, plan
 from observe.app.backtest_table import Table
@@ -41,20 +44,7 @@ class Found:
     evidence_nats: float
     levels: Levels
     note: str
-    in_units: tuple[float, float, float] | None = (
-        None  # effect and its interval in the feature's own unit, of its median
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Smallest:
-    """The smallest lasting change that is found within a day with 90 %: as the detector knows it, and as people do."""
-
-    value: float  # sigma of the score, or a ratio of rates
-    in_units: (
-        float | None
-    )  # change of the median in the feature's own unit, of a share in pp; the share that a rate rises to
-    unit: str  # of the latter: median | pp | % of rows
+    in_units: units.Moved | None = None  # the effect in the feature's own unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +56,9 @@ class Backtest:
     budget_per_30d: float
     alarms: tuple[Found, ...]  # in order of time
     states: Mapping[str, str]  # the newest by feature
-    judged: Mapping[str, Mapping[str, float]]  # share of the windows by feature and state of its location
-    smallest: Mapping[str, Smallest | None]  # of the main stream of each feature
+    judged: Mapping[str, Mapping[str, float]]  # share of the time by feature and state
+    smallest: Mapping[str, Smallest | None]  # of each feature
+    by_stream: Mapping[str, Mapping[str, str]]  # the newest state by feature and score that speaks for it
     rejected: Mapping[str, int] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
     busy_by_feature: Mapping[str, tuple[Alarm, ...]] = field(default_factory=dict)  # alarms on the detectors' clock
@@ -78,7 +69,7 @@ class Backtest:
 
     @property
     def days(self) -> float:
-        """Judged days."""
+        """Judged days with rows."""
         return self.plan.days
 
     @property
@@ -123,7 +114,7 @@ def backtest(table: Table, options: Options, moved: Moved = lambda share: None) 
     accept = timedelta(seconds=options.accept_s / planned.stretch) if options.accept_s is not None else None
     trails = walk(past, planned.judged, accept, moved)
     rate = options.budget.count * MONTH_S / options.budget.period_s
-    lacking = {f: "no value in the rows that are fitted on" for f in planned.kinds if f not in made}
+    lacking = streams.lacking(planned, made)
     result = summed(planned, monitors, rate, trails.values(), past)
     return replace(result, rejected=table.rejected, left_out={**table.left_out, **lacking}), past
 
@@ -132,9 +123,14 @@ def summed(
     plan: Plan, monitors: tuple[Monitor, ...], budget_per_30d: float, trails: Collection[Trail], past: Past
 ) -> Backtest:
     """The trails of all streams as one result."""
+    mine = _by_feature(trails)
     return Backtest(
-        plan, monitors, budget_per_30d, _found(plan, trails, past), _states(plan, trails), _judged(trails), _smallest(plan, trails),
-        busy_by_feature={f: tuple(a for t in ts for a in t.alarms) for f, ts in _by_feature(trails).items()},
+        plan, monitors, budget_per_30d, _found(plan, trails, past),
+        states={f: features.state(mine[f]) if f in mine else "unknown" for f in plan.kinds},
+        judged={f: features.by_state(ts) for f, ts in mine.items()},
+        smallest={f: features.smallest(mine[f], past) if f in mine else None for f in plan.kinds},
+        by_stream={f: features.by_stream(ts) for f, ts in mine.items()},
+        busy_by_feature={f: tuple(a for t in ts for a in t.alarms) for f, ts in mine.items()},
     )  # fmt: skip
 
 
@@ -177,57 +173,18 @@ def _told(planned: Plan, monitor: Monitor, alarm: Alarm, past: Past) -> Found:
     )  # fmt: skip
 
 
-def _in_units(past: Past, monitor: Monitor, finding: Finding) -> tuple[float, float, float] | None:
-    """By how much the median moved, with its interval, where the effect is told in sigma of the reference."""
-    mine = (b for b in past.binnings.values() if f"{b.model}/{b.source_table}/{b.feature}" == monitor.measure)
-    quantiles = next((b.quantiles for b in mine), None)
-    if monitor.score != "location" or not quantiles or None in (finding.effect, finding.ci_low, finding.ci_high):
+def _in_units(past: Past, monitor: Monitor, finding: Finding) -> units.Moved | None:
+    """By how much the median or mean moved, with its interval, where the effect is told in sigma of the reference."""
+    binning = units.binning_of(past, monitor)
+    if monitor.score != "location" or binning is None or finding.unit == "ratio":
         return None
-    middle = scores.at_sigma(quantiles, 0.0)
-    effect, low, high = (
-        float(f"{scores.at_sigma(quantiles, v or 0.0) - middle:.6g}")
-        for v in (finding.effect, finding.ci_low, finding.ci_high)
-    )
-    return effect, low, high
+    return units.moved(binning, (finding.effect, finding.ci_low, finding.ci_high))
 
 
 def _by_feature(trails: Collection[Trail]) -> dict[str, list[Trail]]:
     found: dict[str, list[Trail]] = {}
     for t in trails:
         found.setdefault(t.monitor.feature, []).append(t)
-    return found
-
-
-def _states(planned: Plan, trails: Collection[Trail]) -> dict[str, str]:
-    """At the end: `alarm` where any stream of a feature is alarmed, else its main stream's; `unknown` where nothing could be asked."""
-    found = {f: "alarm" if any(t.firing for t in ts) else _main(ts).state for f, ts in _by_feature(trails).items()}
-    return {feature: found.get(feature, "unknown") for feature in planned.kinds}
-
-
-def _main(trails: Sequence[Trail]) -> Trail:
-    """The stream with the largest share of the budget: the location of numbers."""
-    return max(trails, key=lambda t: t.monitor.share)
-
-
-def _judged(trails: Collection[Trail]) -> dict[str, dict[str, float]]:
-    found = {}
-    for feature, ts in _by_feature(trails).items():
-        states = _main(ts).states
-        found[feature] = {state: round(n / sum(states.values()), 4) for state, n in sorted(states.items())}
-    return found
-
-
-def _smallest(planned: Plan, trails: Collection[Trail]) -> dict[str, Smallest | None]:
-    """The smallest lasting change that the main stream of each feature would have found; None where unknown."""
-    found: dict[str, Smallest | None] = dict.fromkeys(planned.kinds)
-    for feature, ts in _by_feature(trails).items():
-        main = _main(ts)
-        value, units = (main.details.get(f"min_detectable_24h{end}") for end in ("", "_units"))
-        if value is not None:
-            upper = main.details.get("upper")  # of a rate: the share of rows that is still normal
-            rows = min(100.0, float(f"{100 * value * upper:.3g}")) if upper is not None else units
-            unit = "% of rows" if upper is not None else "median" if main.monitor.score == "location" else "pp"
-            found[feature] = Smallest(value, rows, unit)
     return found
 
 

@@ -11,22 +11,21 @@ Assumes: values are spread evenly inside a bin.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from scipy.special import bdtr, ndtri
 
+from detectors.scores import SHARE
+from observe.app.backtest_change import Change
 from observe.app.backtest_walk import Alarm, Moved, Past, Read, walk
 from observe.errors import UsageError
 from observe.schema import Binning, Monitor, Window
-from observe.spec.nearest import did_you_mean
-from observe.spec.quantity import Effect, Malformed, parse_effect
 
 Floats = NDArray[np.float64]
 
@@ -34,21 +33,6 @@ TRIALS: Final = 12
 SEED: Final = 20_261_101
 HORIZON: Final = timedelta(days=5)  # a change that is not found by then counts as not found
 _BEFORE: Final = timedelta(days=1)
-_FORM = re.compile(r"(shift|missing)=([+-]?)(.+?)@(.+)")
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What is planted: a lasting change of one feature."""
-
-    feature: str
-    what: Literal["shift", "missing"]
-    effect: Effect
-    sign: int = 1
-
-    def __str__(self) -> str:
-        """As written."""
-        return f"{self.what}={'-' if self.sign < 0 else ''}{self.effect}@{self.feature}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,37 +53,6 @@ class Planted:
     def median(self) -> tuple[timedelta | None, timedelta | None, timedelta | None]:
         """Median delay with its 95 % interval; None stands for longer than the horizon."""
         return median_interval(self.delays)
-
-
-def parse(text: str, features: Mapping[str, str]) -> Change:
-    """A change as written: `shift=10%@latency`, `shift=-0.5 sigma@amount`, `shift=5pp@country`, `missing=2pp@age`.
-
-    Args:
-        text: what was written.
-        features: kinds of the features that there are.
-
-    Raises:
-        UsageError: another form, an unknown feature, or a change that this feature cannot have.
-    """
-    found = _FORM.fullmatch(text.strip())
-    hint = "write shift=10%@feature, shift=0.5 sigma@feature, shift=5pp@category or missing=2pp@feature"
-    if found is None:
-        raise UsageError(f"--inject {text!r} is no change; {hint}")
-    what, sign, written, feature = found.groups()
-    if feature not in features:
-        raise UsageError(f"--inject: there is no feature {feature!r}; {did_you_mean(feature, features)}")
-    try:
-        effect = parse_effect(written)
-    except Malformed as error:
-        raise UsageError(f"--inject {text!r}: {error}; {error.hint}") from error
-    numbers = what == "shift" and features[feature] == "numeric"
-    if numbers == (effect.unit == "pp"):
-        raise UsageError(
-            f"--inject {text!r}: {'numbers shift by % or sigma' if numbers else 'shares change by pp'}; {hint}"
-        )
-    if what == "missing" and sign == "-":
-        raise UsageError(f"--inject {text!r}: missing values are watched for more of them, never for fewer; {hint}")
-    return Change(feature, "shift" if what == "shift" else "missing", effect, -1 if sign == "-" else 1)
 
 
 def plant(
@@ -143,16 +96,37 @@ def plant(
 
 def _refuse_nothing(past: Past, change: Change, mine: Sequence[Monitor]) -> None:
     """A change that moves no row, or that nobody asks about, would be told as one that is never found."""
-    if change.what == "missing" and not any(m.score == "missing" for m in mine):
-        raise UsageError(
-            f"--inject {change}: a window of a series without a value is a gap, missing values are not watched"
-        )
     measures = {m.measure for m in mine}
     bins = [b for b in past.binnings.values() if f"{b.model}/{b.source_table}/{b.feature}" in measures]
-    moving = [transfer(b, change) for b in bins if change.what == "shift" and b.kind == "numeric"]
-    if moving and all(np.allclose(shares, np.eye(len(shares))) for shares in moving):
-        hint = "the median is 0, write it in sigma" if change.effect.unit == "%" else "there is one value only"
-        raise UsageError(f"--inject {change} would move no row: it is too small, or {hint}")
+    if not bins:
+        raise UsageError(f"--inject {change}: {change.feature} is not watched, it has too few values to fit on")
+    if change.what == "missing":
+        if not any(m.score == "missing" for m in mine):
+            raise UsageError(
+                f"--inject {change}: a window of a series without a value is a gap, missing values are not watched"
+            )
+        return
+    if bins[0].kind == "categorical":
+        _refuse_share(bins, change, {m.score for m in mine})
+        return
+    if all(np.allclose(shares, np.eye(len(shares))) for shares in (transfer(b, change) for b in bins)):
+        raise UsageError(f"--inject {change} would move no row: {_why_none(bins, change)}")
+
+
+def _why_none(bins: Sequence[Binning], change: Change) -> str:
+    if all(len(b.reference) == 1 for b in bins):
+        return f"{change.feature} has one value only"
+    return f"it is too small{', or the median is 0, write it in sigma' if change.effect.unit == '%' else ''}"
+
+
+def _refuse_share(bins: Sequence[Binning], change: Change, scores: set[str]) -> None:
+    """One level gives to another: the first must have rows, and the second be watched."""
+    giver, taker = _pair(change)
+    if all(b.reference[giver] == 0 for b in bins):
+        raise UsageError(f"--inject {change} would move no row: {change.feature} has one level only")
+    known = any(taker < len(b.levels or ()) for b in bins)
+    if known and not any(s.startswith(SHARE) for s in scores):
+        raise UsageError(f"--inject {change}: shares of levels are not watched in a series, and where one has all rows")
 
 
 def instants(span: Window, monitors: Sequence[Monitor], alarms: Sequence[Alarm]) -> list[datetime]:
@@ -226,7 +200,7 @@ def transfer(binning: Binning, change: Change) -> Floats:
         shift = change.sign * change.effect.value
     else:
         edges = np.asarray(binning.edges or (), dtype=np.float64)
-        low, high = min(quantiles[0], *edges[:1]), max(quantiles[-1], *edges[-1:])
+        low, high = min([quantiles[0], *edges[:1]]), max([quantiles[-1], *edges[-1:]])
         bounds = np.concatenate([[low], edges, [high]])
         shift = change.sign * change.effect.value / 100 * abs(float(quantiles[len(quantiles) // 2]))
     return _overlap(bounds, shift)
@@ -258,12 +232,17 @@ def _lost(counts: NDArray[np.int64], change: Change, rng: Sequence[np.random.Gen
 def _shares(counts: NDArray[np.int64], change: Change, rng: Sequence[np.random.Generator]) -> NDArray[np.int64]:
     """The most frequent level gives to (or, with a minus, takes from) the second."""
     found = counts.copy()
-    giver, taker = (0, 1) if change.sign > 0 else (1, 0)
+    giver, taker = _pair(change)
     for row, r in zip(found, rng, strict=True):
         given = min(int(row[giver]), int(r.binomial(int(row.sum()), min(1.0, change.effect.value / 100))))
         row[giver] -= given
         row[taker] += given
     return found
+
+
+def _pair(change: Change) -> tuple[int, int]:
+    """The bins that give and take."""
+    return (0, 1) if change.sign > 0 else (1, 0)
 
 
 def median_interval(delays: Sequence[timedelta | None]) -> tuple[timedelta | None, timedelta | None, timedelta | None]:

@@ -19,6 +19,7 @@ from typing import Final, Literal
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from observe.app.backtest_table import Table
 from observe.errors import UsageError
@@ -32,8 +33,10 @@ _SLOW: Final = 6 * HOUR_S  # a table with a longer usual step gets windows of th
 _REGULAR: Final = 0.8  # share of steps that must be near the usual one for a series with several values a window
 _NEAR: Final = 0.2
 _SPANS: Final = (28, 21, 14, 10, 7, 5, 3, 2)  # days proposed for --fit
-_LEAST: Final = 2 * 24  # windows to fit on
+LEAST: Final = 2 * 24  # windows with rows to fit on
+_LONGEST_S: Final = 5 * 366 * DAY_S  # a gap beyond it is no standstill but a wrong instant
 
+Ints = NDArray[np.int64]
 Cadence = Literal["rows", "series"]
 
 
@@ -69,6 +72,7 @@ class Plan:
     cadence: Cadence
     fit: Window
     judged: Window
+    filled: int  # judged windows with rows
 
     @property
     def stretch(self) -> int:
@@ -87,8 +91,13 @@ class Plan:
 
     @property
     def days(self) -> float:
-        """Judged days, real ones."""
-        return self.windows * self.window_s / DAY_S
+        """Judged days, real ones: the windows with rows, as nothing is found in the others."""
+        return self.filled * self.window_s / DAY_S
+
+    @property
+    def empty_days(self) -> float:
+        """Days of the judged part in windows without rows."""
+        return (self.windows - self.filled) * self.window_s / DAY_S
 
     def real(self, at: datetime) -> datetime:
         """An instant of the table."""
@@ -103,14 +112,14 @@ def plan(table: Table, options: Options) -> Plan:
     """
     if table.rows.height < 2:
         raise UsageError(
-            f"there are {table.rows.height} rows with an instant; a backtest takes at least {_LEAST} windows to fit on and one to judge"
+            f"there are {table.rows.height} rows with an instant; a backtest takes at least {LEAST} windows to fit on and one to judge"
         )
     at = table.rows["ts"].to_physical().to_numpy()
     step_s = usual_step_s(at)
     window_s = _window_s(options.window_s, step_s)
     stretch = max(1, window_s // HOUR_S)
     first, last = int(at[0]) // 1_000_000 // window_s * window_s, (int(at[-1]) // 1_000_000 // window_s + 1) * window_s
-    fit_s = options.fit_s or float(FIT * DAY_S * stretch)
+    fit_s = options.fit_s if options.fit_s is not None else float(FIT * DAY_S * stretch)
     split = first + int(fit_s) // window_s * window_s
     refuse_short(fit_s, window_s, last - first, ("the file", options.fit_s is not None))
     cadence = options.cadence or _cadence(at, window_s, step_s)
@@ -121,8 +130,11 @@ def plan(table: Table, options: Options) -> Plan:
     )
     if cadence == "series":
         rows = _one_a_window(rows, table.kinds, window_s // stretch)
+    starts = _with_rows(rows, table.kinds, cadence, window_s // stretch) * stretch
+    refuse_sparse(starts, split, (fit_s, window_s, options.fit_s is not None))
     start, middle, end = (datetime.fromtimestamp(s // stretch, UTC) for s in (first, split, last))
-    return Plan(rows, table.kinds, window_s, cadence, Window(start, middle), Window(middle, end))
+    filled = int((starts >= split).sum())
+    return Plan(rows, table.kinds, window_s, cadence, Window(start, middle), Window(middle, end), filled)
 
 
 def usual_step_s(at: np.ndarray) -> float:
@@ -155,18 +167,59 @@ def refuse_short(fit_s: float, window_s: int, span_s: int, told_of: tuple[str, b
         UsageError: it says what would do.
     """
     told, span, (what, given) = write_duration(fit_s), _days(span_s), told_of
-    if fit_s // window_s < _LEAST:
-        need = write_duration(_LEAST * window_s)
+    if fit_s // window_s < LEAST:
+        need = write_duration(LEAST * window_s)
         raise UsageError(
-            f"--fit {told} holds {fit_s // window_s:.0f} windows of {write_duration(window_s)}; a fit takes at least {_LEAST}: use --fit {need} or a shorter --window"
+            f"--fit {told} holds {fit_s // window_s:.0f} windows of {write_duration(window_s)}; a fit takes at least {LEAST}: use --fit {need} or a shorter --window"
         )
     if span_s - fit_s >= window_s:
         return
     stretch = max(1, window_s // HOUR_S)
     better = next((d * stretch for d in _SPANS if d * stretch * DAY_S <= 0.75 * span_s), None)
     hint = f"use --fit {better}d" if better else "more history is needed"
-    named = f"--fit {told}" if given else f"the default --fit {told}"
-    raise UsageError(f"{named} needs {_days(fit_s)} before the first judged window; {what} spans {span}; {hint}")
+    raise UsageError(
+        f"{_named(fit_s, given)} needs {_days(fit_s)} before the first judged window; {what} spans {span}; {hint}"
+    )
+
+
+def refuse_sparse(starts: Ints, split: int, told_of: tuple[float, int, bool]) -> None:
+    """Refuse a past with hardly any rows to fit on, or to judge: a stray instant makes either look long.
+
+    Args:
+        starts: of the windows with rows, epoch s, ascending.
+        split: where judging begins, epoch s.
+        told_of: how long is fitted on, s; a window, s; whether people gave the former.
+
+    Raises:
+        UsageError: it says how many windows have rows, and where the longest gap is.
+    """
+    fit_s, window_s, given = told_of
+    fitted = int((starts < split).sum())
+    if fitted == starts.size:
+        raise UsageError(f"no row with a value comes after {_named(fit_s, given)}: there is nothing to judge")
+    gaps = np.diff(starts[fitted - 1 :]) if fitted else np.zeros(0)
+    if gaps.size and gaps.max() > _LONGEST_S:
+        before = starts[fitted - 1 + int(gaps.argmax())]
+        raise UsageError(
+            f"no rows for {_days(float(gaps.max()))} after {_at(before)}; the last row is of {_at(starts[-1])}: take stray rows out"
+        )
+    if fitted >= LEAST:
+        return
+    near = starts[: fitted + 1]
+    longest = int(np.diff(near).argmax()) if near.size > 1 else 0
+    gap = f", none for {_days(float(near[longest + 1] - near[longest]))} after {_at(near[longest])}" if fitted else ""
+    raise UsageError(
+        f"rows in {fitted} of the {fit_s // window_s:.0f} windows of {_named(fit_s, given)}, at least {LEAST} are needed;"
+        f" the first row is of {_at(starts[0])}{gap}: take stray rows out, or use a longer --fit or --window"
+    )
+
+
+def _named(fit_s: float, given: bool) -> str:
+    return f"{'' if given else 'the default '}--fit {write_duration(fit_s)}"
+
+
+def _at(epoch_s: int) -> str:
+    return f"{datetime.fromtimestamp(int(epoch_s), UTC):%Y-%m-%d %H:%M}"
 
 
 def _days(seconds: float) -> str:
@@ -181,6 +234,25 @@ def _cadence(at: np.ndarray, window_s: int, step_s: float) -> Cadence:
     steps = np.diff(at) / 1e6
     regular = np.abs(steps - step_s) <= _NEAR * step_s
     return "series" if step_s >= 1 and regular.mean() >= _REGULAR else "rows"
+
+
+def _with_rows(rows: pl.DataFrame, kinds: Mapping[str, str], cadence: Cadence, step_s: int) -> Ints:
+    """Starts of the windows with rows, of a series with a value, s on the detectors' clock, ascending."""
+    if cadence == "series":
+        known = [pl.col(n).is_finite() if kind == "numeric" else pl.col(n).is_not_null() for n, kind in kinds.items()]
+        rows = rows.filter(pl.any_horizontal(k.fill_null(value=False) for k in known))
+    return np.unique(rows["ts"].to_physical().to_numpy() // 1_000_000 // step_s) * step_s
+
+
+def with_values(plan: Plan) -> dict[str, int]:
+    """In how many of the windows that are fitted on each column has a value."""
+    fitted = plan.rows.filter(pl.col("ts") < plan.fit.end)
+    window = fitted["ts"].to_physical() // (plan.step_s * 1_000_000)
+    known = {
+        name: fitted[name].is_finite().fill_null(value=False) if kind == "numeric" else fitted[name].is_not_null()
+        for name, kind in plan.kinds.items()
+    }
+    return {name: window.filter(mask).n_unique() for name, mask in known.items()}
 
 
 def _one_a_window(rows: pl.DataFrame, kinds: Mapping[str, str], step_s: int) -> pl.DataFrame:

@@ -22,7 +22,8 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.special import kolmogorov
 
-from observe.app.backtest_inject import HORIZON, Change, Planted, planted
+from observe.app.backtest_change import Change
+from observe.app.backtest_inject import HORIZON, Planted, planted
 from observe.app.backtest_walk import Past, Read
 from observe.schema import Window
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from observe.app.backtest import MONTH_S, Backtest, summed
-from observe.app.backtest_plan import DAY_S, FIT, HOUR_S, Options, Plan, refuse_short
+from observe.app.backtest_plan import DAY_S, FIT, HOUR_S, Ints, Options, Plan, refuse_short, refuse_sparse
 from observe.app.backtest_streams import alarms_allowed, sides
 from observe.app.backtest_walk import Moved, Past, Read, walk
 from observe.app.referenced import referenced
@@ -150,18 +150,31 @@ def backtest(
     span = stored.span
     if since_s is not None:
         span = Window(max(span.start, _hour(span.end - timedelta(seconds=since_s))), span.end)
-    fit_s = options.fit_s or float(FIT * DAY_S)
+    fit_s = options.fit_s if options.fit_s is not None else float(FIT * DAY_S)
     refuse_short(fit_s, HOUR_S, int(span.length.total_seconds()), ("stored history", options.fit_s is not None))
     split = _hour(span.start + timedelta(seconds=fit_s))
     monitors = _with(stored.monitors, options)
+    starts = _with_rows(ask, monitors, span)
+    refuse_sparse(starts, int(split.timestamp()), (fit_s, HOUR_S, options.fit_s is not None))
     kinds = {
         m.feature: str(m.params.get("kind", "rate")) for m in sorted(monitors, key=lambda m: m.detector, reverse=True)
     }
-    plan = Plan(pl.DataFrame(), kinds, HOUR_S, "rows", Window(span.start, split), Window(split, span.end))
+    filled = int((starts >= int(split.timestamp())).sum())
+    plan = Plan(pl.DataFrame(), kinds, HOUR_S, "rows", Window(span.start, split), Window(split, span.end), filled)
     past = Past(monitors, stored.binnings, reader(ask, span), _expected(config))
     accept = timedelta(seconds=options.accept_s) if options.accept_s is not None else None
     trails = walk(past, plan.judged, accept, moved)
     return summed(plan, monitors, alarms_allowed(monitors, MONTH_S), trails.values(), past), past
+
+
+def _with_rows(ask: Ask, monitors: Sequence[Monitor], span: Window) -> Ints:
+    """Starts of the hours with rows, epoch s, ascending."""
+    named = ", ".join(literal(m) for m in sorted({m.measure for m in monitors}))
+    rows = ask(
+        f"select distinct cast(floor(epoch(ts) / {HOUR_S}) as bigint) * {HOUR_S} as at from summary where measure in ({named}) and ts >= {instant(span.start)}"
+        f" and ts < {instant(span.end)} and not late and n + missing + nan + inf > 0 order by 1"
+    )
+    return rows["at"].cast(pl.Int64).to_numpy()
 
 
 def _with(monitors: Sequence[Monitor], options: Options) -> tuple[Monitor, ...]:

@@ -16,7 +16,7 @@ from typing import Final
 
 import polars as pl
 
-from observe.app.backtest_plan import HOUR_S, Plan
+from observe.app.backtest_plan import HOUR_S, LEAST, Plan, with_values
 from observe.app.backtest_walk import Past
 from observe.schema import Binning, Monitor, Window
 from observe.spec.budget import threshold_nats
@@ -35,15 +35,27 @@ _OF_A_SERIES: Final = ("location", "unseen")
 
 
 def binnings(plan: Plan) -> dict[str, Binning]:
-    """Bins of every column that has a value in the rows that are fitted on, by column."""
+    """Bins of every column that has values in enough of the windows that are fitted on, by column."""
     source = Source(Model(MODEL), SOURCE)
     fitted = plan.rows.filter(pl.col("ts") < plan.fit.end)
-    found = {}
-    for name, kind in plan.kinds.items():
+    found, known = {}, with_values(plan)
+    for name, kind in ((n, k) for n, k in plan.kinds.items() if known[n] >= LEAST):
         binning = binned(fitted[name].alias("x"), source, Column(name, name, kind), plan.fit, plan.fit.end)
         if binning is not None:
             found[name] = binning
     return found
+
+
+def lacking(plan: Plan, made: Mapping[str, Binning]) -> dict[str, str]:
+    """Why each column without bins is not watched."""
+    known = with_values(plan) if len(made) < len(plan.kinds) else {}
+    windows = int(plan.fit.length.total_seconds()) // plan.step_s
+    few = "values in {} of the {:,} windows that are fitted on, fewer than {}"
+    return {
+        name: few.format(n, windows, LEAST) if n else "no value in the rows that are fitted on"
+        for name, n in known.items()
+        if name not in made
+    }
 
 
 def monitors(plan: Plan, made: Mapping[str, Binning], budget: Rate, min_effect: Effect) -> tuple[Monitor, ...]:

@@ -5,21 +5,30 @@ Source: our own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
-from observe.app.backtest import Backtest, Found, Smallest, interval95, upper95
+from detectors.scores import OTHER, SHARE
+from observe.app.backtest import Backtest, Found, interval95, upper95
+from observe.app.backtest_features import Smallest
 from observe.app.backtest_inject import Planted
 from observe.app.backtest_rules import Rule, tried
 from observe.spec.quantity import write_duration
+
+_MUCH: Final = 0.05  # share of the judged part without rows that is told
+_NAMED: Final = 5  # levels
+_ROWS: Final[Mapping[str, str]] = {
+    "missing": "without a value", "unseen": "with a level never seen before", "location": "off the constant",
+    "error": "with an error", "exceedance": "above the usual p99",
+}  # fmt: skip
 
 
 def as_json(result: Backtest, planted: Sequence[Planted] = (), rules: Sequence[Rule] = ()) -> dict[str, Any]:
     """The result as plain JSON: the same table gives the same text, in whatever order its rows came."""
     count = len(result.alarms)
     found: dict[str, Any] = {
-        "days": round(result.days, 4), "windows": result.plan.windows, "streams": result.one_sided,
+        "days": round(result.days, 4), "days_without_rows": round(result.plan.empty_days, 4), "windows": result.plan.windows, "windows_with_rows": result.plan.filled, "streams": result.one_sided,
         "budget_per_30d": result.budget_per_30d, "alarms_per_30d": round(count * 30 / result.days, 4),
         "upper95_per_30d": round(upper95(count, result.days), 4), "alarms": [alarm(a) for a in result.alarms],
         "states": dict(result.states), "min_detectable_24h": dict(result.min_detectable_24h),
@@ -27,8 +36,9 @@ def as_json(result: Backtest, planted: Sequence[Planted] = (), rules: Sequence[R
         "budget_per_week": round(result.budget_per_30d * 7 / 30, 4), "incidents": result.incidents, "window_s": result.plan.window_s, "rows_or_series": result.plan.cadence,
         "fit": [iso(result.plan.real(at)) for at in (result.plan.fit.start, result.plan.fit.end)],
         "judged": [iso(result.plan.real(at)) for at in (result.plan.judged.start, result.plan.judged.end)],
-        "min_detectable_24h_units": {f: {"value": s.in_units, "unit": s.unit} for f, s in result.smallest.items() if s and result.plan.stretch == 1},
+        "min_detectable_24h_units": {f: {"value": s.in_units, "unit": s.unit, "of": s.of} for f, s in result.smallest.items() if s and result.plan.stretch == 1},
         "windows_by_state": {f: dict(v) for f, v in result.judged.items()},
+        "states_by_stream": {f: dict(v) for f, v in result.by_stream.items()},
         "rejected": dict(result.rejected), "not_watched": dict(result.left_out), "missed_gate": result.missed_gate,
     }  # fmt: skip
     if result.plan.stretch > 1:
@@ -47,7 +57,8 @@ def alarm(a: Found) -> dict[str, Any]:
         "feature": a.feature, "kind": a.kind, "at": iso(a.at), "onset": iso(a.onset), "onset_interval": [iso(t) for t in a.onset_interval],
         "effect": a.effect, "effect_ci": list(a.effect_ci), "unit": a.unit, "evidence_nats": a.evidence_nats,
         "until": iso(a.until) if a.until else None, "level": a.levels.what, "before": a.levels.before, "after": a.levels.after,
-        "unit_effect": a.in_units[0] if a.in_units else None, "unit_effect_ci": list(a.in_units[1:]) if a.in_units else None,
+        "unit_effect": a.in_units.by if a.in_units else None, "unit_effect_ci": [a.in_units.low, a.in_units.high] if a.in_units else None,
+        "unit_effect_of": a.in_units.of if a.in_units else None,
         "note": a.note,
     }  # fmt: skip
 
@@ -89,7 +100,7 @@ def cells(a: Found) -> tuple[str, str, str, str, str, str]:
     level = (
         ""
         if a.levels.before is None or a.levels.after is None
-        else f"{_level(a.levels.before, a)} → {_level(a.levels.after, a)}{_percent(a)}"
+        else f"{'mean ' if a.levels.what == 'mean' else ''}{_level(a.levels.before, a)} → {_level(a.levels.after, a)}{_percent(a)}"
     )
     return (
         f"{a.at:%Y-%m-%d %H:%M}", f"{a.feature} {a.kind}", since, f"{a.effect:+.2g}{unit} [{low:+.2g}, {high:+.2g}]" if unit != "×" else f"{a.effect:.2g}× [{low:.2g}, {high:.2g}]",
@@ -102,7 +113,9 @@ def _level(value: float, a: Found) -> str:
 
 
 def _percent(a: Found) -> str:
-    return f" ({a.levels.percent:+.1f} %)" if a.levels.what == "median" and a.levels.percent is not None else ""
+    return (
+        f" ({a.levels.percent:+.1f} %)" if a.levels.what in {"median", "mean"} and a.levels.percent is not None else ""
+    )
 
 
 def _short(length: timedelta) -> str:
@@ -122,12 +135,18 @@ def headline(result: Backtest) -> str:
     """How many alarms, against which budget, by week and by month."""
     count, (low, high) = len(result.alarms), interval95(len(result.alarms), result.days)
     seen = (
-        f"{_many(count, 'alarm')} ({_many(result.incidents, 'incident')}) in {result.days:,.4g} judged days of "
+        f"{_many(count, 'alarm')} ({_many(result.incidents, 'incident')}) in {result.days:,.4g} judged days{_empty(result)} of "
         f"{_many(len(result.states), 'feature')}: {count * 7 / result.days:.3g} per week (95 %: {low:.2g} to {high:.2g}), "
     )
     month = f"{count * 30 / result.days:.3g} per 30 d, at most {upper95(count, result.days):.3g} with 95 %"
     budget = f"{result.budget_per_30d * 7 / 30:.3g} per week, {result.budget_per_30d:.3g} per 30 d"
     return f"{seen}{month}; the budget is {budget}"
+
+
+def _empty(result: Backtest) -> str:
+    """How many days more had no rows, where that is much."""
+    empty = result.plan.empty_days
+    return f" ({empty:,.4g} d more have no rows)" if empty > _MUCH * (empty + result.days) else ""
 
 
 def _many(count: int, what: str) -> str:
@@ -138,17 +157,46 @@ def states(result: Backtest) -> list[tuple[str, str, str]]:
     """Feature, state, and what a day finds, or why it is not watched."""
     found = ((f, state, result.smallest.get(f)) for f, state in result.states.items())
     finds = "a day finds" if result.plan.stretch == 1 else "24 windows find"
-    told = ((f, state, _smallest(least) if least else "") for f, state, least in found)
-    return [(f, state, result.left_out.get(f) or (f"{finds} {least}" if least else "")) for f, state, least in told]
+    told = ((f, state, [f"{finds} {_smallest(least)}"] if least else []) for f, state, least in found)
+    return [
+        (f, state, result.left_out.get(f) or "; ".join(parts + _apart(state, result.by_stream.get(f, {}))))
+        for f, state, parts in told
+    ]
+
+
+def _apart(state: str, streams: Mapping[str, str]) -> list[str]:
+    """The levels that are worse off than others, where a category's are not all alike."""
+    worse = [score.removeprefix(SHARE) for score, its in streams.items() if its == state]
+    if state in {"ok", "alarm"} or len(worse) in {0, len(streams)}:
+        return []
+    named = ", ".join(worse[:_NAMED]) + (" …" if len(worse) > _NAMED else "")
+    return [f"{state} are {len(worse)} of {len(streams)} shares: {named}"]
 
 
 def _smallest(least: Smallest) -> str:
     if least.unit == "% of rows":
-        return f"{least.in_units:.2g} % of the rows, {least.value:.2g} times as many as may be"
+        return f"{least.in_units:.2g} % of the rows {_rows_of(least.of)}, {least.value:.2g} times as many as may be"
+    if least.in_units is None:
+        return f"{least.value:.2g} σ{'' if least.of == 'location' else f' of {_score_of(least.of)}'}"
     if least.unit == "pp":
-        return f"{least.in_units:.2g} pp of the share" if least.in_units is not None else ""
-    told = f", the median {least.in_units:+.3g}" if least.in_units is not None else ""
-    return f"{least.value:.2g} σ{told}"
+        return f"{least.in_units:.2g} pp of {_score_of(least.of)}"
+    if least.unit == "correlation":
+        return f"{least.in_units:.2g} of the correlation"
+    return f"{least.value:.2g} σ, the {least.unit} {least.in_units:+.3g}"
+
+
+def _score_of(score: str) -> str:
+    if score == f"{SHARE}{OTHER}":
+        return "the share of the rarer levels together"
+    return f"the share of {score.removeprefix(SHARE)}" if score.startswith(SHARE) else f"the {score}"
+
+
+def _rows_of(score: str) -> str:
+    if score == f"{SHARE}{OTHER}":
+        return "with a rarer level"
+    if score.startswith(SHARE):
+        return f"with {score.removeprefix(SHARE)}"
+    return _ROWS.get(score, f"({score})")
 
 
 def trials(p: Planted) -> str:

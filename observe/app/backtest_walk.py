@@ -8,7 +8,7 @@ Source: our own; `observe.app.stages` does the same as windows close.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -58,7 +58,8 @@ class Trail:
 
     monitor: Monitor
     alarms: list[Alarm] = field(default_factory=list)
-    states: Counter[str] = field(default_factory=Counter)  # windows by state
+    runs: list[tuple[datetime, str]] = field(default_factory=list)  # each state and since when, as they changed
+    end: datetime | None = None  # of the newest window
     state: str = "unknown"  # the newest of a window with rows, while there was one within a day
     empty: int = 0  # windows without rows since then
     details: Json = field(default_factory=dict)  # of the newest window that knows its noise
@@ -82,7 +83,9 @@ class Trail:
         self.empty = self.empty + 1 if finding.state == "unknown" else 0
         if finding.state != "unknown" or self.empty * self.monitor.window_s >= _DAY_S:
             self.state = finding.state
-        self.states[finding.state] += 1
+        if not self.runs or self.runs[-1][1] != finding.state:
+            self.runs.append((finding.window_start, finding.state))
+        self.end = finding.window_end
         if "min_detectable_24h" in finding.details:
             self.details = finding.details
 

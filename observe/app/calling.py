@@ -17,6 +17,10 @@ from typing import Any
 from observe.errors import SourceError
 
 
+class Ending(SourceError):
+    """The child was ended on purpose, as the service ends: nothing is wrong, and the call is made again after the next start."""
+
+
 class Line:
     """One call under way: what we say, and what the child says."""
 
@@ -50,6 +54,7 @@ class Calling:
         self._name, self._patience_s = name, patience_s
         self._lock = threading.Lock()
         self._connection: Connection | None = None
+        self._ending = False
 
     def channel(self) -> tuple[int, ...]:
         """A new channel for a (re)started child; returns the descriptor the child inherits."""
@@ -58,6 +63,10 @@ class Calling:
         if previous is not None:
             previous.close()
         return (theirs.detach(),)
+
+    def end(self) -> None:
+        """Whoever calls from now on, or whose child ends during a call, is told that it was meant."""
+        self._ending = True
 
     @property
     def stuck(self) -> bool:
@@ -70,9 +79,12 @@ class Calling:
 
         Raises:
             SourceError: the child is not there, fell during the call, or is given up as it says nothing.
+            Ending: the service ends.
         """
         with self._lock:
             connection = self._connection
+            if self._ending:
+                raise Ending(f"the {self._name} process is ended")
             if connection is None:
                 raise SourceError(f"the {self._name} process is not running")
             try:
@@ -82,4 +94,6 @@ class Calling:
                 self._connection = None
                 raise SourceError(f"{error}; the {self._name} process is started again") from None
             except (OSError, EOFError) as error:
+                if self._ending:
+                    raise Ending(f"the {self._name} process was ended during a call") from None
                 raise SourceError(f"the {self._name} process ended during a call: {error!r}") from error

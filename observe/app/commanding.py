@@ -1,21 +1,22 @@
 """What people may say, and whether it can be meant: checked before it is written down, for it acts from then on.
 
-A mute has an end and a reason, and names something there is; an acknowledgement and a false alarm name an
-incident. What is written is complete: `for` has become `until`.
+A mute has an end and a reason, and names something there is; an acknowledgement, a false alarm and a note name an
+incident; what is accepted as the new normal learns one. What is written is complete: `for` has become `until`.
 
 Source: our own; docs/delivery.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from observe.app import accepting
 from observe.errors import UsageError
 from observe.schema import Alert, Command, Incident
 from observe.schema.exchange import nouns
-from observe.spec.nearest import did_you_mean
+from observe.spec.nearest import meant
 from observe.spec.quantity import Malformed, parse_duration, parse_instant
 
 if TYPE_CHECKING:
@@ -44,6 +45,11 @@ from incident where part_of is null order by state <> 'open', opened_at desc, in
 _MUTES: Final = "select * from command where verb in ('mute', 'unmute') order by ts, command_id"
 _MEMBERS: Final = "select * from alert where list_contains($ids, alert_id)"
 _STATE: Final = "select state from incident where incident_id = $id"
+_WHY: Final[Mapping[str, str]] = {
+    "mute": "a reason: people will ask why they were not told",
+    "false_alarm": "a reason: people will ask why they were not told",
+    "note": "a text: give it as the reason",
+}
 _INCIDENTS: Final = "select incident_id from incident order by state <> 'open', opened_at desc limit 1000"
 _THINGS: Final = """
 select incident_id as name from incident union select alert_id from alert union select key from alert union select model from alert
@@ -91,10 +97,12 @@ def checked(store: Store, verb: str, said: Mapping[str, Any], now: datetime) -> 
     """
     target, reason = str(said["object"]), said.get("reason")
     parameters: Mapping[str, Any] = said["parameters"]
-    if verb in ("mute", "false_alarm") and not reason:
-        raise UsageError(f"{verb} needs a reason: people will ask why they were not told")
-    if verb in ("acknowledge", "false_alarm"):
+    if verb in _WHY and not reason:
+        raise UsageError(f"{verb} needs {_WHY[verb]}")
+    if verb in ("acknowledge", "false_alarm", "note"):
         _incident(store, target, open_only=verb == "acknowledge")
+    if verb == "accept_normal":
+        return accepting.checked(store, target, parameters, now)
     if verb == "unmute":
         _is_muted(store, target, now)
     if verb != "mute":
@@ -108,8 +116,7 @@ def _incident(store: Store, target: str, *, open_only: bool) -> None:
     found = store.read(_STATE, {"id": target})
     if found.is_empty():
         known = store.read(_INCIDENTS)["incident_id"].to_list()
-        hint = did_you_mean(target, known) or "observe incidents lists them"
-        raise UsageError(f"there is no incident {target!r}; {hint}")
+        raise UsageError(f"there is no incident {target!r}; {_meant(target, known, 'observe incidents lists them')}")
     if open_only and found["state"][0] != "open":
         raise UsageError(f"{target} is over; there is nothing to take. A note can still be left")
 
@@ -118,8 +125,14 @@ def _thing(store: Store, target: str) -> None:
     names = set(store.read(_THINGS).to_series().to_list())
     if target in names or not store.read(_MONITOR, {"object": target}).is_empty():
         return
-    hint = did_you_mean(target, names) or "name an incident, alert, monitor or model, or * for everything"
+    hint = _meant(target, names, "name an incident, alert, monitor or model, or * for everything")
     raise UsageError(f"there is nothing called {target!r} to mute; {hint}")
+
+
+def _meant(target: str, names: Iterable[str], otherwise: str) -> str:
+    """The name most like it, or that begins so, else what to do; never all of a thousand names."""
+    near = meant(target, names)
+    return f"did you mean {near!r}?" if near else otherwise
 
 
 def _is_muted(store: Store, target: str, now: datetime) -> None:

@@ -215,6 +215,8 @@ class Core:
         self._making.stop()
         self.bundling.stop()
         self.reloading.stop()
+        for called in (self._summarising, self._quick, self._slow):
+            called.end()
         self.supervisor.stop()  # a detector under way is asked again after the next start
         self.puller.stop()
         self.pages.stop()

@@ -8,7 +8,7 @@ Source: our own; ARCHITECTURE section 1.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -46,6 +46,10 @@ _FRAMES: Final[Mapping[str, tuple[str, ...]]] = {
 SUMMARIES: Final = (
     "select * exclude (ingested_at) from summary"
     " where list_contains($m, measure) and ts >= $from and ts < $to and not late order by measure, ts"
+)
+_NEWEST: Final = (
+    "select arg_max(binning_id, version) as binning_id from binning"
+    " where list_contains($m, model || '/' || source_table || '/' || feature) group by model, source_table, feature"
 )
 _BINNINGS: Final = 1_000  # kept in mind, at most: 20 MB
 _DIGITS: Final = 9  # significant ones kept of a mean: in its last ones it depends on the order of its rows
@@ -125,7 +129,7 @@ class Gathering:
             tuple(monitors),
             window,
             rows,
-            self._binnings(rows),
+            self._binnings(rows, measures if monitors[0].detector in SLOW else ()),
             state,
             self._frames(monitors, window, since, now),
             accepted=accepted(self._store, [m.monitor_id for m in monitors]) if monitors[0].detector in SLOW else {},
@@ -142,13 +146,18 @@ class Gathering:
             if d.expected_changes
         }
 
-    def _binnings(self, rows: pl.DataFrame) -> Mapping[str, Binning]:
-        ids, known = sorted(rows["binning_id"].drop_nulls().unique().to_list()), self._made
+    def _binnings(self, rows: pl.DataFrame, measures: Collection[str]) -> Mapping[str, Binning]:
+        """Those that rows were counted with, and the newest of each measure without rows: its state is told in them."""
+        counted = rows.select("measure", "binning_id").drop_nulls().unique()  # never all columns: counts are many
+        found = set(counted["binning_id"])
+        if silent := sorted({*measures} - set(counted["measure"])):
+            found |= set(self._store.read(_NEWEST, {"m": silent})["binning_id"])
+        ids, known = sorted(found), self._made
         if lacking := [i for i in ids if i not in known]:  # a binning never changes
-            found = self._store.read("select * from binning where list_contains($ids, binning_id)", {"ids": lacking})
+            read = self._store.read("select * from binning where list_contains($ids, binning_id)", {"ids": lacking})
             few = len(known) + len(lacking) <= _BINNINGS
             kept = known if few else {i: known[i] for i in ids if i in known}
-            self._made = known = {**kept, **{b.binning_id: b for b in nouns(Binning, found)}}
+            self._made = known = {**kept, **{b.binning_id: b for b in nouns(Binning, read)}}
         return {i: known[i] for i in ids if i in known}
 
     def _frames(

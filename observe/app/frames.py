@@ -31,6 +31,7 @@ _DELIMITERS: Final = ",\t;|"
 _CSV_NAMES: Final = frozenset({".csv", ".tsv", ".txt"})
 NULLS: Final = ("", "NA", "N/A", "null", "NULL", "None")  # texts that mean a missing value where numbers are meant
 _FORMATS: Final = "Parquet, CSV, NDJSON, JSON or Arrow"
+_GIVE: Final = "give a path, a Polars, pandas or Arrow table, or a dict of arrays"
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,15 @@ def kind_of(dtype: pl.DataType) -> Kind:
     return "nothing" if dtype == pl.Null else "nested"
 
 
+def sort_of(dtype: pl.DataType) -> str:
+    """Times that cannot be held against each other: `instant`, `clock` (of the day) or `duration`; else empty."""
+    import polars as pl
+
+    if isinstance(dtype, pl.Date | pl.Datetime):
+        return "instant"
+    return "clock" if isinstance(dtype, pl.Time) else "duration" if isinstance(dtype, pl.Duration) else ""
+
+
 def _in_memory(frame: pl.DataFrame, name: str) -> Table:
     return Table(name, dict(frame.schema), frame.height, frame.get_column)
 
@@ -97,9 +107,7 @@ def _frame(source: Any, name: str) -> pl.DataFrame:
             return pl.DataFrame(source)
     except (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"{name} cannot be read as a table: {_first_line(error)}") from error
-    raise UsageError(
-        f"{name} is a {type(source).__name__}; give a path, a Polars, pandas or Arrow table, or a dict of arrays"
-    )
+    raise UsageError(f"{name} is a {type(source).__name__}; {_GIVE}")
 
 
 def _series(values: Any) -> pl.Series:
@@ -117,6 +125,9 @@ def _pandas(frame: Any, name: str) -> pl.DataFrame:
     """A pandas frame without its index; its NaN is a missing value, as pandas has it."""
     import polars as pl
 
+    if not hasattr(frame, "columns"):
+        told = "; of a Series, `series.to_frame()`" if hasattr(frame, "to_frame") else ""
+        raise UsageError(f"{name} is a pandas {type(frame).__name__}; {_GIVE}{told}")
     twice = [str(c) for c in frame.columns[frame.columns.duplicated()]]
     if twice:
         raise UsageError(f"{name}: two columns are named {twice[0]!r}")
@@ -124,10 +135,20 @@ def _pandas(frame: Any, name: str) -> pl.DataFrame:
     for label in frame.columns:
         try:
             columns.append(pl.Series(str(label), pl.from_pandas(frame[label])))
-        except (pl.exceptions.PolarsError, TypeError, ValueError):  # pyarrow's errors are both of the latter
-            texts = [None if value is None or value != value else str(value) for value in frame[label]]  # noqa: PLR0124
-            columns.append(pl.Series(str(label), texts, dtype=pl.String))
+        except (pl.exceptions.PolarsError, TypeError, ValueError, NotImplementedError):  # pyarrow's are of these
+            columns.append(_unread(frame[label]).alias(str(label)))
     return pl.DataFrame(columns)
+
+
+def _unread(column: Any) -> pl.Series:
+    """A pandas column that Arrow does not take: sparse numbers as plain ones, complex ones as objects, else texts."""
+    import polars as pl
+
+    values = column.to_numpy()
+    if values.dtype.kind in "biufc":
+        return _series(values).fill_nan(None) if values.dtype.kind == "f" else _series(values)
+    texts = [None if value is None or value != value else str(value) for value in column]  # noqa: PLR0124
+    return pl.Series(texts, dtype=pl.String)
 
 
 def opened(path: Path, *, typed: bool = True) -> Table:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from detectors.exact_level import Levels
 from detectors.exact_number import Column, Stretches
+from detectors.exact_verdict import Reads
 
 MOST_STRETCHES: Final = 64  # of either table: enough degrees of freedom, and long enough to outlast most memory
 _ROWS_OF_A_STRETCH: Final = 20  # at least
@@ -27,11 +28,12 @@ Times = tuple[Stretch, Stretch] | None
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """Both columns as numbers, and the unit of what they became."""
+    """Both columns as numbers, the unit of what they became, and how their values read."""
 
     reference: Column
     current: Column
     unit: str
+    reads: Reads = ""
 
 
 def stretch(times: pl.Series) -> Stretch:
@@ -45,7 +47,9 @@ def stretch(times: pl.Series) -> Stretch:
 
 def numbers(pair: Pair, times: Times) -> Numbers:
     """Numbers or times of both columns; whole numbers stay whole where both have them."""
-    unit = _unit(pair[0].dtype if pair[0].dtype != pl.Null else pair[1].dtype)
+    pair = _instants(pair)
+    known = pair[0].dtype if pair[0].dtype != pl.Null else pair[1].dtype
+    unit, reads = _unit(known), _reads(known)
     plain = [_plain(series) for series in pair]
     values = [_values(s.drop_nulls()) for s in plain]
     values = _alike(values)
@@ -55,7 +59,21 @@ def numbers(pair: Pair, times: Times) -> Numbers:
         kept = values[i][~nan] if nan.any() else values[i]
         by_time = _stretches(times[i], series, nan) if times else None
         found.append(Column(kept, series.null_count(), int(nan.sum()), by_time))
-    return Numbers(found[0], found[1], unit)
+    return Numbers(found[0], found[1], unit, reads)
+
+
+def _instants(pair: Pair) -> Pair:
+    """Dates beside instants become the instants at which they begin."""
+    if {type(series.dtype) for series in pair} != {pl.Date, pl.Datetime}:
+        return pair
+    first, second = (s.cast(pl.Datetime("us")) if s.dtype == pl.Date else s for s in pair)
+    return first, second
+
+
+def _reads(dtype: pl.DataType) -> Reads:
+    if isinstance(dtype, pl.Datetime):
+        return "utc" if dtype.time_zone else "instant"
+    return "date" if dtype == pl.Date else "clock" if dtype == pl.Time else ""
 
 
 def _unit(dtype: pl.DataType) -> str:

@@ -6,12 +6,13 @@ Source: METHODS sections 2 and 3; `detectors.exact_verdict` for what a verdict m
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from numbers import Real
 from typing import Any, Final
 
 from detectors.exact_level import levels
 from detectors.exact_number import number
 from detectors.exact_verdict import Feature, Least, Rows, judged
-from observe.app.frames import Kind, Table, kind_of, table
+from observe.app.frames import Kind, Table, kind_of, sort_of, table
 from observe.app.frames_columns import (
     Numbers,
     Pair,
@@ -55,16 +56,30 @@ def compare(
     Raises:
         UsageError: a table cannot be read, holds no rows, or lacks what was named; no column is common.
     """
-    least = _least([min_effect] if isinstance(min_effect, str) else min_effect)
-    if not 0 < alpha < 1:
+    least = _least(_texts("min_effect", min_effect, 'a size with its unit, e.g. "0.1 sigma", "5 %" or "2 pp"') or ())
+    wanted = _texts("features", features, "names of columns")
+    if time is not None and not isinstance(time, str):
+        raise UsageError(f"time: {time!r} is no name of a column")
+    if not isinstance(alpha, Real) or not 0 < alpha < 1:
         raise UsageError(f"alpha is a chance between 0 and 1, not {alpha!r}")
     tables = table(ref, "the reference"), table(cur, "the current table")
-    names = _names(tables, [features] if isinstance(features, str) else features, time)
+    names = _names(tables, wanted, time)
     times = _times(tables, time)
     found = [_feature(name, tables, times, least) for name in names]
     return Comparison(
         tables[0].name, tables[1].name, tables[0].rows, tables[1].rows, judged(found, alpha), least, alpha, time
     )
+
+
+def _texts(option: str, given: Any, meant: str) -> list[str] | None:
+    """One text or several as a list; None where nothing was given."""
+    if given is None:
+        return None
+    every = [given] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
+    odd = next((one for one in every if not isinstance(one, str)), None)
+    if odd is not None or isinstance(given, bytes):
+        raise UsageError(f"{option}: {given if isinstance(given, bytes) else odd!r} is not {meant}")
+    return every
 
 
 def _least(written: Sequence[str]) -> Least:
@@ -126,7 +141,8 @@ def _feature(name: str, tables: tuple[Table, Table], times: Times, least: Least)
         return Feature(name, kind, *rows, verdict="drift", reason=said)
     kinds = kind_of(before), kind_of(after)
     pair = tables[0].column(name), tables[1].column(name)
-    if kinds[0] != kinds[1] and "nothing" not in kinds:
+    apart = kinds[0] != kinds[1] and "nothing" not in kinds
+    if apart or (kinds == ("time", "time") and sort_of(before) != sort_of(after)):
         return Feature(name, kinds[1], *_plain_rows(pair), verdict="drift", reason=_retyped(pair, kinds))
     return _noted(_measured(name, kinds[0] if kinds[0] != "nothing" else kinds[1], pair, times, least), pair)
 
@@ -166,7 +182,11 @@ def _measured(name: str, kind: Kind, pair: Pair, times: Times, least: Least) -> 
 def _number(name: str, kind: Kind, found: Numbers, least: Least) -> Feature:
     from dataclasses import replace
 
+    told: tuple[str, ...] = ()
+    if found.reads and least.unit == "%":
+        least, told = Least(share_pp=least.share_pp), ("per cent of a time say nothing, so 0.1σ is asked for instead",)
     feature = number(name, found.reference, found.current, least, kind, found.unit)
+    feature = replace(feature, reads=found.reads, notes=(*told, *feature.notes))
     apart = kind == "time" and looks_like_a_clock(found)
     if not apart and not looks_like_a_counter(found):
         return feature

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Final
 
-from detectors.exact_verdict import Bins, Feature, Test, Verdict, size_text
-from observe.app.frames_words import SIGNS, effect_text, plain, signed
+from detectors.exact_verdict import Bins, Feature, Reads, Test, Verdict, size_text
+from observe.app.frames_words import SIGNS, effect_text, lasting, signed, value
 
 if TYPE_CHECKING:
     from observe.app.frames_result import Comparison
@@ -77,7 +77,7 @@ def _side(name: str, rows: int) -> str:
 def _feature(f: Feature, *, open_: bool, drawn: bool) -> str:
     notes = "".join(f"<p>{escape(note)}</p>" for note in f.notes if note != f.reason)
     change = effect_text(f)
-    picture = f"<div>{picture_of(f.name, f.bins)}</div>" if drawn and f.bins else ""
+    picture = f"<div>{picture_of(f.name, f.bins, f.reads)}</div>" if drawn and f.bins else ""
     return (
         f'<details{" open" if open_ else ""}><summary><span class="{_CLASSES[f.verdict]}">{SIGNS[f.verdict]}</span>'
         f"<span><b>{escape(f.name)}</b></span><span>{escape(f.reason)}</span></summary>"
@@ -95,11 +95,11 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _shifts(f: Feature) -> str:
-    unit = f" ({f.unit})" if f.unit else ""
-    rows = [
-        (s.of, plain(s.reference), plain(s.current), signed(s.shift), f"{signed(s.low)} to {signed(s.high)}")
-        for s in f.shifts
-    ]
+    unit = f" ({f.unit})" if f.unit and not f.reads else ""
+    rows = []
+    for s in f.shifts:
+        low, shift, high = (lasting(v, f.unit) if f.reads else signed(v) for v in (s.low, s.shift, s.high))
+        rows.append((s.of, value(s.reference, f.reads), value(s.current, f.reads), shift, f"{low} to {high}"))
     return _table(["", "reference", "current", f"change{unit}", "95 % interval"], rows)
 
 
@@ -127,15 +127,15 @@ def _least(test: Test) -> str:
     return size_text(test.least, test.unit) if test.least else "any"
 
 
-def picture_of(name: str, bins: Bins) -> str:
+def picture_of(name: str, bins: Bins, reads: Reads = "") -> str:
     """Both distributions over the same bins as SVG: reference filled, current as a line; levels as pairs of bars."""
-    inner = _bars(bins) if bins.levels else _steps(bins)
+    inner = _bars(bins) if bins.levels else _steps(bins, reads)
     height = 22 * len(bins.levels) + 24 if bins.levels else _HEIGHT + 34
     label = escape(f"{name}: share of rows, reference grey and current blue, on the same bins", quote=True)
     return f'<svg role="img" aria-label="{label}" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}">{inner}</svg>'
 
 
-def _steps(bins: Bins) -> str:
+def _steps(bins: Bins, reads: Reads) -> str:
     top = max(*bins.reference, *bins.current, 1e-9)
     step = _WIDTH / len(bins.reference)
 
@@ -150,9 +150,9 @@ def _steps(bins: Bins) -> str:
     return (
         f'<path class="oc-ref" d="{path(bins.reference)}Z"/><path class="oc-cur" d="{path(bins.current)}"/>'
         f'<line class="oc-axis" x1="0" x2="{_WIDTH}" y1="{_HEIGHT}" y2="{_HEIGHT}"/>'
-        f'<text x="0" y="{_HEIGHT + 14}">{plain(bins.edges[0])}</text>'
-        f'<text x="{_WIDTH / 2}" y="{_HEIGHT + 14}" text-anchor="middle">{plain(middle)}</text>'
-        f'<text x="{_WIDTH}" y="{_HEIGHT + 14}" text-anchor="end">{plain(bins.edges[-1])}</text>'
+        f'<text x="0" y="{_HEIGHT + 14}">{value(bins.edges[0], reads)}</text>'
+        f'<text x="{_WIDTH / 2}" y="{_HEIGHT + 14}" text-anchor="middle">{value(middle, reads)}</text>'
+        f'<text x="{_WIDTH}" y="{_HEIGHT + 14}" text-anchor="end">{value(bins.edges[-1], reads)}</text>'
         f'<text x="0" y="{_HEIGHT + 30}">share of rows; reference filled grey, current as a blue line</text>'
     )
 

@@ -160,7 +160,7 @@ def _row(f: Feature) -> dict[str, Any]:
     return {
         "feature": f.name, "kind": f.kind, "verdict": f.verdict, "reason": f.reason, "p_holm": f.p_holm, "size": f.size,
         "effect_of": e.of if e else None, "reference": e.reference if e else None, "current": e.current if e else None,
-        "effect": e.shift if e else None, "low": e.low if e else None, "high": e.high if e else None, "unit": f.unit,
+        "effect": e.shift if e else None, "low": e.low if e else None, "high": e.high if e else None, "unit": f.unit, "reads": f.reads,
         "ks": f.ks, "ks_p": f.ks_p, "wasserstein": f.wasserstein,
         "psi": d.psi if d else None, "js": d.js if d else None, "hellinger": d.hellinger if d else None,
         "tv": d.tv if d else None, "chi2": d.chi2 if d else None, "chi2_p": d.chi2_p if d else None,

@@ -25,6 +25,7 @@ import polars as pl
 from collectors.cardinality import OTHER, Cardinality
 from collectors.inflate import inflate
 from collectors.records import is_text_table, media_type
+from observe.app.intake_known import known_from, model_meant
 from observe.app.pairing import HALF, Pairing
 from observe.app.refused import SETTING, Refused
 from observe.app.senders import Senders
@@ -33,7 +34,6 @@ from observe.clock import Clock
 from observe.errors import PayloadError
 from observe.registry import plugin
 from observe.schema import Batch, CollectorRun, Parsed, Receipt
-from observe.spec.collecting import sent_cluster
 from observe.store import Pending, Store
 from observe.telemetry import Telemetry
 
@@ -91,7 +91,7 @@ class Intake:
 
     def __init__(self, store: Store, clock: Clock, telemetry: Telemetry, config: Config) -> None:
         self._store, self._clock, self._telemetry = store, clock, telemetry
-        self._known = _known(config)
+        self._known = known_from(config)
         store.declare(config.numbers)
         self._lock = threading.Lock()
         self._strangers = set(store.features()) - self._known.declared
@@ -102,7 +102,7 @@ class Intake:
 
     def adopt(self, config: Config) -> None:
         """Go by another configuration from the next body on."""
-        self._known = _known(config)
+        self._known = known_from(config)
         self._store.declare(config.numbers)
         with self._lock:
             self._sources |= set(config.site.collectors)
@@ -260,44 +260,17 @@ class Intake:
             return frame
         aliases = self._known.aliases
         told = set(zip(*(frame[c].to_list() for c in candidates), strict=True))
-        if all(_model(row, aliases) == row[-1] for row in told) and candidates[-1] == "model_id":
+        if all(model_meant(row, aliases) == row[-1] for row in told) and candidates[-1] == "model_id":
             return frame
-        models = {row: _model(row, aliases) for row in told}
+        models = {row: model_meant(row, aliases) for row in told}
         rows = zip(*(frame[c].to_list() for c in candidates), strict=True)
         return frame.with_columns(pl.Series("model_id", [models[row] for row in rows], pl.String))
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What the configuration tells an intake."""
-
-    aliases: Mapping[str, str]  # model by any of its names
-    told: Mapping[str, str]  # to every collector
-    declared: frozenset[str]
-    names: frozenset[str]  # of models, and all their others
-    targets: Mapping[str, int]  # by collector
-    clusters: Mapping[str, str | None]  # of what is sent to us, by way in
 
 
 def _examples(store: Store) -> Mapping[str, Any]:
     """What was refused before this start."""
     found = store.read("select value::VARCHAR as value from core.setting where key = $key", {"key": SETTING})
     return json.loads(found.item()) if found.height else {}
-
-
-def _known(config: Config) -> _Known:
-    aliases = {alias: model.name for model in config.models.values() for alias in (model.name, *model.aliases)}
-    accept = config.site.accept
-    told = {"accept_past_s": str(accept.past_s), "accept_future_s": str(accept.future_s)}
-    targets = {name: len(spec.targets) for name, spec in config.site.collectors.items()}
-    names, clusters = frozenset({*config.models, *aliases}), sent_cluster(config.site.collectors)
-    return _Known(aliases, told, frozenset(config.models), names, targets, clusters)
-
-
-def _model(names: tuple[str | None, ...], aliases: Mapping[str, str]) -> str | None:
-    """The model that a row means by its names: the first that a spec knows, else the last that is one."""
-    known = (aliases[name] for name in names if name and name in aliases)
-    return next(known, None) or next((name for name in reversed(names) if name is not None), None)
 
 
 def _newest(tables: Mapping[str, pl.DataFrame]) -> datetime | None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from alerts import permits, policy
 from observe import summaries
 from observe.app import training
+from observe.app.calling import Ending
 from observe.app.evidence import EPOCH, Gathering, floor
 from observe.app.explaining import EXPLAINED_NOW, SIGNALS, Explaining
 from observe.app.hearing import pushed
@@ -52,7 +53,8 @@ _RUNNING: Final = """
 select model, running from (from scaling_decision qualify row_number() over (partition by model order by ts desc) = 1)
 where running is not null and (evidence ->> '$.running_basis') = 'scraped'"""
 FRESH: Final = "select * from finding where made_at > $u order by made_at, window_end, finding_id"
-_TOGETHER: Final = 60  # monitors judged in one call
+_TOGETHER: Final = 480  # monitors judged in one call
+_FEW: Final = 60  # where a call of many fails, so many are tried apart
 _HISTORY: Final = timedelta(
     days=450
 )  # of all their measures together: bounds what is read at once, 285 MB of 5-minute summaries
@@ -105,16 +107,21 @@ class Stages:
         """Go by another configuration from the next tick on."""
         self._next = config
 
-    def _attempt(self, stage: str, run: Callable[[], None]) -> None:
+    def _attempt(self, stage: str, run: Callable[[], None]) -> bool:
+        """Whether it went well."""
         try:
             with self._telemetry.stage(stage):
                 run()
+            return True
+        except Ending:
+            return False
         except ObserveError as error:
             self._telemetry.stage_errors.labels(stage).inc()
             _LOG.warning("event=stage_failed stage=%s error=%s", stage, error)
         except Exception:  # noqa: BLE001 - the supervisor loop: one stage must not stop the others
             self._telemetry.stage_errors.labels(stage).inc()
             _LOG.exception("event=stage_failed stage=%s", stage)
+        return False
 
     def _summarise(self, now: datetime) -> None:
         closed = self._close(self._config, now)
@@ -162,10 +169,15 @@ class Stages:
             if start is not None and end > start:
                 due[monitor.monitor_id] = Window(start, end)
         for (window, since), group in self._grouped(detector, [m for m in monitors if m.monitor_id in due], due):
-            for part in _parts(
-                group, window.end - since
-            ):  # what is wrong with some must not keep others from being judged
-                self._attempt(f"detect.{detector}", partial(self._judge, detecting, part, window, since, now))
+            judge = partial(self._judge, detecting, window=window, since=since, now=now)
+            for part in _parts(group, window.end - since):
+                self._ask(detector, part, judge)
+
+    def _ask(self, detector: str, part: Sequence[Monitor], judge: Callable[[Sequence[Monitor]], None]) -> None:
+        """All at once, or few at a time where that fails: what is wrong with one must not keep the others from being judged."""
+        if not self._attempt(f"detect.{detector}", partial(judge, part)) and len(part) > _FEW:
+            for i in range(0, len(part), _FEW):
+                self._attempt(f"detect.{detector}", partial(judge, part[i : i + _FEW]))
 
     def _known(self, monitor: Monitor) -> bool:
         """Whether the past of its source is summarised: where a monitor begins hangs on all of it."""
@@ -269,11 +281,13 @@ class Stages:
 def _parts(monitors: Sequence[Monitor], span: timedelta) -> Iterator[list[Monitor]]:
     """Monitors in their order, so many that one call reads `_HISTORY` at most, and one measure in any case."""
     part: list[Monitor] = []
+    measures: set[str] = set()
     for m in monitors:
-        measures = {other.measure for other in (*part, m)}
-        if part and (len(part) == _TOGETHER or (len(measures) > 1 and len(measures) * span > _HISTORY)):
+        many = len(measures) + (m.measure not in measures)
+        if part and (len(part) == _TOGETHER or (many > 1 and many * span > _HISTORY)):
             yield part
-            part = []
+            part, measures = [], set()
         part.append(m)
+        measures.add(m.measure)
     if part:
         yield part

@@ -38,7 +38,7 @@ def run(
 
 def _table(path: Path, asked: Asked, *, as_json: bool, quiet: bool) -> int:
     from observe.app.backtest import backtest
-    from observe.app.backtest_inject import parse
+    from observe.app.backtest_change import parse
     from observe.app.backtest_table import read
 
     if asked.time is None:

@@ -94,8 +94,9 @@ def _beside(policy: Policy, never: Policy) -> tuple[float, float, float] | None:
 
 
 def _show(found: Compared) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from observe.cli.tables import show
 
     sys.stdout.write(f"{found.alarms} alarms, {found.stayed} of them stayed; less {found.loss} is better\n")
     table = Table(box=None, pad_edge=False)
@@ -105,4 +106,4 @@ def _show(found: Compared) -> None:
         gain = _beside(p, found.policies[0])
         said = "" if gain is None else "{:+.2%} ({:+.2%} … {:+.2%})".format(*gain)
         table.add_row(p.name, str(len(p.trainings) - 1), f"{p.error:.4g}", said)
-    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 100).print(table)
+    show(table)

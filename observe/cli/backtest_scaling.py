@@ -109,10 +109,10 @@ def _moved(*, quiet: bool) -> Callable[[str], None]:
 
 
 def _show(found: Compared) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from observe.app.backtest_scaling import OBJECTIVE, headline
+    from observe.cli.tables import show
 
     sys.stdout.writelines(headline(found))
     table = Table(box=None, pad_edge=False)
@@ -128,4 +128,4 @@ def _show(found: Compared) -> None:
             str(o.largest),
         )
         table.add_row(o.policy, *cells)
-    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120).print(table)
+    show(table)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from observe.app.backtest import Backtest
-    from observe.app.backtest_inject import Change, Planted
+    from observe.app.backtest_change import Change
+    from observe.app.backtest_inject import Planted
     from observe.app.backtest_rules import Rule
     from observe.app.backtest_walk import Moved, Past
 
@@ -90,13 +91,14 @@ def _seen(found: float | None, delay: object, horizon: object) -> tuple[str, str
 
 
 def _print(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from observe.cli import tables
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for head in heads:
         table.add_column(head, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    Console(highlight=False, soft_wrap=not sys.stdout.isatty()).print(table)
+    tables.show(table)

@@ -9,12 +9,12 @@ import io
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from observe.cli.directory import present
+from observe.cli.directory import exported, present
 from observe.cli.service import owner
 from observe.errors import ObserveError, QueryError, SourceError, StoreLocked, UsageError
 
@@ -77,7 +77,7 @@ def _one(
     *,
     quiet: bool,
 ) -> Answer:
-    from observe.app.backtest_inject import parse
+    from observe.app.backtest_change import parse
     from observe.app.backtest_store import backtest
     from observe.cli.backtest_shown import beside, progress
 
@@ -125,21 +125,15 @@ def _config(model: str | None, site: Path | None, directory: Path | None) -> Con
 @contextmanager
 def asking(directory: Path) -> Iterator[Callable[[str], pl.DataFrame]]:
     """How the data of a directory is asked, stopped or running."""
-    from observe.clock import WallClock
-    from observe.store import Store, tables_named
-
-    try:
-        store = Store.open(directory, WallClock(), must_exist=True)
-    except StoreLocked:
-        service = owner(directory)
-        with service.client() as client:
+    with ExitStack() as held:
+        try:
+            snapshot, roots = held.enter_context(exported(directory, _READ))
+        except StoreLocked:
+            service = owner(directory)
+            client = held.enter_context(service.client())
             yield lambda sql: _answered(client, service.url, sql)
-        return
-    try:
-        snapshot = store.snapshot(tables_named(_READ))
-    finally:
-        store.close()
-    with _worker(directory) as query:
+            return
+        query = held.enter_context(_worker(roots))
         yield lambda sql: query(sql, snapshot.views)
 
 
@@ -184,12 +178,12 @@ def _whole(frame: pl.DataFrame, cut: bool) -> pl.DataFrame:
 
 
 @contextmanager
-def _worker(directory: Path) -> Iterator[Callable[[str, Any], pl.DataFrame]]:
+def _worker(roots: Sequence[Path]) -> Iterator[Callable[[str, Any], pl.DataFrame]]:
     import polars as pl
 
     from observe.sqlworker import Limits, SqlWorker
 
-    worker = SqlWorker([directory / "lake", directory / "snapshot"], allow_unsandboxed=True)
+    worker = SqlWorker(roots, allow_unsandboxed=True)
     worker.start()
     limits = Limits(seconds=_PATIENCE_S, rows=1_000_000, answer_bytes=256 * 2**20, memory_bytes=2**30)
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from observe.cli.service import owner
 from observe.errors import StoreLocked, UsageError
 
 if TYPE_CHECKING:
-    from observe.store import Store
+    from observe.store import Snapshot, Store
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -48,6 +49,59 @@ def present(directory: Path) -> Path:
     return directory
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[Store]:
+    """The store of a directory that no service owns, or of a backup, to read it; the backup stays as it is.
+
+    Raises:
+        UsageError: it is no data directory.
+        StoreLocked: a service owns it.
+        StoreError: it cannot be opened.
+    """
+    from observe.store.restoring import readable
+
+    with readable(path) as folder, owned(folder) as store:
+        yield store
+
+
+@contextmanager
+def exported(path: Path, query: str) -> Iterator[tuple[Snapshot, list[Path]]]:
+    """What a query needs of the same as files of one moment, and the folders that it may read below.
+
+    Raises:
+        UsageError: it is no data directory.
+        StoreLocked: a service owns it.
+        StoreError: it cannot be opened.
+    """
+    from observe.store import tables_named
+    from observe.store.restoring import readable
+
+    with readable(path) as folder:
+        with owned(folder) as store:
+            snapshot = store.snapshot(tables_named(query))
+        roots = (folder / "lake", folder / "snapshot", path / "lake")  # links of a backup's copy lead to the last
+        yield snapshot, list(dict.fromkeys(roots))
+
+
+@contextmanager
+def owned(folder: Path) -> Iterator[Store]:
+    """The store of a directory that no service owns, to write into it.
+
+    Raises:
+        UsageError: it is no data directory, or a backup.
+        StoreLocked: a service owns it.
+        StoreError: it cannot be opened.
+    """
+    from observe.clock import WallClock
+    from observe.store import Store
+
+    store = Store.open(folder, WallClock(), must_exist=True)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
 def rows(path: Path, asked: str, read: Callable[[Store], Iterable[Mapping[str, Any]]]) -> list[dict[str, Any]]:
     """Rows as the API tells them; instants are text.
 
@@ -59,17 +113,11 @@ def rows(path: Path, asked: str, read: Callable[[Store], Iterable[Mapping[str, A
     Raises:
         SourceError: the service owns the directory and does not answer.
     """
-    from observe.clock import WallClock
-    from observe.store import Store
-
     try:
-        store = Store.open(path, WallClock(), must_exist=True)
+        with opened(path) as store:
+            found = list(read(store))
     except StoreLocked:
         return list(owner(path).ask("GET", asked))
-    try:
-        found = list(read(store))
-    finally:
-        store.close()
     return [{k: v.isoformat() if isinstance(v, datetime) else v for k, v in row.items()} for row in found]
 
 

@@ -15,7 +15,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from observe.cli.directory import present
+from observe.cli.directory import opened, present
 from observe.errors import SourceError, StoreLocked
 from observe.schema.damage import STILL_TOLD
 
@@ -40,21 +40,16 @@ def run(site: Path | None, directory: Path | None, *, as_json: bool, quiet: bool
         SourceError: the service owns the directory and does not answer.
     """
     from observe.clock import WallClock
-    from observe.store import Store
 
     config = _config(site) if directory is None else None
     folder = directory or (config.site.store.path if config else Path())
     present(folder)
     clock, seen = WallClock(), _of_config(site, config) if config else []
     try:
-        store = Store.open(folder, clock, must_exist=True)
+        with opened(folder) as store:
+            seen += _stopped(folder, store, config, clock)
     except StoreLocked:
         seen += _running(folder, config, clock)
-    else:
-        try:
-            seen += _stopped(store, config, clock)
-        finally:
-            store.close()
     _print(seen, as_json=as_json, quiet=quiet)
     return 1 if any(s.state == "wrong" for s in seen) else 0
 
@@ -102,11 +97,15 @@ def _running(folder: Path, config: Config | None, clock: Clock) -> list[Seen]:
     return seen + of_data(lambda query: through(query, service, fresh=True)[0], now, running=True)
 
 
-def _stopped(store: Store, config: Config | None, clock: Clock) -> list[Seen]:
+def _stopped(folder: Path, store: Store, config: Config | None, clock: Clock) -> list[Seen]:
     from observe.app.doctor import Seen, of_data, of_disk
+    from observe.store.backup import is_backup
 
-    seen = [Seen("service", "process", "unknown", "no service runs on this directory", "start it: observe up")]
-    seen += [of_disk(store.path, config.site.store.size_bytes if config else None)]
+    said, todo = "no service runs on this directory", "start it: observe up"
+    if is_backup(folder):
+        said, todo = "this is a backup: no service runs on it", f"observe restore {folder} -d NEW"
+    seen = [Seen("service", "process", "unknown", said, todo)]
+    seen += [of_disk(folder, config.site.store.size_bytes if config else None)]
     seen += [_damages(store.read(f"select count(*) as n from core.damage where {STILL_TOLD}").item())]
     return seen + of_data(store.read, clock.now(), running=False)
 

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from observe.store import Store
 
 _SIGNS: Final[Mapping[str, str]] = {"page": "■", "ticket": "▲", "resolved": "●"}
+_WHY: Final[Mapping[str, str]] = {
+    "mute": "people will ask why they were not told", "false-alarm": "people will ask why they were not told",
+    "note": "what you saw, or what you did",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +48,16 @@ def incidents(  # noqa: PLR0913, PLR0917 - a command's options
         typer.Argument(help="What to do; without it, incidents are listed."),
     ] = None,
     what: Annotated[
-        str | None, typer.Argument(metavar="[WHAT]", help="An incident; to mute also an alert, monitor, model, or '*'.")
+        str | None,
+        typer.Argument(
+            metavar="[WHAT]",
+            help="An incident; to mute also an alert, monitor, model, or '*'; to accept as normal also an alert, monitor, or ref-….",
+        ),
     ] = None,
     span: Annotated[str | None, typer.Option("--for", help="How long to mute: 30m, 2h, 3d.")] = None,
-    reason: Annotated[str | None, typer.Option("--reason", help="Why; needed to mute, and for a false alarm.")] = None,
+    reason: Annotated[
+        str | None, typer.Option("--reason", help="Why; needed to mute, for a false alarm and for a note.")
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="List those that are over, too.")] = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Of a bundle: a file; ID.zip when not given, - for stdout.")
@@ -112,8 +122,8 @@ def _meant(verb: str, what: str | None, span: str | None, reason: str | None) ->
         raise UsageError(f"{verb} what? observe incidents lists them")
     if span is not None and verb != "mute":
         raise UsageError("--for is how long to mute; it goes with mute")
-    if verb in ("mute", "false-alarm") and not reason:
-        raise UsageError(f"{verb} needs --reason: people will ask why they were not told")
+    if verb in _WHY and not reason:
+        raise UsageError(f"{verb} needs --reason: {_WHY[verb]}")
     if verb == "mute" and span is None:
         raise UsageError("mute needs an end: --for 30m, 2h, 3d")
     return Act(verb.replace("-", "_"), what, span, reason)
@@ -184,14 +194,9 @@ def bundled(incident_id: str, folder: Path) -> bytes:
         SourceError: the service owns the directory and does not answer.
     """
     from observe.app.bundling import bundle as made
-    from observe.clock import WallClock
-    from observe.store import Store
 
     try:
-        store = Store.open(folder, WallClock(), must_exist=True)
+        with at.opened(folder) as store:
+            return made(store, incident_id, store.watermark())
     except StoreLocked:
         return owner(folder).fetch(f"/api/v1/incidents/{quote(incident_id, safe='')}/bundle")
-    try:
-        return made(store, incident_id, store.watermark())
-    finally:
-        store.close()

@@ -1,6 +1,6 @@
 """`observe backup`, `observe restore`, `observe verify`: a copy of the data, the way back, and whether all is there.
 
-Backup and verify work on a stopped directory and, through its service, on a running one.
+Backup and verify work on a stopped directory and, through its service, on a running one; verify on a backup, too.
 
 Source: our own; TRUST section 1.
 """
@@ -9,25 +9,29 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from observe.cli.directory import folder
-from observe.errors import StoreError, StoreLocked
+from observe.cli.directory import folder, opened
+from observe.errors import StoreError, StoreLocked, UsageError
 
 if TYPE_CHECKING:
-    from observe.store import Store
+    from observe.store import Report
 
 
 def backup(dest: Path, site: Path | None, directory: Path | None, *, quiet: bool) -> int:
     """Copy the data directory into the empty or absent folder `dest`."""
     from observe.app.keeping import summary
     from observe.cli.service import owner
+    from observe.store.backup import is_backup
 
     directory, dest = folder(site, directory), dest.absolute()
+    if is_backup(directory):
+        raise UsageError(f"{directory} is a backup already: copy its folder as it is")
     try:
-        made = _stopped(directory, lambda store: summary(str(dest), store.backup(dest)))
+        with opened(directory) as store:
+            made = summary(str(dest), store.backup(dest))
     except StoreLocked:
         made = owner(directory).ask("POST", "/api/v1/backup", {"dest": str(dest)})
     if not quiet:
@@ -61,12 +65,12 @@ def verify(site: Path | None, directory: Path | None, *, as_json: bool, quiet: b
 
 
 def _report(directory: Path) -> Mapping[str, Any]:
-    from observe.app.keeping import told, verified
+    from observe.app.keeping import told
     from observe.cli.service import owner
     from observe.store import Damage, Report
 
     try:
-        return _stopped(directory, lambda store: told(verified(store)))
+        return told(_looked(directory))
     except StoreLocked:
         answer: Mapping[str, Any] = owner(directory).ask("GET", "/api/v1/verify")
         return answer
@@ -77,15 +81,21 @@ def _report(directory: Path) -> Mapping[str, Any]:
         return told(report)
 
 
-def _stopped(directory: Path, work: Callable[[Store], Mapping[str, Any]]) -> Mapping[str, Any]:
-    from observe.clock import WallClock
-    from observe.store import Store
+def _looked(directory: Path) -> Report:
+    """What is wrong with a stopped directory, or a backup; one whose files changed is looked at no further."""
+    from observe.app.keeping import verified
+    from observe.store import Report
+    from observe.store.backup import is_backup
+    from observe.store.verifying import verify_backup
 
-    store = Store.open(directory, WallClock(), must_exist=True)
-    try:
-        return work(store)
-    finally:
-        store.close()
+    backed_up = verify_backup(directory) if is_backup(directory) else Report()
+    if backed_up.damages:
+        backed_up.notes.append("what the files hold was not looked at")
+        return backed_up
+    with opened(directory) as store:
+        report = verified(store)
+    report.checked |= backed_up.checked
+    return report
 
 
 def _held(made: Mapping[str, Any]) -> str:

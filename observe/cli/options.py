@@ -12,7 +12,8 @@ import typer
 
 Site = Annotated[Path | None, typer.Option("--config", "-c", help="Site configuration.", envvar="OBSERVE_CONFIG")]
 Directory = Annotated[
-    Path | None, typer.Option("--directory", "-d", help="A data directory, of a running or stopped service.")
+    Path | None,
+    typer.Option("--directory", "-d", help="A data directory, of a running or stopped service, or a backup."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors on stderr.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.")]

@@ -10,7 +10,7 @@ import logging
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from time import perf_counter
@@ -80,20 +80,17 @@ def _instant(text: str, option: str) -> datetime:
 
 @contextmanager
 def _past(directory: Path) -> Iterator[Store]:
-    from observe.clock import WallClock
-    from observe.store import Store
+    from observe.cli.directory import opened
 
-    try:
-        store = Store.open(directory, WallClock(), must_exist=True)
-    except StoreLocked as error:
-        raise StoreLocked(
-            f"{error}\n  a replay reads a stopped directory: stop the service, or make a copy with "
-            "'observe backup DEST' and replay that with -d DEST"
-        ) from error
-    try:
+    with ExitStack() as held:
+        try:
+            store = held.enter_context(opened(directory))
+        except StoreLocked as error:
+            raise StoreLocked(
+                f"{error}\n  a replay reads a stopped directory: stop the service, or make a copy with "
+                "'observe backup DEST' and replay that with -d DEST"
+            ) from error
         yield store
-    finally:
-        store.close()
 
 
 @contextmanager
@@ -156,9 +153,10 @@ def _iso(at: datetime) -> str:
 
 
 def _table(found: Sequence[Mapping[str, Any]]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from observe.cli.tables import show
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("when", "model", "what", "onset", "effect", "severity"):
@@ -175,4 +173,4 @@ def _table(found: Sequence[Mapping[str, Any]]) -> None:
             f["severity"],
         )
         table.add_row(*(Text(c) for c in cells))
-    Console(highlight=False, soft_wrap=not sys.stdout.isatty()).print(table)
+    show(table)

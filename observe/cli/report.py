@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from observe.cli.directory import present
+from observe.cli.directory import opened, present
 from observe.errors import SourceError, StoreLocked, UsageError
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ class Made:
 
 def run(asked: Options, site: Path | None, directory: Path | None) -> int:
     """Make a report and print or write it; 0 whatever its verdict is."""
+    from observe.store.backup import is_backup
+
     if asked.model is None:
         raise UsageError(
             "name a model, e.g. observe report fraud; observe report --list shows the reports that are kept"
@@ -62,7 +64,8 @@ def run(asked: Options, site: Path | None, directory: Path | None) -> int:
         sys.stderr.write("asking Evidently too, which takes some ten seconds; --no-evidently leaves it out\n")
     config, directory = _place(site, directory)
     body = {"model": asked.model, "from": start.isoformat(), "to": end.isoformat(), "evidently": asked.evidently}
-    _tell(asked, kind, _either(config, directory, partial(_here, body), partial(_there, body)))
+    made = _either(config, directory, partial(_here, body), partial(_there, body))
+    _tell(asked, kind, made, "not kept in a backup" if is_backup(directory) else f"kept as {made.row['report_id']}")
     return 0
 
 
@@ -81,9 +84,10 @@ def listed(model: str | None, site: Path | None, directory: Path | None, *, as_j
     if as_json:
         sys.stdout.write(json.dumps(rows, ensure_ascii=False) + "\n")
         return 0
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from observe.cli.tables import show
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("verdict", "model", "period", "made", "report", "says"):
@@ -98,7 +102,7 @@ def listed(model: str | None, site: Path | None, directory: Path | None, *, as_j
             r["summary"],
         )
         table.add_row(*(Text(c) for c in cells))
-    Console(highlight=False, soft_wrap=not sys.stdout.isatty()).print(table)
+    show(table)
     return 0
 
 
@@ -146,17 +150,12 @@ def _either(config: Config, directory: Path, here: Callable[[Reports], Any], the
     from observe.app.reports import Reports
     from observe.cli.service import owner
     from observe.clock import WallClock
-    from observe.store import Store
 
-    clock = WallClock()
     try:
-        store = Store.open(directory, clock, must_exist=True)
+        with opened(directory) as store:
+            return here(Reports(config, store, WallClock(), partial(make, store)))
     except StoreLocked:
         return there(owner(directory))
-    try:
-        return here(Reports(config, store, clock, partial(make, store)))
-    finally:
-        store.close()
 
 
 def _here(body: Mapping[str, Any], reports: Reports) -> Made:
@@ -191,7 +190,7 @@ def _kind(asked: Options) -> str:
     return kind
 
 
-def _tell(asked: Options, kind: str, made: Made) -> None:
+def _tell(asked: Options, kind: str, made: Made, kept: str) -> None:
     content = made.read(f"report.{kind}")
     if asked.output is None:
         sys.stdout.write(content.decode())
@@ -203,9 +202,7 @@ def _tell(asked: Options, kind: str, made: Made) -> None:
             sys.stdout.write(f"{made.row['verdict']}: {made.row['summary']}\n")
     if not asked.quiet:
         note = f"; {made.row['error']}" if made.row["error"] else ""
-        sys.stderr.write(
-            f"kept as {made.row['report_id']}{f', written to {asked.output}' if asked.output else ''}{note}\n"
-        )
+        sys.stderr.write(f"{kept}{f', written to {asked.output}' if asked.output else ''}{note}\n")
 
 
 def _write(output: Path, kind: str, content: bytes, made: Made) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated, Final, Literal
 
 import typer
 
-from observe.cli.directory import present
+from observe.cli.directory import opened, present
 from observe.errors import StoreLocked, UsageError
 
 Form = Literal["prometheus", "prometheusrule", "openslo", "sloth", "pyrra", "scalers"]
@@ -88,21 +88,14 @@ def _learnt(directory: Path | None) -> Mapping[str, float]:
     """Burst factors that a data directory has learnt, of a running service or a stopped one."""
     if directory is None:
         return {}
-    from observe.clock import WallClock
-    from observe.store import Store
-
     try:
-        store = Store.open(present(directory), WallClock(), must_exist=True)
+        with opened(present(directory)) as store:
+            rows = store.read(_PHI)
     except StoreLocked:
         from observe.cli.service import owner
         from observe.cli.sql import through
 
         rows = through(_PHI, owner(directory), True)[0]
-    else:
-        try:
-            rows = store.read(_PHI)
-        finally:
-            store.close()
     return dict(rows.iter_rows())
 
 

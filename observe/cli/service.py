@@ -112,7 +112,10 @@ def owner(directory: Path) -> Service:
 
     Raises:
         SourceError: none runs, the one that wrote `service.json` is gone, or it does not say where it is.
+        UsageError: it is a backup.
     """
+    from observe.store.backup import refuse_backup
+
     found = find(directory)
     try:
         refuse_owned(directory)
@@ -120,6 +123,7 @@ def owner(directory: Path) -> Service:
         if found is not None:
             return found
         raise SourceError(f"{directory} is in use, but its service has no API to ask yet; try again") from None
+    refuse_backup(directory)
     if found is not None:
         raise SourceError(
             f"the service that wrote {directory / _FILE} is gone (pid {found.pid}): it was killed, or its machine "

@@ -14,17 +14,14 @@ import sys
 from decimal import Decimal
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from observe.cli.directory import folder
+from observe.cli.directory import exported, folder
 from observe.cli.service import Service, owner
 from observe.errors import QueryError, SourceError, StoreLocked
 
 if TYPE_CHECKING:
     import polars as pl
-
-
-_WIDEST: Final = 1_000_000  # columns of a table that nobody looks at on a terminal
 
 
 def run(query: str, site: Path | None, directory: Path | None, *, output: str, fresh: bool, quiet: bool) -> int:
@@ -67,21 +64,15 @@ def through(query: str, service: Service, fresh: bool) -> tuple[pl.DataFrame, st
 def _stopped(query: str, directory: Path) -> tuple[pl.DataFrame, str]:
     import polars as pl
 
-    from observe.clock import WallClock
     from observe.sqlworker import Limits, SqlWorker
-    from observe.store import Store, tables_named
 
-    store = Store.open(directory, WallClock(), must_exist=True)
-    try:
-        snapshot = store.snapshot(tables_named(query))
-    finally:
-        store.close()
-    worker = SqlWorker([directory / "lake", directory / "snapshot"], allow_unsandboxed=True)
-    worker.start()
-    try:
-        answer = worker.query(query, snapshot.views, Limits())
-    finally:
-        worker.stop()
+    with exported(directory, query) as (snapshot, roots):
+        worker = SqlWorker(roots, allow_unsandboxed=True)
+        worker.start()
+        try:
+            answer = worker.query(query, snapshot.views, Limits())
+        finally:
+            worker.stop()
     _warn_if_cut(answer.truncated)
     return pl.read_ipc_stream(io.BytesIO(answer.arrow_ipc)), str(snapshot.watermark)
 
@@ -118,14 +109,14 @@ def _json(frame: pl.DataFrame) -> str:
 
 
 def _table(frame: pl.DataFrame) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from observe.cli.tables import show
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name, dtype in frame.schema.items():
         table.add_column(Text(name), justify="right" if dtype.is_numeric() else "left", overflow="fold")
     for row in frame.iter_rows():
         table.add_row(*(Text("" if v is None else str(v)) for v in row))
-    wide = None if sys.stdout.isatty() else max(80, Console(width=_WIDEST).measure(table).maximum)
-    Console(highlight=False, width=wide).print(table)  # whoever reads a pipe wants each row in one line
+    show(table)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from observe.cli.directory import folder
+from observe.cli.directory import folder, opened, owned
 from observe.cli.options import Directory, Quiet, Site, site_file
 from observe.cli.service import owner
 from observe.errors import StoreLocked, UsageError
@@ -26,6 +27,7 @@ from observe.errors import StoreLocked, UsageError
 if TYPE_CHECKING:
     from observe.app.tokens import Tokens
     from observe.credentials import Credential
+    from observe.store import Store
 
 _HEAD: Final = ("name", "role", "sql", "made", "ends", "last used", "logged in")
 
@@ -88,6 +90,7 @@ def listed(where: Path, *, as_json: bool) -> int:
         where,
         lambda service: list(service("GET", "/api/v1/tokens", None)),
         lambda stored: [{k: _plain(v) for k, v in asdict(row).items()} for row in stored.listed()],
+        opened,
     )
     if as_json:
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
@@ -110,7 +113,7 @@ def done(where: Path, wanted: Wanted, *, as_json: bool, quiet: bool) -> int:
         QueryError: the token may not do it.
         SourceError: the service owns the directory and does not answer.
     """
-    told = _through(where, lambda ask: _asked(ask, wanted), lambda stored: _stored(stored, wanted))
+    told = _through(where, lambda ask: _asked(ask, wanted), lambda stored: _stored(stored, wanted), owned)
     if as_json:
         sys.stdout.write(json.dumps(told) + "\n")
     elif "token" in told:
@@ -150,21 +153,22 @@ def _made(secret: str, kept: Credential) -> Mapping[str, Any]:
     return {**told, "expires_at": _plain(kept.expires_at)}
 
 
-def _through(where: Path, running: Callable[[Asking], Any], stopped: Callable[[Tokens], Any]) -> Any:
+def _through(
+    where: Path,
+    running: Callable[[Asking], Any],
+    stopped: Callable[[Tokens], Any],
+    store_of: Callable[[Path], AbstractContextManager[Store]],
+) -> Any:
     """What the service that owns the directory says, or the directory when none does."""
     from observe.access import Access
     from observe.app.tokens import StoredTokens, Tokens
     from observe.clock import WallClock
-    from observe.store import Store
 
     try:
-        store = Store.open(where, WallClock(), must_exist=True)
+        with store_of(where) as store:
+            return stopped(Tokens(store, Access(StoredTokens(store)), WallClock()))
     except StoreLocked:
         return running(owner(where).ask)
-    try:
-        return stopped(Tokens(store, Access(StoredTokens(store)), WallClock()))
-    finally:
-        store.close()
 
 
 def _refuse_strays(act: str, creating: Mapping[str, object], grace: str | None) -> None:

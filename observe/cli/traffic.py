@@ -6,7 +6,7 @@ Source: our own; views `request`, `attempt`, `prediction`, `collector_run`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -82,23 +82,18 @@ def asking(directory: Path) -> Iterator[Ask]:
         UsageError: it is not a data directory, or there is no token for its service.
         SourceError: its service does not answer.
     """
-    from observe.clock import WallClock
+    from observe.cli.directory import opened
+    from observe.cli.service import owner
+    from observe.cli.sql import through
     from observe.errors import StoreLocked
-    from observe.store import Store
 
-    try:
-        store = Store.open(directory, WallClock(), must_exist=True)
-    except StoreLocked:
-        from observe.cli.service import owner
-        from observe.cli.sql import through
-
-        service = owner(directory)
-        yield lambda query: through(query, service, True)[0]
-        return
-    try:
-        yield store.read
-    finally:
-        store.close()
+    with ExitStack() as held:
+        try:
+            ask: Ask = held.enter_context(opened(directory)).read
+        except StoreLocked:
+            service = owner(directory)
+            ask = lambda query: through(query, service, True)[0]  # noqa: E731
+        yield ask
 
 
 def _served(ask: Ask) -> Iterator[Served]:

@@ -25,6 +25,17 @@ def nearest(name: str, known: Iterable[str], at_least: float = 0.7) -> str | Non
     return folded[found[0]] if found else None
 
 
+def meant(name: str, known: Iterable[str], shortest: int = 5) -> str | None:
+    """The only known name that begins with `name`, of so many characters at least; else the nearest.
+
+    >>> meant("inc-3f", ["inc-3f2a9c81", "inc-77aa0000"]), meant("inc-", ["inc-3f2a9c81", "inc-77aa0000"])
+    ('inc-3f2a9c81', None)
+    """
+    names = list(known)
+    begun = [n for n in names if len(name) >= shortest and n.startswith(name)]
+    return begun[0] if len(begun) == 1 else nearest(name, names)
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint for a person: the nearest known name, else all of them."""
     names = sorted(known)

@@ -85,6 +85,23 @@ def back_up(database: Database, manifest: Manifest, sealing: Lock, dest: Path, n
     return done
 
 
+def is_backup(folder: Path) -> bool:
+    """Whether `folder` is a finished backup."""
+    return (folder / LIST).is_file()
+
+
+def refuse_backup(folder: Path) -> None:
+    """Refuse a backup: what is written into one makes its checksums wrong.
+
+    Raises:
+        UsageError: it is one.
+    """
+    if is_backup(folder):
+        raise UsageError(
+            f"{folder} is a backup, and nothing is written into one: restore it first: observe restore {folder} -d NEW"
+        )
+
+
 def is_free(folder: Path) -> bool:
     """Whether `folder` is absent or empty; the root of a new ext4 disk is, too."""
     return not folder.exists() or (folder.is_dir() and all(p.name == _OF_EXT4 for p in folder.iterdir()))

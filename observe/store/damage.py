@@ -27,7 +27,7 @@ class Damage:
     is how many are missing or in doubt. All three are None where that is not known.
     """
 
-    kind: str  # log | commits | spill | file | report | batch | audit | database | opening
+    kind: str  # log | commits | spill | file | report | batch | audit | database | opening | backup
     subject: str
     start: datetime | None
     end: datetime | None

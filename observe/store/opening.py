@@ -16,6 +16,7 @@ import duckdb
 
 from observe.errors import UsageError
 from observe.store import ddl
+from observe.store.backup import refuse_backup
 from observe.store.damage import Damage, keep, lost_commits
 from observe.store.database import Database
 from observe.store.journal import Journal
@@ -32,12 +33,13 @@ _LOG = logging.getLogger("observe.store")
 
 
 def check_directory(path: Path, *, must_exist: bool) -> None:
-    """Refuse a directory that holds no store and must, or that holds somebody's files; nothing is changed.
+    """Refuse a directory that holds no store and must, that holds somebody's files, or is a backup; nothing is changed.
 
     Raises:
-        UsageError: `must_exist`, and there is no database.
+        UsageError: `must_exist`, and there is no database; or it is a backup.
         StoreError: there is no database, and its lake holds files.
     """
+    refuse_backup(path)
     if (path / DATABASE).is_file():
         return
     if must_exist:

@@ -1,4 +1,4 @@
-"""A backup becomes a data directory: every file is checked, then copied; the database last.
+"""A backup becomes a data directory: every file is checked, then copied; the database last. Or it is lent to who reads.
 
 A restore that dies leaves a lake without a database, which no start takes for a store.
 
@@ -8,14 +8,22 @@ Source: our own.
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
+from typing import Final
 
 from observe.errors import StoreError, UsageError
+from observe.lock import refuse_owned
 from observe.store import ddl
-from observe.store.backup import DATABASE, FORMAT, LIST, Contents, copied, is_free, make_folder
+from observe.store.backup import DATABASE, FORMAT, LIST, Contents, copied, is_backup, is_free, make_folder
 from observe.store.checksums import checksum
 from observe.store.durable import sync
+
+_UNCHANGING: Final = ("lake", "reports")  # folders of files that are written once
 
 
 def restore(source: Path, folder: Path) -> Contents:
@@ -25,7 +33,7 @@ def restore(source: Path, folder: Path) -> Contents:
         UsageError: `source` is no finished backup, or of a newer Observe, or `folder` holds something.
         StoreError: files of the backup are missing or damaged; nothing was written.
     """
-    contents = _contents(source)
+    contents = contents_of(source)
     if not is_free(folder):
         raise UsageError(f"{folder} is not empty; restore into a folder that is, or that is not there yet")
     _check(source, contents)
@@ -40,7 +48,56 @@ def restore(source: Path, folder: Path) -> Contents:
     return contents
 
 
-def _contents(source: Path) -> Contents:
+@contextmanager
+def readable(folder: Path) -> Iterator[Path]:
+    """The directory `folder`; where it is a backup, one like it that is gone afterwards, for a store writes where it is opened.
+
+    Its database is a copy. What lies in `lake/` and `reports/` never changes: links lead there, so that a file
+    that is let go of or set aside stays where it is in the backup.
+
+    Raises:
+        UsageError: its `backup.json` cannot be used.
+        StoreLocked: another process owns it.
+        StoreError: files of the backup are missing, or there is no room for the copy.
+    """
+    if not is_backup(folder):
+        yield folder
+        return
+    refuse_owned(folder)
+    source = folder.resolve()
+    contents = contents_of(source)
+    missing = sorted(name for name in contents.files if not (source / name).is_file())
+    if missing:
+        raise StoreError(
+            f"{folder}: {len(missing)} of {len(contents.files)} files are missing ({', '.join(missing[:3])}); "
+            "use another backup"
+        )
+    with tempfile.TemporaryDirectory(prefix="observe-backup-") as made:
+        _lend(source, contents, Path(made))
+        yield Path(made)
+
+
+def _lend(source: Path, contents: Contents, folder: Path) -> None:
+    for name in contents.files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        if Path(name).parts[0] in _UNCHANGING:
+            (folder / name).symlink_to(source / name)
+            continue
+        try:
+            shutil.copyfile(source / name, folder / name)
+        except OSError as error:
+            raise StoreError(
+                f"a backup is read from a copy of its {name} ({int(contents.files[name]['bytes']):,} bytes), which could "
+                f"not be made in {folder.parent}: {error.strerror or error}; TMPDIR names another folder"
+            ) from error
+
+
+def contents_of(source: Path) -> Contents:
+    """What `source` holds by its own word.
+
+    Raises:
+        UsageError: it is no finished backup, or of a newer Observe.
+    """
     try:
         said = json.loads((source / LIST).read_bytes())
         contents = Contents(**{f.name: said[f.name] for f in fields(Contents)})
@@ -51,7 +108,7 @@ def _contents(source: Path) -> Contents:
         raise UsageError(
             f"{source} holds no {LIST}: it is no backup of Observe, or one that was not finished"
         ) from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{source / LIST} cannot be read: {error!r}; use another backup") from error
     if newer:
         raise UsageError(
@@ -64,12 +121,22 @@ def _contents(source: Path) -> Contents:
 
 def _check(source: Path, contents: Contents) -> None:
     """Refuse a backup of which a file is missing or changed."""
-    bad = [
-        name for name, file in contents.files.items()
-        if not (source / name).is_file() or checksum(source / name) != file["sha256"]
-    ]  # fmt: skip
+    bad = changed(source, contents)
     if bad:
         raise StoreError(
             f"{source}: {len(bad)} of {len(contents.files)} files are missing or damaged ({', '.join(sorted(bad)[:3])}); "
             "nothing was written: use another backup"
         )
+
+
+def changed(source: Path, contents: Contents) -> Mapping[str, str]:
+    """What is wrong with each file that is not as it was backed up."""
+    return {name: said for name, file in contents.files.items() if (said := _wrong(source / name, file))}
+
+
+def _wrong(path: Path, file: Mapping[str, str | int]) -> str:
+    try:
+        found = checksum(path)
+    except OSError as error:
+        return "it is missing" if isinstance(error, FileNotFoundError) else f"it cannot be read: {error.strerror}"
+    return "" if found == file["sha256"] else "its bytes changed since it was backed up (sha256)"

@@ -27,9 +27,11 @@ from observe.store.manifest import Manifest, Sheet
 from observe.store.predictions import all_bulks
 from observe.store.reckoning import Due, found_rows, hashed, reckon
 from observe.store.reportfiles import verify_reports
+from observe.store.restoring import changed, contents_of
 from observe.store.views import parquet_sql
 
 _RESTORE: Final = "restore this file from a backup, or send this time again from its source"
+_ANOTHER: Final = "use another backup; observe restore refuses this one"
 
 
 def verify(database: Database, manifest: Manifest, sealing: Lock, now: datetime) -> Report:
@@ -48,6 +50,19 @@ def verify(database: Database, manifest: Manifest, sealing: Lock, now: datetime)
     verify_files(database, manifest, report)
     verify_reports(database, manifest.folder, report)
     verify_batches(database, manifest, sealing, now, report)
+    return report
+
+
+def verify_backup(source: Path) -> Report:
+    """Compare every file of a backup with the list in it.
+
+    Raises:
+        UsageError: the list cannot be used.
+    """
+    report, contents = Report(), contents_of(source)
+    report.checked["files of the backup"] = len(contents.files)
+    for name, said in sorted(changed(source, contents).items()):
+        report.damages.append(Damage("backup", name, None, None, None, said, _ANOTHER))
     return report
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from inline_snapshot import snapshot
 from promises import AVAILABILITY, FOREIGN, LATENCY, fields
@@ -203,7 +203,6 @@ def places(value: object, at: tuple[str | int, ...] = ()) -> Iterator[tuple[str 
 
 
 @given(st.sampled_from([SLOTH, PYRRA, OPENSLO]), st.data())
-@settings(deadline=None)
 def test_a_document_with_anything_anywhere_is_read_or_refused(text: str, data: st.DataObject) -> None:
     documents = list(yaml.safe_load_all(text))
     document = data.draw(st.sampled_from(documents))

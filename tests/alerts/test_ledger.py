@@ -43,7 +43,7 @@ step = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(step, max_size=40), st.sampled_from(["dry_run", "approval", "auto"]))
 def test_no_order_of_events_makes_an_illegal_step_or_a_second_send_of_what_was_taken(steps: list, mode: str) -> None:
     history, now, receiver = History((action(mode=mode),)), T0, Receiver()

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from promises import AVAILABILITY, FOREIGN, fields
 
@@ -111,7 +111,6 @@ ZONES = st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolka
 
 
 @given(st.sampled_from(sorted(NOMINAL_S)), ZONES)
-@settings(deadline=None)
 def test_a_calendar_period_is_written_and_read_back_the_same(unit: str, zone: str) -> None:
     ours = replace(FOREIGN, window_s=NOMINAL_S[unit], calendar={"unit": unit, "time_zone": zone})
     notes: list[str] = []

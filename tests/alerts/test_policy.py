@@ -151,7 +151,7 @@ STATES = st.lists(st.sampled_from(["ok", "page", "ticket", "unknown"]), min_size
 
 
 @given(states=STATES, cuts=st.sets(st.integers(0, 24)))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_alerts_do_not_depend_on_how_findings_are_batched(
     tmp_path_factory: pytest.TempPathFactory, states: list[str], cuts: set[int]
 ) -> None:

@@ -114,7 +114,7 @@ def test_other_events_are_changes_where_they_tell_one(event: dict[str, Any], kin
 JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["name", "shape", "data", "a"]), inner, max_size=3), max_leaves=8)  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.dictionaries(st.sampled_from([*structured(), "data_base64", "subject"]), JSON), st.sampled_from(["instances", "inputs", "predictions", "outputs", "kind"]), JSON, st.sampled_from(["request", "response"]))  # fmt: skip
 def test_whatever_an_event_says_it_is_kept_or_counted(changed: dict[str, Any], key: str, data: Any, side: str) -> None:
     event = structured(type=f"io.seldon.serving.inference.{side}", data={key: data}) | changed

@@ -215,7 +215,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=120) | JSON.map(lambda x: json.dumps(x).encode()))
 def test_any_bytes_are_parsed_or_refused(body: bytes) -> None:
     try:

@@ -239,7 +239,7 @@ LINE = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(LINE, max_size=8))
 def test_whatever_a_page_holds_every_line_is_kept_or_counted_and_a_good_one_beside_it_is_stored(
     lines: list[str],
@@ -250,7 +250,7 @@ def test_whatever_a_page_holds_every_line_is_kept_or_counted_and_a_good_one_besi
     assert (7.0, "GPU-sure") in [(r["power_w"], r["device_id"]) for r in rows(parsed, "gpu_sample")]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=200))
 def test_bytes_that_are_no_text_never_stop_the_parser(body: bytes) -> None:
     parsed = exposition.parse(body, AT, LABELS)

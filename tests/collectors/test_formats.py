@@ -76,7 +76,7 @@ ROWS = st.lists(st.fixed_dictionaries({
 }), min_size=1, max_size=6)  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ROWS)
 def test_one_table_in_every_format_gives_one_frame(rows: Rows) -> None:
     frames = {name: parse(write(rows)).tables["prediction:fraud"] for name, write in FORMATS.items()}
@@ -171,7 +171,7 @@ def test_views_that_repeat_one_text_are_counted_as_laid_out() -> None:
 WHOLE = {name: FORMATS[name]([{"prediction_id": "p", "ts": AT.isoformat(), "x": 1.5, "s": "a"}] * 3) for name in ("arrow file", "arrow stream")}  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(sorted(WHOLE)), st.integers(0, 10**6), st.integers(0, 255))
 def test_an_arrow_body_with_any_byte_changed_is_parsed_or_refused(name: str, place: int, byte: int) -> None:
     body = bytearray(WHOLE[name])
@@ -212,7 +212,7 @@ def test_items_of_a_json_body_are_found_whatever_holds_them(body: bytes, found: 
 
 
 @given(st.lists(st.text(max_size=3000) | st.floats(allow_nan=False) | st.integers(), max_size=300))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_an_array_is_read_piece_by_piece_as_it_would_be_whole(values: list[Any]) -> None:
     body = json.dumps(values * 20, ensure_ascii=False).encode("utf-8", "replace")
 

@@ -102,7 +102,7 @@ def test_a_label_needs_a_model() -> None:
         parse({"prediction_id": "p", "value": 1}, model="")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=120) | st.lists(st.dictionaries(st.sampled_from(["prediction_id", "value", "ts", "revision"]), st.none() | st.integers() | st.text(max_size=5)), max_size=4).map(lambda x: json.dumps(x).encode()))  # fmt: skip
 def test_any_bytes_are_parsed_or_refused(body: bytes) -> None:
     try:

@@ -207,7 +207,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.dictionaries(st.sampled_from(sorted(ROWS[0])), JSON, max_size=8))
 def test_whatever_a_field_holds_the_object_is_kept_or_counted_and_the_next_one_is_stored(
     changes: dict[str, Any],

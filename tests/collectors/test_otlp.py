@@ -369,7 +369,7 @@ def test_errors_are_google_rpc_status_in_the_format_of_the_request(
     assert json.loads(otlp.error_response(error, "text/plain")[2]) == {"code": code, "message": str(error)}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=200), st.sampled_from([otlp.JSON, otlp.PROTOBUF]))
 def test_any_bytes_are_parsed_or_refused(body: bytes, kind: str) -> None:
     try:
@@ -385,7 +385,7 @@ VALUES = st.one_of(
 NAMES = st.sampled_from(sorted(KEYS)) | st.text(st.characters(codec="utf-8"), max_size=8)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.dictionaries(NAMES, VALUES, max_size=6),
     st.integers(0, 2**64 - 1),

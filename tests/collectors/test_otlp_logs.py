@@ -111,7 +111,7 @@ def test_the_frame_has_the_types_of_its_table() -> None:
     assert {c: wanted[c] for c in frame.columns} == dict(frame.schema)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.text(st.characters(codec="utf-8"), max_size=60), st.integers(-(2**31), 2**31 - 1), st.integers(0, 2**64 - 1), st.binary(max_size=17))  # fmt: skip
 def test_every_record_is_counted_in_a_row_or_a_reason(body: str, severity: int, ns: int, trace: bytes) -> None:
     assert parsed(record(body, severity, time_unix_nano=ns, trace_id=trace), record(body, severity)).offered == 2

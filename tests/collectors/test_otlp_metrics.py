@@ -193,7 +193,7 @@ def test_the_frame_has_the_types_of_its_table() -> None:
     assert {c: wanted[c] for c in frame.columns} == dict(frame.schema)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(st.floats(), max_size=4), st.lists(st.integers(0, 2**64 - 1), max_size=5), st.integers(0, 2**64 - 1),
     st.integers(-(2**31), 2**31 - 1), st.integers(0, 2**64 - 1),

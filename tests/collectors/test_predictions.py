@@ -271,7 +271,7 @@ NAMES = st.sampled_from(
 ) | st.text(max_size=4)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.dictionaries(NAMES, JSON, max_size=6), max_size=5))
 def test_every_line_is_a_row_or_a_reason(objects: list[dict[str, Any]]) -> None:
     whole = parse("\n".join(map(json.dumps, objects)).encode())
@@ -279,7 +279,7 @@ def test_every_line_is_a_row_or_a_reason(objects: list[dict[str, Any]]) -> None:
     assert whole.offered == len(objects) == whole.items + sum(whole.rejected.values())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=200), st.sampled_from([b"", b"PAR1", b"[", b"{"]))
 def test_any_bytes_are_parsed_or_refused(body: bytes, start: bytes) -> None:
     try:
@@ -292,7 +292,7 @@ def test_any_bytes_are_parsed_or_refused(body: bytes, start: bytes) -> None:
 WHOLE = parquet(x=[1.5, 2.5], s=["a", "b"], score=[0.1, 0.2])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, len(WHOLE) - 1), st.integers(0, 255))
 def test_a_parquet_file_with_any_byte_changed_is_parsed_or_refused(place: int, byte: int) -> None:
     try:

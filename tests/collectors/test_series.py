@@ -27,7 +27,7 @@ def escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(SERIES, VALUE), max_size=5))
 def test_a_page_says_the_same_to_us_and_to_prometheus_client(
     samples: list[tuple[tuple[str, dict[str, str]], str]],

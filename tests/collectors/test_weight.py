@@ -23,7 +23,6 @@ def taken(value: Any) -> int:
     return own + sum(map(taken, value)) if isinstance(value, list) else own
 
 
-@settings(deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.integers(-99, 10**6) | st.floats() | st.text(max_size=6), lambda c: st.lists(c, max_size=6) | st.dictionaries(st.text(max_size=4), c, max_size=5)))  # fmt: skip
 def test_a_json_text_is_weighed_at_about_what_it_takes_or_more(value: Any) -> None:
     assert json_weight(json.dumps(value, separators=(",", ":")).encode()) * 2 + 100 >= taken(value)
@@ -84,7 +83,7 @@ def test_parts_without_end_are_refused_whatever_they_are(part: bytes, monkeypatc
         check_protobuf(part * 2**19, ExportTraceServiceRequest.DESCRIPTOR)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.binary(max_size=60), st.integers(0, 200))
 def test_bytes_are_followed_to_their_end_or_are_no_protobuf(tail: bytes, place: int) -> None:
     cut = len(FEW) * place // 200

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -163,3 +163,11 @@ def test_an_empty_store_says_what_would_make_an_action(tmp_path: Path) -> None:
 
     assert "Nothing waits for you" in text
     assert "declare actions: in a model's file" in text
+
+
+def test_what_is_done_keeps_a_readable_width_on_a_phone() -> None:
+    line = actions._line(
+        {**asdict(action("1")), "parameters": None, "outcome": None}, actions.scope({"now": NOW.isoformat()})
+    )
+
+    assert line.children[1].children.className == "report-said"

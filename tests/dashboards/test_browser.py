@@ -184,4 +184,15 @@ def test_new_data_is_drawn_without_dimming_what_is_shown_and_another_range_dims(
         page.route("**/_dash-update-component", lambda route: None)  # what is asked for does not come
         page.click("#filters a:has-text('6h')")
         page.wait_for_url("**/slos?range=6h")
-        assert page.evaluate(waiting) == "0.55"
+        page.wait_for_function(f"() => ({waiting})() === '0.55'")
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_the_card_before_the_door_holds_its_button_and_one_can_read_it(browser: Any, face: str, theme: str) -> None:
+    with visiting(browser, face, theme) as visit:
+        page = visit.open("/nowhere", ".door-card")
+        card, button = (page.locator(name).bounding_box() for name in (".door-card", ".door-card .button"))
+        ink = page.locator(".door-card .button").evaluate("e => getComputedStyle(e).color")
+
+        assert button["x"] + button["width"] <= card["x"] + card["width"] - 20
+        assert ink == {"dark": "rgb(4, 18, 31)", "light": "rgb(255, 255, 255)"}[theme]

@@ -13,6 +13,7 @@ import world
 from collectors import cloudevents, events, ndjson, otlp, spans
 from collectors.mapping import load
 from dashboards import doubts, health, pipeline
+from dashboards.meanings import MEANING
 from dashboards.reader import SessionReader
 from dashboards.scope import scope
 
@@ -84,7 +85,7 @@ def test_every_reason_that_collectors_give_has_a_meaning() -> None:
     given = {*listed, *(name for names in otlp.FAULTS.values() for name in names), *load().ignore.values()}
 
     assert len(given) >= 18
-    assert sorted(given - health._MEANING.keys()) == []
+    assert sorted(given - MEANING.keys()) == []
 
 
 def test_every_reason_that_is_known_is_explained_and_commands_are_told(read: SessionReader) -> None:

@@ -154,6 +154,14 @@ def test_an_incident_leads_to_its_objective_and_the_objective_to_its_open_incide
     assert "/slos?id=" not in shown(read, "inc-drift")
 
 
+def test_the_list_has_room_on_a_laptop_with_every_column(read: SessionReader) -> None:
+    rows = read(incidents.LIST, {"start": world.NOW - timedelta(days=2), "model": "", "now": AT}).to_dicts()
+    columns = incidents.listed(rows, {}, scope({"now": AT.isoformat()}))[1]
+
+    assert "handled" in [c.name for c in columns]
+    assert sum(c["minWidth"] for c in tables.grid("x", [], columns).columnDefs) <= 1006  # of 1280
+
+
 def test_states_and_clocks_are_never_cut() -> None:
     grid = tables.grid(
         "x",

@@ -13,6 +13,8 @@ pytestmark = pytest.mark.browser
 CUT = """(name) => [...document.querySelectorAll(`.ag-center-cols-container .ag-cell[col-id="${name}"]`)]
   .filter(c => c.scrollWidth > c.clientWidth + 1 || c.getBoundingClientRect().right > document.documentElement.clientWidth).length"""
 
+HEADS_CUT = """() => [...document.querySelectorAll('.ag-header-cell-text')].filter(h => h.scrollWidth > h.clientWidth + 1).length"""
+
 
 @pytest.mark.parametrize("width", [1280, 1440])
 def test_states_and_times_of_the_list_are_whole(browser: Any, face: str, width: int) -> None:
@@ -20,7 +22,8 @@ def test_states_and_times_of_the_list_are_whole(browser: Any, face: str, width: 
         page = visit.open("/incidents")
         page.wait_for_selector('.ag-cell[col-id="since"]')
 
-        assert [page.evaluate(CUT, name) for name in ("state", "since", "lasted")] == [0, 0, 0]
+        assert [page.evaluate(CUT, name) for name in ("state", "since", "lasted", "id")] == [0, 0, 0, 0]
+        assert page.evaluate(HEADS_CUT) == 0
         assert "14:02" in page.locator('.ag-cell[col-id="since"]').first.inner_text()
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert visit.complaints == visit.foreign == []

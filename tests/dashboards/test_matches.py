@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,12 @@ import polars as pl
 import world
 from core import lake
 
-from dashboards import matches
+from dashboards import matches, tables
 from dashboards.scope import scope
 from observe.schema import CapacityMatch, ScalingDecision
 from observe.schema.exchange import nouns_frame
 
+LAPTOP_PX = 1006  # inside a card of the whole width, where the window has 1280
 VIEW = scope({"now": world.NOW.isoformat()})
 FITS = CapacityMatch(
     ts=world.NOW - timedelta(minutes=2), model="chat", starved="has 2, needs 4: requests wait", replicas_short=2, cluster="us-east",
@@ -44,6 +45,18 @@ def test_a_match_says_what_fits_how_far_it_is_and_what_it_saves(tmp_path: Path) 
 
     for words in ("has 2, needs 4: requests wait", "us-east", "85 ms", "$24", "the declared product, 4 a replica"):
         assert words in text
+
+
+def test_a_row_says_how_many_devices_idle_and_how_many_replicas_they_hold() -> None:
+    assert matches._told(asdict(FITS))["devices"] == "8 × H100 80GB HBM3"
+    for replicas, said in ((2, "yes, 2 replicas"), (1, "yes, 1 replica"), (None, "yes, replicas not known")):
+        assert matches._told({**asdict(FITS), "replicas": replicas})["fits"] == said
+
+
+def test_the_columns_have_room_on_a_laptop() -> None:
+    columns = tables.grid("x", [], matches.COLUMNS).columnDefs
+
+    assert sum(c["minWidth"] for c in columns) <= LAPTOP_PX
 
 
 def test_only_the_newest_round_is_shown(tmp_path: Path) -> None:

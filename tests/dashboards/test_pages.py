@@ -11,8 +11,9 @@ import core
 import pytest
 import world
 
-from dashboards import drift, incidents, pages
+from dashboards import drift, feature, incidents, pages
 from dashboards.reader import CoreClient, SessionReader, Value
+from dashboards.scope import scope
 
 ENTRIES = {e.path: e for e in pages.load()}
 PAGES = {incidents.PATH: incidents.page, **{p: e.page for p, e in ENTRIES.items()}}
@@ -104,6 +105,33 @@ def test_incidents_are_listed_with_how_long_they_lasted(read: SessionReader) -> 
 
 def test_a_model_nobody_knows_says_so(read: SessionReader) -> None:
     assert "No traffic, no objective and no drift finding" in shown(read, "/model/<name>", name="nobody")
+
+
+def test_a_model_nobody_knows_is_not_said_to_be_seen(read: SessionReader) -> None:
+    assert "Seen in the data" not in shown(read, "/model/<name>", name="nobody")
+    assert "Seen in the data; no ModelSpec declares it." in shown(read, "/model/<name>", name="reranker")
+
+
+def test_a_list_of_incidents_under_a_cluster_says_that_it_is_of_all_clusters(read: SessionReader) -> None:
+    assert "of all clusters, not only us-east" in shown(read, "/incidents", cluster="us-east")
+    assert "of all clusters, not only us-east" in shown(read, "/incidents", cluster="us-east", model="nobody")
+    assert "of all clusters" not in shown(read, "/incidents")
+
+
+def test_the_reference_and_the_onset_of_a_chart_do_not_lie_over_each_other(read: SessionReader) -> None:
+    seen = scope({"now": world.NOW.isoformat()})
+    found = next(
+        d for d in read(feature.NEWEST, {**seen.params, "model": "fraud"}).to_dicts() if d["subject"] == "amount"
+    )
+    figures = [f for f in _figures(feature.effect_card(read, seen, "fraud", found, 0.1)) if f]
+    heights = {n["text"]: n["y"] for n in figures[0]["layout"]["annotations"]}
+
+    assert heights["onset"] == 0
+    assert [y for text, y in heights.items() if "reference" in text] == [1]
+
+
+def _figures(part: Any) -> list[Any]:
+    return [getattr(c, "figure", None) for c in part._traverse()]
 
 
 def test_the_fleet_counts_idle_devices_and_their_cost(read: SessionReader) -> None:

@@ -83,7 +83,9 @@ def test_a_reference_inside_the_chart_is_a_band_and_one_before_it_a_word_at_its_
     view = scope({"now": NOW.isoformat(), "range": "7d"})
     inside = Span("reference", NOW - timedelta(days=5), NOW - timedelta(days=3))
     before = Span("reference", NOW - timedelta(days=40), NOW - timedelta(days=20))
-    drawn = Compared((inside, before), None).drawn({"data": [], "layout": {"shapes": [{"type": "line"}]}}, view)  # type: ignore[arg-type]
+    drawn = Compared((inside, before), None).drawn(
+        {"data": [], "layout": {"shapes": [{"type": "line"}], "margin": {"t": 8}}}, view
+    )  # type: ignore[arg-type]
 
     assert [s["type"] for s in drawn["layout"]["shapes"]] == ["rect", "line"]
     assert [n["text"] for n in drawn["layout"]["annotations"]] == [

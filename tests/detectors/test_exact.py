@@ -1,5 +1,7 @@
 """Exact distances equal SciPy's; tests of no change keep their level; a change that matters is found."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -158,6 +160,22 @@ def test_a_shift_of_the_mean_has_welchs_interval() -> None:
     assert shift.high - shift.shift == pytest.approx(
         1.96 * np.sqrt(a.var(ddof=1) / 100 + b.var(ddof=1) / 100), rel=1e-4
     )
+
+
+@given(
+    st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(2**62, 2**62 + 99), min_size=2, max_size=30), st.booleans()
+)
+@example([2**63 - 1, -(2**63)], True)
+@example([2**62, 2**62 + 3, 2**62 + 98], False)
+def test_the_mean_of_whole_numbers_is_exact_beyond_2_to_53(values: list[int], signed: bool) -> None:
+    a = np.array(values if signed else [v + 2**63 for v in values], dtype=np.int64 if signed else np.uint64)
+    b = a[: a.size // 2 + 1]
+    expected = Fraction(sum(map(int, b)), b.size) - Fraction(sum(map(int, a)), a.size)
+
+    found = mean_shift(pooled(a, b), (100.0, 100.0))
+    reach = int(a.max()) - int(a.min())
+    assert abs(Fraction(found.shift) - expected) <= max(1e-12 * reach, 1e-12)
+    assert found.low <= found.shift <= found.high
 
 
 def test_holm_is_scipy_like_step_down_and_keeps_the_order() -> None:

@@ -156,3 +156,12 @@ def test_weights_are_of_one_kind_for_all_products() -> None:
     assert capacity.weights([h100, l4], prices).of == {"H100": 2.0, "L4": 0.5}
     assert capacity.weights([h100, l4], {"h100": 2.0}).of == {"H100": 80.0, "L4": 24.0}
     assert capacity.weights([h100, odd], prices) == capacity.Weights("count", {"H100": 1.0, "?": 1.0})
+
+
+def test_windows_without_samples_end_nothing_and_are_unknown() -> None:
+    rows = [r(k) for k in range(16) if k not in (8, 9, 10, 11) for r in (idle, busy)]
+
+    found = judge(rows, 16).findings
+
+    assert [f.state for f in found] == ["ok"] * 2 + ["alarm"] * 6 + ["unknown"] * 4 + ["alarm"] * 4
+    assert found[-1].onset == found[2].onset

@@ -9,6 +9,7 @@ from devices import training
 from streams import START
 
 from detectors import straggler
+from detectors.fleet_memory import Runs
 from detectors.peers import compared, groups, workload
 from detectors.rings import Rings
 from detectors.usual import drop, learn
@@ -160,3 +161,19 @@ def test_evidence_of_a_drop_grows_from_its_first_block() -> None:
     assert found.nats[0] > 15
     assert found.nats[1] < 5
     assert abs(int(found.start[0]) - 472) <= 2
+
+
+def test_a_device_that_was_gone_begins_its_run_anew() -> None:
+    runs, day = Runs(), 86_400
+    for at in range(0, 3 * day, 300):
+        for name in ("a", "b"):
+            runs.take(name, "g", at, is_hit=False, told=False)
+    for at in (0, 300, 600):
+        runs.take("a", "g", 3 * day + at, is_hit=True, told=False)
+    runs.forget(3 * day + 900)
+    kept = runs.is_on("a")
+    runs.forget(6 * day)
+
+    assert kept
+    assert runs.take("a", "g", 6 * day, is_hit=True, told=False) is None
+    assert not runs.is_on("a")

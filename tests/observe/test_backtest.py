@@ -7,15 +7,19 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 import pytest
+from streams import START, level_monitors, levelled, shaped
 
+from observe.app import backtest_features as features
+from observe.app import backtest_units as units
 from observe.app.backtest import Backtest, backtest, upper95
-from observe.app.backtest_inject import Change, Planted, changed, median_interval, moved_counts, parse, plant, transfer
-from observe.app.backtest_levels import quantile
+from observe.app.backtest_change import Change, parse
+from observe.app.backtest_inject import Planted, changed, median_interval, moved_counts, plant, transfer
+from observe.app.backtest_levels import Levels, levels, quantile
 from observe.app.backtest_plan import Options, plan
 from observe.app.backtest_rules import rules
 from observe.app.backtest_table import tabulate
-from observe.app.backtest_told import as_json, left_out, states, trials
-from observe.app.backtest_walk import Past
+from observe.app.backtest_told import as_json, headline, left_out, states, trials
+from observe.app.backtest_walk import Past, Trail
 from observe.errors import UsageError
 from observe.schema import Binning, Monitor, Window
 from observe.spec.quantity import Effect, Rate
@@ -297,3 +301,172 @@ def test_where_nothing_changes_alarms_keep_to_the_budget() -> None:
     assert result.days == 28
     assert len(result.alarms) <= 4  # 3e-3 at one per 30 d
     assert set(result.states.values()) <= {"ok", "alarm"}
+
+
+@pytest.mark.parametrize(("score", "share"), [("share:(other)", 0.11), ("share:a", 0.2), ("unseen", 0.01)])
+def test_the_level_before_and_after_an_alarm_is_that_of_the_levels_it_asks_about(score: str, share: float) -> None:
+    counts = np.tile([200] * 4 + [20] * 9 + [10, 10], (48, 1))  # eight levels are asked about, the others together
+    rows, bins = shaped(lambda i: counts, 48, 1), levelled("m/predictions/f0", [0.2] * 4 + [0.02] * 10)
+    [monitor] = [replace(m, score=score) for m in level_monitors(1)]
+    past = Past(
+        (monitor,), {bins.binning_id: bins}, lambda _, w: rows.filter(pl.col("ts").is_between(w.start, w.end, "left"))
+    )
+
+    found = levels(past, monitor, START + 24 * HOUR, START + 48 * HOUR)
+
+    assert found == Levels("share", share, share)
+
+
+def noted(values: pl.Series | np.ndarray, per_hour: int, name: str = "x") -> pl.DataFrame:
+    """As many rows an hour as there are values for, evenly spread."""
+    ts = [T0 + i * HOUR / per_hour for i in range(len(values))]
+    return pl.DataFrame({"ts": ts, name: values})
+
+
+def test_a_category_is_as_well_off_as_the_worst_share_of_its_levels_and_the_figure_says_of_what() -> None:
+    rng = np.random.default_rng(8)
+    logit = np.cumsum(rng.normal(0, 0.15, 24 * 17))  # the share of `a` wanders, the share of `c` does not
+    p = np.repeat(0.75 / (1 + np.exp(-logit)), 400)
+    u = rng.random(p.size)
+    c = pl.Series(np.where(u < p, "a", np.where(u < 0.75, "b", "c")))
+
+    result = judged(noted(c, 400, "c"), Options(fit_s=14 * 86_400.0, cadence="rows"))
+
+    assert result.by_stream["c"]["share:a"] == "not_identifiable"
+    assert result.by_stream["c"]["share:c"] == "ok"
+    assert result.states == {"c": "not_identifiable"}
+    assert result.judged["c"].get("ok", 0.0) < 0.1
+    [(_, _, told)] = states(result)
+    assert "pp of the share of c" in told
+    assert "not_identifiable are 2 of 3 shares: b, a" in told
+    assert as_json(result)["min_detectable_24h_units"]["c"]["of"] == "share:c"
+
+
+def test_one_stray_instant_is_no_history_to_fit_on() -> None:
+    ts, x = hourly(40)
+    table = tabulate(pl.DataFrame({"ts": [datetime(2025, 6, 1, tzinfo=UTC), *ts[1:]], "x": x}), "ts")
+
+    with pytest.raises(UsageError, match=r"rows in 1 of the 672 windows of the default --fit 28d.* 2025-06-01 00:00"):
+        plan(table, Options())
+    with pytest.raises(UsageError, match="no row with a value comes after --fit 14d"):
+        plan(tabulate(pl.DataFrame({"ts": ts, "x": np.where(np.arange(len(ts)) < 24 * 14, x, np.nan)}), "ts"), FIT)
+
+
+def test_one_stray_instant_far_ahead_is_told_and_not_waited_for() -> None:
+    ts, x = hourly(40)
+    table = tabulate(pl.DataFrame({"ts": [*ts[:-1], datetime(2099, 1, 1, tzinfo=UTC)], "x": x}), "ts")
+
+    with pytest.raises(UsageError, match=r"no rows for 26,\d+ d after 2026-02-13 22:00; the last row is of 2099-01-01"):
+        plan(table, Options())
+
+
+def test_a_column_with_hardly_a_value_in_what_is_fitted_on_is_not_watched() -> None:
+    ts, x = hourly(16)
+    late = pl.Series([5.0, *[None] * (24 * 14 - 1), *x[24 * 14 :]])
+
+    result = judged(pl.DataFrame({"ts": ts, "x": x, "late": late}))
+
+    assert result.states["late"] == "unknown"
+    assert result.left_out["late"] == "values in 1 of the 336 windows that are fitted on, fewer than 48"
+
+
+def test_days_without_rows_are_no_judged_days() -> None:
+    ts, x = hourly(18)
+    gap = [t + timedelta(days=20) * (t >= T0 + timedelta(days=16)) for t in ts]
+
+    result = judged(pl.DataFrame({"ts": gap, "x": x}))
+
+    told = as_json(result)
+    assert (result.days, told["days_without_rows"], told["windows_with_rows"]) == (4, 20, 96)
+    assert told["alarms_per_30d"] == pytest.approx(len(result.alarms) * 30 / 4, abs=1e-3)
+    assert "in 4 judged days (20 d more have no rows) of 1 feature" in headline(result)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ("shift=10%@const", "would move no row: const has one value only"),
+        ("shift=1 sigma@const", "would move no row: const has one value only"),
+        ("shift=10%@nothing", "nothing is not watched, it has too few values"),
+        ("missing=2pp@nothing", "nothing is not watched, it has too few values"),
+        ("shift=-5pp@one", "would move no row: one has one level only"),
+        ("missing=150pp@const", "no share changes by more than 100pp"),
+    ],
+)
+def test_what_nothing_can_be_planted_in_is_refused(change: str, why: str) -> None:
+    rows = noted(np.arange(24 * 8 * 2.0), 2).with_columns(
+        const=pl.lit(5), nothing=pl.lit(None, dtype=pl.Float64), one=pl.lit("a")
+    )
+    table = tabulate(rows, "ts")
+    result, past = backtest(table, Options(fit_s=2 * 86_400.0, cadence="rows"))
+
+    with pytest.raises(UsageError, match=why):
+        plant(past, parse(change, table.kinds), result.plan.judged, ())
+
+
+def test_a_share_that_nobody_asks_about_is_refused_and_not_told_as_never_found() -> None:
+    values = pl.Series(["a", "b"] * (12 * 8))
+    _, past = backtest(tabulate(noted(values, 1, "c"), "ts"), Options(fit_s=2 * 86_400.0, cadence="series"))
+
+    with pytest.raises(UsageError, match="shares of levels are not watched in a series"):
+        plant(past, Change("c", "shift", Effect(5, "pp")), Window(T0, T0 + timedelta(days=30)), ())
+
+
+@pytest.mark.parametrize("given", [0.0, 3_600.0])
+def test_a_fit_of_nothing_is_refused_and_never_means_the_default(given: float) -> None:
+    ts, x = hourly(40)
+
+    with pytest.raises(UsageError, match="a fit takes at least 48"):
+        plan(tabulate(pl.DataFrame({"ts": ts, "x": x}), "ts"), Options(fit_s=given))
+
+
+def test_of_few_values_the_mean_is_told_and_of_a_constant_no_change_of_a_median() -> None:
+    rng = np.random.default_rng(9)
+    after = np.arange(24 * 17 * 100) >= 24 * 15 * 100
+    rows = noted((rng.random(after.size) < np.where(after, 0.3, 0.2)).astype(float), 100).with_columns(
+        k=pl.Series(np.where(after, 6.0, 5.0))
+    )
+
+    result = judged(rows, Options(fit_s=14 * 86_400.0, cadence="rows"))
+
+    found = {a.feature: a for a in result.alarms if a.kind == "location"}
+    assert (found["x"].levels.what, found["k"].levels.what) == ("mean", "mean")
+    assert found["x"].levels.before == pytest.approx(0.2, abs=0.01)
+    assert found["x"].levels.after == pytest.approx(0.3, abs=0.01)
+    assert (found["k"].levels.before, found["k"].levels.after) == (5.0, 6.0)
+    moved = found["x"].in_units
+    assert moved is not None
+    assert (moved.of, moved.by) == ("mean", pytest.approx(0.1, abs=0.02))
+    assert found["k"].in_units is None
+    least = result.smallest["x"]
+    assert least is not None
+    assert least.unit == "mean"
+    assert 0 < (least.in_units or 0) < 0.1
+
+
+def test_a_quantile_in_a_bin_of_one_value_is_that_value() -> None:
+    counts, bounds, single = np.array([6.0, 4.0]), np.array([0.0, 2.0, 10.0]), np.array([0.0, np.nan])
+
+    assert quantile(counts, bounds, 0.5, single) == 0.0
+    assert quantile(counts, bounds, 0.8, single) == 6.0
+
+
+def test_of_many_zeros_and_a_tail_it_is_not_told_how_far_the_mean_goes() -> None:
+    zeros = replace(
+        BINS, edges=tuple(float(k) for k in range(61, 101)), reference=(61, *[1] * 40),
+        quantiles=tuple(float(k) * (k > 60) for k in range(101)),
+    )  # fmt: skip
+
+    assert units.discrete(zeros)
+    assert units.in_units(zeros, 0.5) is None
+    assert units.in_units(BINS, 0.5) == pytest.approx(19.1, abs=0.2)
+
+
+def test_the_worst_of_streams_counts_for_as_long_as_it_lasts() -> None:
+    def trail(level: str, *runs: tuple[int, str]) -> Trail:
+        monitor = Monitor("i", "m", "level", "m/s/c", "c", f"share:{level}", 3_600, "ticket", 9.0, 1.0, 0.1, "sigma")
+        return Trail(monitor, runs=[(T0 + h * HOUR, s) for h, s in runs], end=T0 + 10 * HOUR)
+
+    found = features.by_state([trail("a", (0, "learning"), (2, "ok")), trail("b", (0, "ok"), (6, "unknown"))])
+
+    assert found == {"learning": 0.2, "ok": 0.4, "unknown": 0.4}

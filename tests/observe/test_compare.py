@@ -144,12 +144,25 @@ def test_few_rows_are_called_few_and_never_fine() -> None:
         found.assert_no_drift(too_few=True)
 
 
-def test_nothing_but_missing_values_on_both_sides_is_no_drift_only_of_many_rows() -> None:
-    verdicts = [
-        observe.compare(f, f)["x"].verdict for n in (3, 500) if (f := {"x": pl.Series([None] * n, dtype=pl.Float64)})
-    ]
+@pytest.mark.parametrize("held", [None, float("nan"), float("inf")])
+def test_a_column_without_any_value_on_both_sides_is_not_judged_and_never_fine(held: float | None) -> None:
+    frame = pl.DataFrame({"x": pl.Series([held] * 500, dtype=pl.Float64), "y": ["a", "b"] * 250})
+    found = observe.compare(frame, frame, features=["x"])
 
-    assert verdicts == ["too_few", "no_drift"]
+    assert found["x"].verdict == "inform"
+    assert found["x"].reason in {"no value at all on either side", "no finite value at all on either side"}
+    assert found.headline == "none of 0 features drifted; 1 not judged: x"
+
+
+def test_nothing_but_missing_texts_says_nothing_and_values_that_stopped_are_drift() -> None:
+    gone, there = ({"x": pl.Series(v * 500, dtype=pl.String)} for v in ([None], ["a"]))
+
+    assert observe.compare(gone, gone)["x"].verdict == "inform"
+    assert observe.compare(there, gone)["x"].verdict == "drift"
+    assert (
+        observe.compare({"x": [None] * 500}, {"x": [None] * 499 + ["a"]})["x"].reason
+        == "no value at all in the reference"
+    )
 
 
 def test_clocks_counters_and_identifiers_are_told_and_not_judged() -> None:
@@ -186,6 +199,49 @@ def test_whole_numbers_beyond_2_to_53_are_compared_exactly() -> None:
 
     assert found.wasserstein == 1.0
     assert found.ks == pytest.approx(1 / 50)
+    assert next(s.shift for s in found.shifts if s.of == "mean") == 1.0
+
+
+def test_dates_instants_and_times_of_day_read_as_such_and_move_by_days_and_hours() -> None:
+    start = dt.datetime(2026, 5, 1, 6, tzinfo=dt.UTC)
+    at = pl.Series([start + dt.timedelta(hours=i % 11 - 5, days=i % 11 - 5) for i in range(550)])
+    a = pl.DataFrame({"date": at.dt.date(), "at": at, "clock": at.dt.time(), "naive": at.dt.replace_time_zone(None)})
+    later = dt.timedelta(days=6, hours=6)
+    b = pl.DataFrame({c: (at + later).dt.time() if c == "clock" else a[c] + later for c in a.columns})
+    found = observe.compare(a, b.with_columns(pl.col("date").cast(pl.Date)))
+    told = {line.split(": ")[0].strip(): line for line in str(found).splitlines() if "median" in line}
+
+    assert sorted(told) == [
+        "median 06:00:00 → 12:00:00",
+        "median 2026-05-01 06:00:00 UTC → 2026-05-07 12:00:00 UTC",
+        "median 2026-05-01 06:00:00 → 2026-05-07 12:00:00",
+        "median 2026-05-01 → 2026-05-07",
+    ]
+    assert ": +6 h (" in told["median 06:00:00 → 12:00:00"]
+    assert ": +6 d (" in told["median 2026-05-01 → 2026-05-07"]
+    assert "<td>2026-05-01</td><td>2026-05-07</td><td>+6 d</td>" in found.to_html()
+    assert found["date"].reads == "date"
+
+
+def test_dates_and_instants_are_held_against_each_other_and_not_against_times_of_day() -> None:
+    days = pl.Series("at", [dt.date(2026, 1, 1 + i % 28) for i in range(2_800)])
+    found = observe.compare(days.to_frame(), days.cast(pl.Datetime("ms")).to_frame())
+
+    assert found["at"].verdict == "no_drift"
+    clock = pl.Series("at", [dt.time(i % 24) for i in range(2_800)])
+    assert (
+        observe.compare(days.to_frame(), clock.to_frame())["at"].reason
+        == "the type changed from time (Date) to time (Time)"
+    )
+
+
+def test_complex_numbers_are_not_compared_and_sparse_ones_are_numbers() -> None:
+    x = np.random.default_rng(1).random(N)
+    frame = pd.DataFrame({"wave": x + 1j, "sparse": pd.arrays.SparseArray(np.where(x < 0.5, 0.0, x)), "x": x})
+    found = observe.compare(frame, frame)
+
+    assert {f.name: f.verdict for f in found.features} == {"wave": "inform", "sparse": "no_drift", "x": "no_drift"}
+    assert found["sparse"].kind == "number"
 
 
 @pytest.mark.parametrize(
@@ -196,6 +252,11 @@ def test_whole_numbers_beyond_2_to_53_are_compared_exactly() -> None:
         ({"a": [1]}, 7, {}, "the current table is a int; give a path"),
         ({"a": [1]}, {"a": [1]}, {"min_effect": "2"}, "not an effect size; write 0.1σ"),
         ({"a": [1]}, {"a": [1]}, {"min_effect": ["1 %", "1 sigma"]}, "one of sigma and %"),
+        ({"a": [1]}, {"a": [1]}, {"min_effect": 0.1}, 'min_effect: 0.1 is not a size with its unit, e.g. "0.1 sigma"'),
+        ({"a": [1]}, {"a": [1]}, {"features": 5}, "features: 5 is not names of columns"),
+        ({"a": [1]}, {"a": [1]}, {"time": 5}, "time: 5 is no name of a column"),
+        ({"a": [1]}, {"a": [1]}, {"alpha": "0.01"}, "alpha is a chance between 0 and 1, not '0.01'"),
+        (pd.Series([1.0]), {"a": [1]}, {}, r"the reference is a pandas Series; give .*`series.to_frame\(\)`"),
         ({"age": [1]}, {"age": [1]}, {"features": ["agee"]}, "no|neither table has a column 'agee'; did you mean 'age'"),
         ({"age": [1]}, {"age": [1]}, {"time": "ts"}, "has no column 'ts'"),
         ("nowhere.parquet", {"a": [1]}, {}, "nowhere.parquet: no such file"),
@@ -264,3 +325,17 @@ def test_importing_observe_loads_neither_numpy_nor_polars() -> None:
     code = "import observe, sys; assert not {'numpy', 'polars', 'scipy', 'typer'} & sys.modules.keys(); observe.compare"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("rows", [40, 5_000])
+def test_with_few_independent_rows_a_change_in_percent_is_too_few_and_no_fault(rows: int) -> None:
+    """A trend over time leaves hardly any."""
+    rng = np.random.default_rng(3)
+    ts = [dt.datetime(2026, 1, 1, tzinfo=dt.UTC) + dt.timedelta(minutes=i) for i in range(rows)]
+    ref, cur = (
+        pl.DataFrame({"ts": ts, "x": 10 + rng.normal(size=rows) + 20 * np.arange(rows) / rows}) for _ in range(2)
+    )
+
+    found = observe.compare(ref, cur, time="ts", min_effect="5 %")
+
+    assert found["x"].verdict == "too_few"

@@ -193,12 +193,13 @@ def test_a_session_comes_from_a_token_or_a_code_that_works_once(service: Service
 
 def test_a_command_is_recorded_with_its_actor_and_chain(service: Service) -> None:
     with service.client() as admin:
-        answer = admin.post("/api/v1/commands", json={"verb": "note", "object": "inc-1", "reason": "looked at it"})
+        said = {"verb": "mute", "object": "site", "reason": "looked at it", "parameters": {"for": "1m"}}
+        answer = admin.post("/api/v1/commands", json=said)
 
     row = service.sql(
         f"select actor, verb, object, reason, length(chain) from command where command_id = '{answer.json()['command_id']}'"
     )
-    assert row.rows() == [("admin", "note", "inc-1", "looked at it", 64)]
+    assert row.rows() == [("admin", "mute", "site", "looked at it", 64)]
 
 
 def test_people_cannot_read_files_by_sql(service: Service) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from observe import summaries
@@ -260,7 +260,6 @@ def test_a_composite_is_the_weighted_mean_of_the_bad_shares_of_its_parts(tmp_pat
     assert found["both", 0] == (60, round(60 * (2 * 45 / 60 + 15 / 60) / 3))
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(-2, 40), st.floats(0, 1), st.integers(0, 40), st.floats(0, 1)), max_size=80))
 def test_a_composite_spends_what_its_parts_spend_to_within_one_event(
     minutes: list[tuple[int, float, int, float]],

@@ -17,8 +17,10 @@ from observe.app.core import Core
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Client, Core]]:
     with in_process(tmp_path_factory.mktemp("site")) as (client, core):
         with core.store.change() as tx:
-            tx.insert([alert(), alert("over", state="resolved")])
-            tx.insert([incident(), incident("over", state="resolved")])
+            tx.insert(
+                [alert(), alert("over", state="resolved"), alert("moved", kind="drift", key="chat/level/n/location")]
+            )
+            tx.insert([incident(), incident("over", state="resolved"), incident("moved", kind="drift")])
         yield client, core
 
 
@@ -39,6 +41,21 @@ def say(client: Client, verb: str, what: str, reason: str | None = None, **param
         (("acknowledge", "inc-2"), "there is no incident 'inc-2'; did you mean 'inc-1'?"),
         (("acknowledge", "inc-over"), "is over"),
         (("false_alarm", "inc-1"), "needs a reason"),
+        (("note", "inc-1"), "note needs a text"),
+        (("note", "inc-2", "hi"), "there is no incident 'inc-2'; did you mean 'inc-1'?"),
+        (("note", "inc-mo", "hi"), "did you mean 'inc-moved'?"),
+        (("note", "zzz", "hi"), "there is no incident 'zzz'; observe incidents lists them"),
+        (
+            ("accept_normal", "inc-2"),
+            "there is no incident, alert, monitor or reference 'inc-2' to accept; did you mean",
+        ),
+        (("accept_normal", "zzz"), "'zzz' to accept; observe incidents lists incidents, view reference_window"),
+        (
+            ("accept_normal", "inc-1"),
+            "inc-1 is about slo: only alarms of drift, performance and skew learn a new normal",
+        ),
+        (("accept_normal", "alr-1"), "alr-1 is about slo: only"),
+        (("accept_normal", "chat/burn/ttft1"), "can be muted, or marked as a false alarm"),
         (("mut", "chat"), "no verb 'mut'; did you mean 'mute'?"),
     ],
 )
@@ -50,6 +67,33 @@ def test_what_cannot_be_meant_is_refused_with_what_to_do(
 
     assert answer.status_code == 400
     assert told in answer.json()["error"]
+
+
+def test_what_was_refused_is_not_written_down(both: tuple[Client, Core]) -> None:
+    client, core = both
+    for verb, what in (("accept_normal", "inc-1"), ("accept_normal", "inc-9"), ("note", "inc-9")):
+        say(client, verb, what, "hi")
+
+    written = core.store.read(
+        "select 1 from command where object in ('inc-1', 'inc-9') and verb in ('accept_normal', 'note')"
+    )
+    assert written.is_empty()
+
+
+@pytest.mark.parametrize("what", ["inc-moved", "alr-moved", "chat/level/n/location"])
+def test_a_drift_is_accepted_by_any_of_its_names(both: tuple[Client, Core], what: str) -> None:
+    answer = say(both[0], "accept_normal", what, since="2026-11-20")
+
+    assert answer.status_code == 201
+    said = both[1].store.read("select parameters ->> '$.since' from command order by ts desc limit 1").item()
+    assert said == "2026-11-20T00:00:00+00:00"
+
+
+@pytest.mark.parametrize(("since", "told"), [("soon", "'soon' is not a date or time"), ("2999-01-01", "lies ahead")])
+def test_a_new_normal_begins_at_an_instant_that_has_passed(both: tuple[Client, Core], since: str, told: str) -> None:
+    answer = say(both[0], "accept_normal", "inc-moved", since=since)
+
+    assert (answer.status_code, told in answer.json()["error"]) == (400, True)
 
 
 def test_a_mute_is_written_with_its_end_and_an_unmute_ends_it(both: tuple[Client, Core]) -> None:

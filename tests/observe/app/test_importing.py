@@ -163,7 +163,7 @@ def test_a_column_we_do_not_have_is_refused_by_name(tmp_path: Path, desk: Import
 @pytest.mark.parametrize("told", [FRAUD, Told("attempts"), Told("gpu"), Told("labels", "fraud"), Told("events")])
 @given(value=st.sampled_from([0, -1, 2**31, 2**53, 2**63 - 1, 2**64, 1e400, float("nan"), "NaN", "0001-01-01", "9999-12-31T23:59:59-14:00",
                               "2023-02-29", "24:61", "", True, [], 2.5]))  # fmt: skip
-@settings(max_examples=17, deadline=None)
+@settings(max_examples=17)
 def test_any_timestamp_is_stored_right_or_refused_with_a_reason(
     desk: Importing, tmp_path_factory: pytest.TempPathFactory, told: Told, value: object
 ) -> None:

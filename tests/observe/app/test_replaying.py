@@ -110,7 +110,7 @@ def prompt(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pl.DataFrame]:
 
 
 @pytest.mark.slow
-@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**31))
 def test_rows_in_any_order_and_batches_within_lateness_give_the_same(
     prompt: dict[str, pl.DataFrame], tmp_path_factory: pytest.TempPathFactory, seed: int

@@ -84,6 +84,7 @@ def test_a_word_to_a_stopped_service_says_how_to_start_it(tmp_path: Path, given:
     ("given", "wanted"),
     [
         (("incidents", "mute", "chat", "--for", "2h"), "mute needs --reason"), (("incidents", "mute", "chat", "--reason", "x"), "--for 30m"),
+        (("incidents", "note", "inc-0"), "note needs --reason: what you saw"),
         (("incidents", "false-alarm", "inc-0"), "false-alarm needs --reason"), (("actions", "deny", "act-1"), "deny needs --reason"),
     ],
 )  # fmt: skip

@@ -14,9 +14,12 @@ import polars as pl
 import pytest
 from inprocess import in_process
 from running import running
+from typer.testing import CliRunner
 
+from observe.cli import app
 from observe.cli.report import period
 from observe.errors import UsageError
+from observe.schema import KeptReport
 
 SPAN = (
     "--from",
@@ -186,3 +189,16 @@ def test_a_drift_in_imported_predictions_is_found_by_the_detectors_and_named_by_
     assert abs(datetime.fromisoformat(moved["onset"]) - (BEGIN + timedelta(days=MOVED_D))) <= timedelta(hours=2)
     assert moved["ci_low"] - 0.05 < 0.5 < moved["ci_high"] + 0.05
     assert {s["state"] for s in told["streams"] if s["feature"] == "age"} == {"ok"}
+
+
+def test_the_list_in_a_pipe_has_each_report_in_one_line_with_its_whole_id(tmp_path: Path) -> None:
+    made = drifted.END - timedelta(hours=1)
+    named, span = "hand-" + "0f" * 40, (drifted.WEEK.start, drifted.WEEK.end)
+    kept = KeptReport(named, None, "fraud", *span, made, "drift", "amount moved " * 20, (), None, ())
+    with drifted.drifted(tmp_path / "data") as store, store.change() as change:
+        change.insert([kept])
+
+    head, row = CliRunner().invoke(app, ["report", "--list", "-d", str(tmp_path / "data")]).stdout.splitlines()
+
+    assert head.split() == ["verdict", "model", "period", "made", "report", "says"]
+    assert "2026-11-16T06:00 – 2026-11-23T06:00  2026-11-23T05:00  " + named in row

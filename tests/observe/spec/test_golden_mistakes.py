@@ -69,7 +69,7 @@ def test_a_mapping_or_a_list_in_the_place_of_any_word_is_read_or_refused(kind: s
     st.integers(0, 10**9),
     st.sampled_from(["", "[]", "{a: 1}", "-1", "1e400", "'x'", "\t", "*a", "!!x", "http://[", "9" * 50]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_file_with_anything_in_the_place_of_a_word_is_read_or_refused(place: int, instead: str) -> None:
     words = re.split(r"([\w./:%-]+)", (GOLDEN / "good" / f"{KINDS[place % 3]}-in-full.yaml").read_text())
     words[place % len(words)] = instead

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from observe.spec.periods import period
@@ -72,7 +72,6 @@ def test_where_midnight_is_skipped_the_day_begins_when_the_clock_jumps() -> None
     assert period(calendar("day", "Asia/Beirut"), jump - timedelta(minutes=1))[1] == jump
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(ZONES),
     st.sampled_from(UNITS),

@@ -34,7 +34,7 @@ def frame(noon, items, key: str) -> pl.DataFrame:  # type: ignore[no-untyped-def
 
 
 @pytest.mark.slow
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(batches)
 def test_offered_is_stored_plus_rejected(sent) -> None:  # type: ignore[no-untyped-def]
     from datetime import UTC, datetime

@@ -32,7 +32,7 @@ def merged(sheets: list[Sheet], now: datetime) -> list[Sheet]:
     return left
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(st.lists(st.integers(0, 34), min_size=1, max_size=5, unique=True), st.integers(1_000, 200_000))
 def test_a_trickle_of_late_rows_leaves_few_files(days, size) -> None:
     now = START + 35 * DAY

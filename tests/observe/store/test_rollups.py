@@ -53,7 +53,7 @@ def tries(number: int, rows) -> Batch:  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.slow
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(actions)
 def test_rollups_count_every_row_once_in_any_order_of_arrival(steps) -> None:  # type: ignore[no-untyped-def]
     with TemporaryDirectory() as folder:
@@ -190,7 +190,7 @@ def test_rollups_are_kept_as_the_policy_says_for_all_of_them(store, table) -> No
     assert (held, store.read(f"SELECT count(*) FROM {table}").item()) == (1, 0)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(
     st.lists(
         st.floats(1e-6, 1e5) | st.just(0.0) | st.just(float("nan")) | st.just(float("inf")), min_size=1, max_size=30
