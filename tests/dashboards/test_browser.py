@@ -181,7 +181,7 @@ def test_new_data_is_drawn_without_dimming_what_is_shown_and_another_range_dims(
         waiting = "() => { const p = document.getElementById('page'); p.dataset.dashIsLoading = 'true'; return getComputedStyle(p).opacity; }"
 
         assert page.evaluate(waiting) == "1"
-        page.route("**/_dash-update-component", lambda route: None)  # what is asked for does not come
+        page.route("**/_dash-update-component?*", lambda route: None)  # what is asked for does not come
         page.click("#filters a:has-text('6h')")
         page.wait_for_url("**/slos?range=6h")
         page.wait_for_function(f"() => ({waiting})() === '0.55'")
