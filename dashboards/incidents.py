@@ -34,7 +34,7 @@ from dashboards.cards import Query
 from dashboards.incident import Explained, Row
 from dashboards.palette import SIGNS
 from dashboards.reader import Reader, Value
-from dashboards.scope import Scope, scope
+from dashboards.scope import Scope, everywhere, scope
 
 PATH, TITLE, ICON, ORDER = "/incidents", "Incidents", "incident", 5
 QUESTION = "What happened, what is known, what was done?"
@@ -70,21 +70,16 @@ def _list(read: Reader, view: Scope) -> Any:
             "An incident opens when a finding spends some of the declared false-alarm budget.",
             240,
         )
-        return cards.grid([cards.card("Incidents", none, sub=_everywhere(view)[3:] or None, sql=query), *letters])
+        return cards.grid([cards.card("Incidents", none, sub=everywhere(view) or None, sql=query), *letters])
     shown, columns = listed(rows, hand.muted_until(read, rows, view), view)
     opened = sum(r["state"] == "open" for r in rows)
-    sub = f"{opened} open · {len(rows) - opened} resolved in the range{_everywhere(view)}"
+    sub = " · ".join(filter(None, [f"{opened} open", f"{len(rows) - opened} resolved in the range", everywhere(view)]))
     if len(rows) == MOST:
         sub += f" · the first {MOST} only: choose a shorter range or a model"
     height = min(680, 44 + tables.TALL_PX * len(shown))
     table = tables.two_lines(tables.grid("incidents", shown, columns, height=height))
     tools = [tables.csv_button("incidents")]
     return cards.grid([cards.card("Incidents", table, sub=sub, tools=tools, sql=query), *letters])
-
-
-def _everywhere(view: Scope) -> str:
-    """That the list is no shorter where the page is of one cluster."""
-    return f" · of all clusters, not only {view.cluster}: an incident has no cluster of its own" if view.cluster else ""
 
 
 def listed(

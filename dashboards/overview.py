@@ -30,7 +30,7 @@ from dashboards import (
 from dashboards.cards import Query
 from dashboards.palette import SIGNS
 from dashboards.reader import Reader
-from dashboards.scope import Scope, scope
+from dashboards.scope import Scope, everywhere, scope
 
 PATH, TITLE, ICON, ORDER = "/", "Overview", "overview", 0
 QUESTION = "Is anything wrong now, and why?"
@@ -98,6 +98,7 @@ def verdict(read: Reader, view: Scope, slos: list[slo.Slo]) -> Any:
         lines = html.Div([lines, dcc.Link("Open incident", href=href, className="button")], className="verdict-body")
     others = [_other(r, view) for r in rows[1:4]]
     more = [html.P(f"and {len(rows) - 4} more open incidents", className="sub")] if len(rows) > 4 else []
+    whose = [html.P(f"Incidents are {said}.", className="sub")] if (said := everywhere(view)) else []
     return html.Section(
         [
             html.Div(
@@ -107,6 +108,7 @@ def verdict(read: Reader, view: Scope, slos: list[slo.Slo]) -> Any:
             title,
             lines,
             *([html.Ul([*others, *more])] if others else []),
+            *whose,
         ],
         className=f"verdict {mark.state} span-12",
         role="status",

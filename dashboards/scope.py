@@ -83,6 +83,11 @@ def scope(params: Mapping[str, str]) -> Scope:
     return Scope(start, end or now, now, params.get("cluster", ""), params.get("model", ""), theme, query)
 
 
+def everywhere(view: Scope) -> str:
+    """That incidents are no fewer where the page is of one cluster; "" where it is of all."""
+    return f"of all clusters, not only {view.cluster}: an incident has no cluster of its own" if view.cluster else ""
+
+
 def _instant(text: str) -> datetime | None:
     try:
         found = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)

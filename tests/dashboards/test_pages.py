@@ -115,7 +115,8 @@ def test_a_model_nobody_knows_is_not_said_to_be_seen(read: SessionReader) -> Non
 def test_a_list_of_incidents_under_a_cluster_says_that_it_is_of_all_clusters(read: SessionReader) -> None:
     assert "of all clusters, not only us-east" in shown(read, "/incidents", cluster="us-east")
     assert "of all clusters, not only us-east" in shown(read, "/incidents", cluster="us-east", model="nobody")
-    assert "of all clusters" not in shown(read, "/incidents")
+    assert "of all clusters, not only us-east" in shown(read, "/", cluster="us-east")
+    assert not any("of all clusters" in shown(read, path) for path in ("/", "/incidents"))
 
 
 def test_the_reference_and_the_onset_of_a_chart_do_not_lie_over_each_other(read: SessionReader) -> None:
