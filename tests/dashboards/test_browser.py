@@ -43,6 +43,7 @@ class Visit:
 @contextmanager
 def visiting(browser: Any, face: str, theme: str = "dark", width: int = 1280) -> Iterator[Visit]:
     context = browser.new_context(color_scheme=theme, viewport={"width": width, "height": 900})
+    context.set_default_timeout(120_000)  # ms; a busy machine is not a fault of the page
     visit = Visit(context.new_page(), face)
     try:
         visit.page.goto(face + "/login")
