@@ -12,6 +12,7 @@ import signal
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -190,9 +191,11 @@ def _text(value: str) -> str:
 def _collect(reader: Any, request: Request) -> tuple[memoryview, int, bool]:
     """Batches as an Arrow IPC stream, until a cap is met."""
     sink, rows, truncated = pa.BufferOutputStream(), 0, False
-    with pa.ipc.new_stream(sink, reader.schema) as writer:
+    names = _told_apart(reader.schema.names)
+    fields = [field.with_name(name) for field, name in zip(reader.schema, names, strict=True)]
+    with pa.ipc.new_stream(sink, pa.schema(fields)) as writer:
         for batch in reader:
-            kept = batch.slice(0, request.rows - rows)
+            kept = batch.rename_columns(names).slice(0, request.rows - rows)
             truncated = kept.num_rows < batch.num_rows or sink.tell() + kept.nbytes > request.answer_bytes
             if sink.tell() + kept.nbytes > request.answer_bytes:
                 break
@@ -201,3 +204,17 @@ def _collect(reader: Any, request: Request) -> tuple[memoryview, int, bool]:
             if truncated:
                 break
     return memoryview(sink.getvalue()), rows, truncated
+
+
+def _told_apart(names: Sequence[str]) -> list[str]:
+    """Names of columns, those said before with a number behind them, as DuckDB does: who reads the answer has one column a name.
+
+    >>> _told_apart(["model", "model", "model_1"])
+    ['model', 'model_2', 'model_1']
+    """
+    told: list[str] = []
+    for i, name in enumerate(names):
+        taken = {*told, *names[i + 1 :]}
+        tries = (f"{name}_{k}" for k in count(1))
+        told.append(name if name not in told else next(other for other in tries if other not in taken))
+    return told

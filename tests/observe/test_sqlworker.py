@@ -64,6 +64,15 @@ def test_times_are_aware_utc(worker: SqlWorker, views: dict[str, str]) -> None:
     assert frame(answer.arrow_ipc).schema["ts"] == pl.Datetime("us", "UTC")
 
 
+def test_columns_of_one_name_are_told_apart_and_all_answered(worker: SqlWorker, views: dict[str, str]) -> None:
+    answer = frame(
+        worker.query("select *, 1 as amount_1 from payment a join payment b on a.ts = b.ts", views).arrow_ipc
+    )
+
+    assert answer.columns == ["ts", "amount", "ts_1", "amount_2", "amount_1"]
+    assert (answer["amount"] == answer["amount_2"]).all()
+
+
 def test_a_models_own_predictions_are_found_by_quoted_name(worker: SqlWorker, views: dict[str, str]) -> None:
     answer = worker.query('select sum(amount) from predictions."my-model"', views)
 
