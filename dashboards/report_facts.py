@@ -153,7 +153,7 @@ class Facts:
     decisions: tuple[Row, ...]
     budget: tuple[Row, ...]
     units: Mapping[str, str]  # of features, for people
-    watched: bool  # whether drift of this model is declared
+    watched: bool  # whether drift of this model is declared, or no service has said yet what is
 
 
 def gather(rows: Rows, model: str, period: Window, made_at: datetime) -> Facts:
@@ -171,7 +171,7 @@ def gather(rows: Rows, model: str, period: Window, made_at: datetime) -> Facts:
         model, period.start, period.end, made_at, streams,
         tuple(f["name"] for f in features if f["name"] not in known), _values(rows, asked, bins), bins, incidents,
         tuple(rows.read(CHANGES, asked).iter_rows(named=True)), tuple(rows.read(DECISIONS, said).iter_rows(named=True)),
-        tuple(rows.read(BUDGET).iter_rows(named=True)), units, bool(declared),
+        tuple(rows.read(BUDGET).iter_rows(named=True)), units, bool(declared) or rows.read(DECLARED).is_empty(),
     )  # fmt: skip
 
 

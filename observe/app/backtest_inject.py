@@ -132,10 +132,10 @@ def _refuse_share(bins: Sequence[Binning], change: Change, scores: set[str]) -> 
 def instants(span: Window, monitors: Sequence[Monitor], alarms: Sequence[Alarm]) -> list[datetime]:
     """Random starts of windows, the horizon away from the end, none while the unchanged feature was alarmed."""
     step = max((m.window_s for m in monitors), default=3_600)
-    count = int((span.length - HORIZON).total_seconds()) // step
+    count, each = int((span.length - HORIZON).total_seconds()) // step, timedelta(seconds=step)
     if count < TRIALS:
         raise UsageError(
-            f"--inject needs more than {HORIZON.days} d of judged windows; there are {span.length / timedelta(days=1):.3g} d: use a shorter --fit"
+            f"--inject needs at least {HORIZON // each + TRIALS} judged windows; there are {span.length // each}: use a shorter --fit"
         )
     every = [span.start + timedelta(seconds=step) * i for i in range(count)]
     free = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from dashboards.report import Attached, Compared, Report, assemble
 from dashboards.report_html import as_html
 from dashboards.report_text import as_json, as_markdown, text
 from dashboards.report_verdict import said
+from observe.clock import EventClock
 from observe.schema import Window
 from observe.store import Store
 
@@ -84,6 +86,14 @@ def test_a_period_without_judgements_is_unknown(store: Store) -> None:
 
     assert (said.verdict, said.drifting) == ("unknown", ())
     assert "Nobody can say whether fraud drifted" in said.headline
+
+
+def test_where_no_service_has_run_yet_nobody_is_told_to_declare_what_may_be_declared(tmp_path: Path) -> None:
+    with closing(Store.open(tmp_path / "data", EventClock(MADE))) as imported:
+        report = assemble(imported, "fraud", drifted.WEEK, MADE)
+
+    assert report.said.headline == "Nobody can say whether fraud drifted: nothing was judged in this period"
+    assert "Declare drift" not in as_html(report)
 
 
 def test_a_judgement_that_stopped_before_the_end_is_stale_and_not_fine(tmp_path: Path) -> None:

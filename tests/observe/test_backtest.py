@@ -248,6 +248,15 @@ def test_on_long_windows_nothing_is_told_of_a_day_that_is_of_24_windows() -> Non
     assert "median after > 120d" in trials(late)
 
 
+def test_too_few_windows_to_plant_in_are_counted_as_windows_however_long_one_is() -> None:
+    days = [T0.date() + timedelta(days=i) for i in range(720)]
+    table = tabulate(pl.DataFrame({"day": days, "x": np.random.default_rng(4).normal(size=720)}), "day")
+    result, past = backtest(table, Options())
+
+    with pytest.raises(UsageError, match="needs at least 132 judged windows; there are 48: use a shorter --fit"):
+        plant(past, Change("x", "shift", Effect(1, "sigma")), result.plan.judged, ())
+
+
 def test_windows_under_an_hour_are_judged_and_it_is_said_that_they_missed_their_gate() -> None:
     ts = [T0 + timedelta(minutes=30 * i) for i in range(48 * 4)]
     table = pl.DataFrame({"ts": ts, "x": np.random.default_rng(6).normal(size=len(ts))})
