@@ -144,7 +144,7 @@ class Incident(Noun):
 
     table_name, time, ids = "incident", "changed_at", ("incident_id", "changed_at")
     incident_id: Annotated[str, "inc-<hash>"]
-    kind: Annotated[str, "of its first alert: drift | slo | silence | imbalance | canary"]
+    kind: Annotated[str, "of its first alert: drift | performance | skew | slo | silence | imbalance | canary"]
     model: Annotated[str, "model, or site"]
     severity: Annotated[Severity, "worst of its alerts"]
     state: Annotated[str, "open | resolved"]
