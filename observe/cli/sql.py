@@ -86,26 +86,38 @@ def _print(frame: pl.DataFrame, output: str) -> None:
     if output == "parquet":
         frame.write_parquet(sys.stdout.buffer)
     elif output == "csv":
-        sys.stdout.write(frame.write_csv())
+        sys.stdout.write(_flat(frame).write_csv())
     elif output == "json":
         sys.stdout.write(_json(frame))
     else:
         _table(frame)
 
 
-def _json(frame: pl.DataFrame) -> str:
-    def plain(value: object) -> str | int | float:
-        if isinstance(value, bytes):
-            return value.hex()
-        if isinstance(value, Decimal):  # DuckDB's sum of integers is a decimal
-            return int(value) if value == value.to_integral_value() else float(value)
-        return value.isoformat().replace("+00:00", "Z") if hasattr(value, "isoformat") else str(value)
+def _flat(frame: pl.DataFrame) -> pl.DataFrame:
+    """Lists and structs as JSON, for CSV has neither."""
+    import polars as pl
 
+    def told(column: pl.Series) -> pl.Series:
+        texts = [None if v is None else json.dumps(v, default=_plain, ensure_ascii=False) for v in column.to_list()]
+        return pl.Series(column.name, texts, pl.String)
+
+    return frame.with_columns(told(column) for column in frame if column.dtype.is_nested())
+
+
+def _plain(value: object) -> str | int | float:
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, Decimal):  # DuckDB's sum of integers is a decimal
+        return int(value) if value == value.to_integral_value() else float(value)
+    return value.isoformat().replace("+00:00", "Z") if hasattr(value, "isoformat") else str(value)
+
+
+def _json(frame: pl.DataFrame) -> str:
     rows = [
         {k: None if isinstance(v, float) and not isfinite(v) else v for k, v in row.items()}
         for row in frame.iter_rows(named=True)
     ]
-    return json.dumps(rows, default=plain, ensure_ascii=False) + "\n"
+    return json.dumps(rows, default=_plain, ensure_ascii=False) + "\n"
 
 
 def _table(frame: pl.DataFrame) -> None:

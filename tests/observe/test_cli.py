@@ -67,6 +67,14 @@ def test_csv_and_parquet_hold_the_same_rows(data: Path) -> None:
     assert pl.read_csv(io.BytesIO(ask(data, "csv"))).equals(pl.read_parquet(io.BytesIO(ask(data, "parquet"))))
 
 
+def test_lists_and_structs_are_json_in_csv(data: Path) -> None:
+    done = observe(
+        "sql", "select ['a', 'b'] as l, {'n': 1} as s, null::varchar[] as none", "-d", str(data), "--format", "csv"
+    )
+
+    assert pl.read_csv(io.BytesIO(done.stdout)).rows() == [('["a", "b"]', '{"n": 1}', None)]
+
+
 def test_a_table_is_for_people(data: Path) -> None:
     lines = ask(data, "table").decode().splitlines()
 
