@@ -170,11 +170,11 @@ class Walk:
         evidence = mem.step(x, n, active, start, self.window_s)
         nats = mem.worth_of(evidence)
         for i in np.flatnonzero(active & mem.learnt & (mem.alarmed | (nats >= self.threshold))):
-            self._settle(int(i), end, float(nats[i]), float(evidence[i]))
+            self._settle(int(i), end, float(evidence[i]), (float(x[i]), float(n[i])))
         self._tell(t, end, np.flatnonzero(active), nats, told)
 
-    def _settle(self, i: int, end: int, nats: float, evidence: float) -> None:
-        """Raise, refine or end the alarm of one stream."""
+    def _settle(self, i: int, end: int, evidence: float, seen: tuple[float, float]) -> None:
+        """Raise, refine or end the alarm of one stream; `seen` are bad and all events of the window."""
         mem = self.memory
         normal, alarm = mem.normals[i], mem.alarms[i]
         assert normal is not None
@@ -186,7 +186,7 @@ class Walk:
         if end - alarm.at <= _REFINED * self.window_s:
             rise.locate(alarm, mem.recent(i), normal, end, self.window_s)
         mem.limit(i, _MOST + normal.worth.needed(float(self.threshold[i])))
-        if evidence >= budget.calm(self.window_s):
+        if not mem.returned(i, *seen) and evidence >= budget.calm(self.window_s):
             alarm.calm = None
         elif alarm.calm is None:
             alarm.calm = end

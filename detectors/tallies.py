@@ -22,6 +22,7 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 VERSION: Final = 2
+_BACK: Final = 9.0  # nats that end an alarm, METHODS section 6
 
 
 class Tallies:
@@ -45,6 +46,7 @@ class Tallies:
         self.factor = np.ones(count)  # of the share, in the window taken in last
         self.z = np.zeros((count, excess.RATIOS.size))  # sums of log likelihood ratios
         self.age = np.zeros((count, excess.RATIOS.size))  # windows in them
+        self.back = np.zeros(count)  # nats since an alarm that the share is normal again
         self.trail = np.zeros((2, count, counts.KEPT))  # bad events and all events, newest last
         self.kept = np.zeros(count, dtype=np.int64)
         for i, state in enumerate(states):
@@ -76,7 +78,7 @@ class Tallies:
 
     def end(self, i: int) -> None:
         """End a stream's alarm; it learns at its next window."""
-        self.alarms[i], self.alarmed[i], self.tried[i], self.z[i] = None, False, 0, 0.0
+        self.alarms[i], self.alarmed[i], self.tried[i], self.z[i], self.back[i] = None, False, 0, 0.0, 0.0
 
     def push(self, x: Floats, n: Floats, active: Bools) -> None:
         """Remember one window of the active streams; (S,) each."""
@@ -112,6 +114,23 @@ class Tallies:
         """Let one stream hold no more than `most` nats of evidence."""
         np.minimum(self.z[i], most * scatter.inflation(self.age[i], self.vif[i], self.fall[i]), out=self.z[i])
 
+    def returned(self, i: int, x: float, n: float) -> bool:
+        """Whether what came since an alarm says that the share is normal again; takes one window in, after `step`.
+
+        Small ratios fall slowly where there are few rows: whether a share is 1.5 times what it was cannot be seen there for
+        months. That it is no longer what the alarm told can.
+        """
+        normal, alarm = self.normals[i], self.alarms[i]
+        if normal is None or alarm is None or n <= 0:
+            return bool(self.back[i] >= _BACK * self.vif[i])
+        m0 = n * self.upper[i] * self.factor[i]
+        ratio = alarm.ci_low * (normal.share + 1 / normal.trials) / self.upper[i]
+        if ratio > 1:
+            [lost] = excess.nats(np.array([x]), np.array([n]), np.array([m0]), self.k[i : i + 1], ratio)
+            self.back[i] += np.clip(-lost, -self.cap[i], self.cap[i])
+        self.back[i] = np.clip(self.back[i], 0.0, _BACK * self.vif[i])
+        return bool(self.back[i] >= _BACK * self.vif[i])
+
     def _lowest(self, x: Floats, n: Floats, start: int, window_s: int) -> tuple[Floats, Floats, Floats]:
         """The window with the lowest share of the last few where history is bursty, else the window itself."""
         bursty = np.flatnonzero((self.width > 1) & (n > 0))
@@ -140,14 +159,14 @@ class Tallies:
         return {
             "v": VERSION, "until": int(self.until[i]), "tried": int(self.tried[i]), "begun": int(self.begun[i]),
             "masks": self.masks[i], "fit": normal.dumped() if normal else None, "z": self.z[i].tolist(),
-            "age": self.age[i].tolist(),
+            "age": self.age[i].tolist(), "back": float(self.back[i]),
             "trail": {"x": x, "n": n},
             "alarm": None if alarm is None else {name: getattr(alarm, name) for name in Alarm.__slots__},
         }  # fmt: skip
 
     def _load(self, i: int, state: Json) -> None:
         self.until[i], self.tried[i], self.begun[i] = state["until"], state["tried"], state["begun"]
-        self.z[i], self.age[i] = state["z"], state["age"]
+        self.z[i], self.age[i], self.back[i] = state["z"], state["age"], state.get("back", 0.0)
         self.masks[i] = [list(m) for m in state["masks"]]
         trail = np.array([state["trail"]["x"], state["trail"]["n"]])
         self.kept[i] = trail.shape[1]

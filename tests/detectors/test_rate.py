@@ -69,6 +69,29 @@ def test_windows_without_events_are_unknown_and_do_not_end_an_alarm() -> None:
     assert found[2].note == "errors: no events"
 
 
+def test_an_alarm_ends_a_day_after_the_values_came_back_where_rows_are_few() -> None:
+    bad, clean = 2 * DAY // STEP, 3 * DAY // STEP
+    n = np.full(H + bad + clean, 5)
+    events = np.where((np.arange(n.size) >= H) & (np.arange(n.size) < H + bad), 5, 0)
+
+    found = rate.detect(evidence([rate_monitor()], rates(events, n), HISTORY, n.size * STEP)).findings
+    alarmed = [f.window_end for f in found if f.state == "alarm"]
+
+    back = START + timedelta(seconds=STEP * (H + bad))
+    assert back + timedelta(days=1) < alarmed[-1] < back + timedelta(days=1, hours=2)
+
+
+def test_an_alarm_lasts_while_bad_events_come_every_night() -> None:
+    hour = np.arange(H + 5 * DAY // STEP) * STEP // 3_600
+    events = np.where((np.arange(hour.size) >= H) & (hour % 24 < 3), 5, 0)
+
+    found = rate.detect(
+        evidence([rate_monitor()], rates(events, np.full(hour.size, 5)), HISTORY, hour.size * STEP)
+    ).findings
+
+    assert {f.state for f in found[DAY // STEP :]} == {"alarm"}
+
+
 def test_missing_values_are_judged_among_all_rows() -> None:
     missing = np.where(np.arange(H + 30) >= H + 5, 80, 10)
     rows = rates(np.zeros(H + 30, dtype=int), 1000 - missing, measure="m/predictions/f0").with_columns(
