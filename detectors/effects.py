@@ -240,6 +240,9 @@ def _medians(monitor: Monitor, binning: Binning | None, shift: float) -> str:
     if binning is None or binning.quantiles is None:
         return ""
     before, after = scores.at_sigma(binning.quantiles, 0.0), scores.at_sigma(binning.quantiles, shift)
+    if scores.beyond(shift):
+        after = binning.quantiles[-2 if shift > 0 else 1]
+        return f" (median {before:.3g} → {'above' if shift > 0 else 'below'} {after:.3g}{_user(monitor)})"
     return f" (median {before:.3g} → {after:.3g}{_user(monitor)})"
 
 

@@ -30,6 +30,7 @@ SHARE: Final = "share:"  # a score of a categorical feature: the share of the le
 OTHER: Final = "(other)"  # the levels of the reference that are too rare for a stream of their own
 _DEGENERATE: Final = 0.02  # sigma; a polynomial that varies less than this beside lower ones says nothing of its own
 _USUAL: Final = 0.1  # sigma that matter where what was written says nothing
+_OUTER: Final = 2.326  # normal scores of the outermost percentiles
 _SMOOTH: Final = 0.5  # rows added to every tenth, so that an empty one has a logarithm
 
 
@@ -158,6 +159,15 @@ def at_sigma(quantiles: tuple[float, ...], sigma: float) -> float:
     at = (len(quantiles) - 1) * erfc(-sigma / sqrt(2.0)) / 2.0
     k = min(int(at), len(quantiles) - 2)
     return quantiles[k] + (at - k) * (quantiles[k + 1] - quantiles[k])
+
+
+def beyond(sigma: float) -> bool:
+    """Whether so large a shift takes the median out of the reference's percentiles 1 to 99: ranks do not tell how far it went.
+
+    >>> beyond(2.3), beyond(-2.4)
+    (False, True)
+    """
+    return abs(sigma) > _OUTER
 
 
 def in_sigma(quantiles: tuple[float, ...] | None, value: float, unit: str) -> float:

@@ -26,6 +26,7 @@ from observe.schema import Finding, Monitor
 
 MONTH_S: Final = 30.0 * DAY_S
 _TOGETHER: Final = timedelta(hours=6)  # alarms within are one incident
+_CALM: Final = timedelta(days=1)  # without evidence, at the end of an alarm
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +169,14 @@ def _told(planned: Plan, monitor: Monitor, alarm: Alarm, past: Past) -> Found:
     return Found(
         monitor.feature, monitor.score, planned.real(raised.window_end), planned.real(alarm.until) if alarm.until else None,
         planned.real(onset), (planned.real(low), planned.real(high)), last.effect or 0.0, (last.ci_low or 0.0, last.ci_high or 0.0),
-        last.unit or "", raised.evidence_nats or 0.0, levels(past, monitor, onset, alarm.until or planned.judged.end), last.note or "",
+        last.unit or "", raised.evidence_nats or 0.0, levels(past, monitor, onset, _gone(alarm, planned)), last.note or "",
         _in_units(past, monitor, last),
     )  # fmt: skip
+
+
+def _gone(alarm: Alarm, planned: Plan) -> datetime:
+    """When a change was over at the latest; an alarm ends a calm day later, unless a person accepted it."""
+    return planned.judged.end if alarm.until is None else alarm.until - _CALM
 
 
 def _in_units(past: Past, monitor: Monitor, finding: Finding) -> units.Moved | None:

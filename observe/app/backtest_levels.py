@@ -1,9 +1,11 @@
 """The level before and after an alarm, straight from what was counted: no model, so that it can be held against one.
 
-Of a feature with few values (0 and 1, stars, counts, a constant) the mean is told, of other numbers the median.
+Of a feature with few values (0 and 1, stars, counts, a constant) the mean is told, of other numbers the median. Where
+there are rows they are asked, else their counts.
 
 Source: our own.
-Assumes: of a median, that values are spread evenly inside a bin, unless it holds one value.
+Assumes: of a median of counts, that values are spread evenly inside a bin, unless it holds one value; beyond the
+reference exponentially, with the mean that the sums leave for it.
 """
 
 from __future__ import annotations
@@ -53,9 +55,12 @@ def levels(past: Past, monitor: Monitor, onset: datetime, until: datetime) -> Le
     """
     step = timedelta(seconds=monitor.window_s)
     end = max(min(until, onset + _LOOK), onset + step)
+    what = _what(past, monitor)
+    if past.values is not None and what in {"median", "p10-p90"}:
+        spans = Window(onset - _LOOK, onset), Window(onset, end)
+        return Levels(what, *(_exact(past.values(monitor.feature, span), what) for span in spans))
     frame = past.read([monitor.measure], Window(onset - _LOOK, end))
     sides = frame.filter(pl.col("ts") < onset), frame.filter(pl.col("ts") >= onset)
-    what = _what(past, monitor)
     before, after = (_level(part, past, monitor, what) for part in sides)
     return Levels(what, before, after)
 
@@ -83,10 +88,23 @@ def _level(frame: pl.DataFrame, past: Past, monitor: Monitor, what: str) -> floa
     if what == "mean":
         return _mean(known)
     known = known.filter(pl.col("binning_id") == binning.binning_id)
-    bounds, counts = _bounds(binning, known), _summed(known)
-    single = _single(binning, bounds)
-    low, middle, high = (_few(quantile(counts, bounds, q, single)) for q in (0.1, 0.5, 0.9))
+    counts = _summed(known)
+    bounds = _bounds(binning, known, counts)
+    counted = Counted(counts, bounds, _single(binning, bounds), _total(known))
+    low, middle, high = (_few(quantile(counted, q)) for q in (0.1, 0.5, 0.9))
     return _few(high - low) if what == "p10-p90" else middle
+
+
+def _total(frame: pl.DataFrame) -> float | None:
+    return None if frame["value_sum"].null_count() else float(frame["value_sum"].sum())
+
+
+def _exact(values: pl.Series, what: str) -> float | None:
+    finite = values.filter(values.is_finite())
+    if finite.is_empty():
+        return None
+    low, middle, high = (float(finite.quantile(q, "linear") or 0.0) for q in (0.1, 0.5, 0.9))
+    return _few(high - low) if what == "p10-p90" else _few(middle)
 
 
 def _mean(frame: pl.DataFrame) -> float | None:
@@ -125,27 +143,42 @@ def _summed(frame: pl.DataFrame) -> Floats:
     return found
 
 
-def _bounds(binning: Binning, frame: pl.DataFrame) -> Floats:
+def _bounds(binning: Binning, frame: pl.DataFrame, counts: Floats) -> Floats:
     """Where bins begin and end; the outer ones as far as values were seen or fitted."""
     edges = np.asarray(binning.edges or (), dtype=np.float64)
     seen = [v for v in (frame["low"].min(), frame["high"].max()) if v is not None]
     fitted = [binning.quantiles[0], binning.quantiles[-1]] if binning.quantiles else []
     every = np.array([*edges, *seen, *fitted], dtype=np.float64)
-    return np.concatenate([[every.min()], edges, [every.max()]])
+    found = np.concatenate([[every.min()], edges, [every.max()]])
+    if len(seen) == 2 and counts.size > 1:  # all values on one side of the reference
+        if not counts[:-1].any():
+            found[-2] = max(found[-2], float(seen[0]))  # type: ignore[arg-type]
+        elif not counts[1:].any():
+            found[1] = min(found[1], float(seen[1]))  # type: ignore[arg-type]
+    return found
 
 
-def quantile(counts: Floats, bounds: Floats, q: float, single: Floats | None = None) -> float:
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Values that were counted in bins."""
+
+    counts: Floats  # (K,) values per bin, at least one
+    bounds: Floats  # (K + 1,) ascending
+    single: Floats | None = None  # (K,) the value of a bin that holds one only, else NaN
+    total: float | None = None  # sum of all values
+
+
+def quantile(values: Counted, q: float) -> float:
     """A quantile of binned values, as if they were spread evenly inside a bin that holds several.
 
     Args:
-        counts: (K,) values per bin, at least one.
-        bounds: (K + 1,) ascending.
+        values: as they were counted.
         q: 0-1.
-        single: (K,) the value of a bin that holds one only, else NaN.
 
-    >>> quantile(np.array([1.0, 1.0]), np.array([0.0, 1.0, 3.0]), 0.75)
+    >>> quantile(Counted(np.array([1.0, 1.0]), np.array([0.0, 1.0, 3.0])), 0.75)
     2.0
     """
+    counts, bounds, single = values.counts, values.bounds, values.single
     total = np.concatenate([[0.0], np.cumsum(counts)])
     target = q * total[-1]
     k = min(int(np.searchsorted(total, target, side="left")), counts.size) - 1 if target > 0 else 0
@@ -153,7 +186,25 @@ def quantile(counts: Floats, bounds: Floats, q: float, single: Floats | None = N
     if single is not None and not np.isnan(single[k]):
         return float(single[k])
     inside = (target - total[k]) / counts[k] if counts[k] else 0.0
-    return float(bounds[k] + inside * (bounds[k + 1] - bounds[k]))
+    outside = _outside(values, k, inside)
+    return float(bounds[k] + inside * (bounds[k + 1] - bounds[k])) if outside is None else outside
+
+
+def _outside(values: Counted, k: int, inside: float) -> float | None:
+    """A quantile in an outermost bin, which reaches as far as the wildest value; None where its mean is not known.
+
+    Values thin out from the bin's inner end, exponentially with the mean that the sum of all leaves for the bin.
+    """
+    counts, low, high = values.counts, values.bounds[k], values.bounds[k + 1]
+    if values.total is None or k not in {0, counts.size - 1} or not 0 < inside < 1:
+        return None
+    others = counts * (values.bounds[:-1] + values.bounds[1:]) / 2
+    mean = (values.total - (others.sum() - others[k])) / counts[k]
+    if not low < mean < high:
+        return None
+    if k:
+        return float(min(low - (mean - low) * np.log1p(-inside), high))
+    return float(max(high + (high - mean) * np.log(inside), low))
 
 
 def _few(value: float) -> float:

@@ -101,7 +101,12 @@ def alarms_allowed(monitors: Sequence[Monitor], period_s: float) -> float:
 
 def past(plan: Plan, monitors: Sequence[Monitor], made: Mapping[str, Binning]) -> Past:
     """The table as something that can be judged."""
-    return Past(tuple(monitors), {b.binning_id: b for b in made.values()}, reader(plan.rows, made, plan.step_s))
+
+    def values(feature: str, span: Window) -> pl.Series:
+        return _during(plan.rows, span)[feature]
+
+    read = reader(plan.rows, made, plan.step_s)
+    return Past(tuple(monitors), {b.binning_id: b for b in made.values()}, read, values=values)
 
 
 def reader(
@@ -112,9 +117,13 @@ def reader(
 
     def read(measures: Sequence[str], span: Window) -> pl.DataFrame:
         wanted = [by_measure[m] for m in measures]
-        low, high = (int(rows["ts"].search_sorted(at, side="left")) for at in (span.start, span.end))
-        part = rows[low:high].select("ts", *(b.feature for b in wanted))
+        part = _during(rows, span).select("ts", *(b.feature for b in wanted))
         grid = Grid(span.start, step_s, -(-int(span.length.total_seconds()) // step_s))
         return count(part, grid, wanted)
 
     return read
+
+
+def _during(rows: pl.DataFrame, span: Window) -> pl.DataFrame:
+    low, high = (int(rows["ts"].search_sorted(at, side="left")) for at in (span.start, span.end))
+    return rows[low:high]

@@ -38,7 +38,12 @@ class Moved:
 
 
 def moved(binning: Binning, effect: tuple[float | None, float | None, float | None]) -> Moved | None:
-    """An effect and its interval, sigma, in the feature's own unit; None where either is unknown, and of a constant."""
+    """An effect and its interval, sigma, in the feature's own unit; None where either is unknown, of a constant, and beyond the reference.
+
+    Ranks tell that values went beyond all of the reference, not how far: 100 euros that became cents.
+    """
+    if effect[0] is not None and scores.beyond(effect[0]) and not discrete(binning):
+        return None
     by, low, high = (None if sigma is None else in_units(binning, sigma) for sigma in effect)
     if by is None or low is None or high is None:
         return None

@@ -30,6 +30,7 @@ _LEARNT: Final = 30 * 86_400  # s of history that they learn from
 _DAY_S: Final = 86_400
 
 Read = Callable[[Sequence[str], Window], pl.DataFrame]  # summaries of some measures in a span, by measure and ts
+Values = Callable[[str, Window], pl.Series]  # values of a feature in a span
 Moved = Callable[[float], None]  # told the share of the work that was just done
 
 
@@ -41,6 +42,7 @@ class Past:
     binnings: Mapping[str, Binning]  # by id
     read: Read
     expected: Mapping[str, tuple[Window, ...]] = field(default_factory=dict)  # announced changes by model
+    values: Values | None = None  # the rows themselves, where there are any
 
 
 @dataclass(slots=True)

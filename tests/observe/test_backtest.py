@@ -14,7 +14,7 @@ from observe.app import backtest_units as units
 from observe.app.backtest import Backtest, backtest, upper95
 from observe.app.backtest_change import Change, parse
 from observe.app.backtest_inject import Planted, changed, median_interval, moved_counts, plant, transfer
-from observe.app.backtest_levels import Levels, levels, quantile
+from observe.app.backtest_levels import Counted, Levels, levels, quantile
 from observe.app.backtest_plan import Options, plan
 from observe.app.backtest_rules import rules
 from observe.app.backtest_table import tabulate
@@ -69,6 +69,33 @@ def test_a_planted_shift_is_one_alarm_with_its_onset_its_unit_and_the_level_befo
     assert alarm.levels.before == pytest.approx(100, abs=2)
     assert alarm.levels.after == pytest.approx(110, abs=2)
     assert result.states == {"x": "alarm"}
+
+
+def test_euros_that_became_cents_are_told_with_the_medians_of_the_rows() -> None:
+    rows = logged(17).select("ts", x="latency")
+    changed = rows.with_columns(
+        x=pl.col("x") * pl.when(pl.col("ts") >= T0.replace(tzinfo=None) + timedelta(days=15)).then(100).otherwise(1)
+    )
+
+    [alarm] = [a for a in judged(changed).alarms if a.kind == "location"]
+
+    assert alarm.levels.before == pytest.approx(np.exp(5), rel=0.05)
+    assert alarm.levels.after == pytest.approx(100 * np.exp(5), rel=0.05)
+    assert alarm.in_units is None  # ranks do not tell how far
+    assert "→ above" in alarm.note
+
+
+def test_of_values_that_came_back_the_level_after_is_that_of_the_time_they_were_gone() -> None:
+    rows, at = logged(21).select("ts", x="latency"), T0.replace(tzinfo=None) + timedelta(days=15)
+    gone = pl.col("ts").is_between(at, at + timedelta(days=2))
+
+    [alarm] = [
+        a for a in judged(rows.with_columns(x=pl.when(gone).then(None).otherwise("x"))).alarms if a.kind == "missing"
+    ]
+
+    assert alarm.until is not None
+    assert alarm.until <= (at + timedelta(days=3, hours=3)).replace(tzinfo=UTC)
+    assert (alarm.levels.after or 0) > 0.9
 
 
 def test_rows_in_any_order_give_the_same_json() -> None:
@@ -199,7 +226,9 @@ def test_a_shift_moves_counts_between_bins_and_loses_no_row(effect: Effect) -> N
     bounds = np.arange(101.0)
     assert moved.sum(axis=1).tolist() == [700] * 3
     assert moved.min() >= 0
-    assert quantile(moved[0].astype(float), bounds, 0.5) == pytest.approx(55, abs=0.2)  # 10 % of the median; 5 ranks
+    assert quantile(Counted(moved[0].astype(float), bounds), 0.5) == pytest.approx(
+        55, abs=0.2
+    )  # 10 % of the median; 5 ranks
 
 
 def test_a_change_is_written_with_its_unit_and_a_feature_that_exists() -> None:
@@ -454,10 +483,19 @@ def test_of_few_values_the_mean_is_told_and_of_a_constant_no_change_of_a_median(
 
 
 def test_a_quantile_in_a_bin_of_one_value_is_that_value() -> None:
-    counts, bounds, single = np.array([6.0, 4.0]), np.array([0.0, 2.0, 10.0]), np.array([0.0, np.nan])
+    values = Counted(np.array([6.0, 4.0]), np.array([0.0, 2.0, 10.0]), np.array([0.0, np.nan]))
 
-    assert quantile(counts, bounds, 0.5, single) == 0.0
-    assert quantile(counts, bounds, 0.8, single) == 6.0
+    assert quantile(values, 0.5) == 0.0
+    assert quantile(values, 0.8) == 6.0
+
+
+def test_a_quantile_beyond_the_reference_goes_by_the_sum_of_the_values_not_by_the_wildest_one() -> None:
+    values = np.random.default_rng(1).lognormal(8, 1, 10_000)  # the reference ended at 10
+    counts, bounds = np.array([0.0, 10_000.0]), np.array([0.0, 10.0, values.max()])
+
+    assert quantile(Counted(counts, bounds, total=float(values.sum())), 0.5) == pytest.approx(np.exp(8), rel=0.2)
+    mirrored = Counted(counts[::-1], -bounds[::-1], total=-float(values.sum()))
+    assert quantile(mirrored, 0.5) == pytest.approx(-np.exp(8), rel=0.2)
 
 
 def test_of_many_zeros_and_a_tail_it_is_not_told_how_far_the_mean_goes() -> None:
