@@ -26,7 +26,8 @@ _IDENTIFIER: Final = 0.5  # distinct values per row from which a text column is 
 _MANY: Final = 1_000  # distinct values below which it never is
 _ZONED: Final = ("%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%dT%H:%M%z")
 _DAYS: Final = ("%Y-%m-%d", "%m/%d/%Y", "%d.%m.%Y")
-_NAIVE: Final = tuple(f"{day}T{time}" for day in _DAYS for time in ("%H:%M:%S%.f", "%H:%M"))
+_TIMES: Final = ("%H:%M:%S%.f", "%H:%M")
+_SLASHED: Final = r"^(\d{1,2})/(\d{1,2})/\d{4}"
 _UNITS: Final = ((1e11, 1_000_000), (1e14, 1_000), (1e17, 1))  # epoch numbers below: seconds, ms, us; else ns
 
 
@@ -135,10 +136,19 @@ def _since_1970(values: pl.Series) -> pl.Series:
 def _written(values: pl.Series) -> pl.Series:
     text = pl.col("x").str.replace(r"^(\S+) (\d)", "${1}T${2}").str.replace(r"(?:[zZ]| ?UTC)$", "+00:00")
     text = text.str.replace(r"(:\d\d(?:\.\d+)?) ?([+-]\d\d)$", "${1}${2}:00")  # as PostgreSQL writes a zone
+    days = tuple("%d/%m/%Y" if day == "%m/%d/%Y" and _day_first(values) else day for day in _DAYS)
+    naive = [f"{day}T{time}" for day in days for time in _TIMES]
     forms = [text.str.to_datetime(f, time_unit="us", strict=False) for f in _ZONED]
-    forms += [text.str.to_datetime(f, time_unit="us", strict=False).dt.replace_time_zone("UTC") for f in _NAIVE]
-    forms += [text.str.to_date(f, strict=False).cast(pl.Datetime("us")).dt.replace_time_zone("UTC") for f in _DAYS]
+    forms += [text.str.to_datetime(f, time_unit="us", strict=False).dt.replace_time_zone("UTC") for f in naive]
+    forms += [text.str.to_date(f, strict=False).cast(pl.Datetime("us")).dt.replace_time_zone("UTC") for f in days]
     return pl.DataFrame({"x": values}).select(pl.coalesce(forms).alias(values.name))[values.name]
+
+
+def _day_first(values: pl.Series) -> bool:
+    """Whether dates with slashes are days before months: all of them can be, and some can be nothing else."""
+    parts = [values.str.extract(_SLASHED, group).cast(pl.Int64).max() for group in (1, 2)]
+    first, second = (int(p) if isinstance(p, int) else 0 for p in parts)
+    return first > 12 >= second  # months
 
 
 def _column(values: pl.Series, *, named: bool) -> tuple[pl.Series | None, str]:

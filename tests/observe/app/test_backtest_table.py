@@ -57,6 +57,21 @@ def test_what_cannot_be_read_is_refused_and_the_file_or_column_named(
     assert said in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        (["03/02/2026 10:00", "25/02/2026 10:00"], [3, 25]),  # there is no 25th month, so the day comes first
+        (["02/03/2026 10:00", "02/25/2026 10:00"], [3, 25]),
+        (["02/03/2026", "02/04/2026"], [3, 4]),  # could be either: as before, the month first
+    ],
+)
+def test_dates_with_slashes_are_all_read_in_the_one_order_that_fits_them(written: list[str], meant: list[int]) -> None:
+    found = tabulate(pl.DataFrame({"ts": written, "x": [1.0, 2.0]}), "ts")
+
+    assert [(at.month, at.day) for at in found.rows["ts"]] == [(2, day) for day in meant]
+    assert found.rejected == {}
+
+
 def test_of_a_file_only_the_columns_that_are_asked_for_are_read(tmp_path: Path) -> None:
     pl.DataFrame({"when": [T0], "a": [1.0], "b": [[1]], "ts": [7]}).write_parquet(tmp_path / "t.parquet")
 
