@@ -30,6 +30,7 @@ Kind = Literal["number", "category", "time", "truth", "nested", "nothing"]
 _DELIMITERS: Final = ",\t;|"
 _CSV_NAMES: Final = frozenset({".csv", ".tsv", ".txt"})
 NULLS: Final = ("", "NA", "N/A", "null", "NULL", "None")  # texts that mean a missing value where numbers are meant
+_COMMA: Final = r"^[+-]?\d+(,\d+)?([eE][+-]?\d+)?$"
 _FORMATS: Final = "Parquet, CSV, NDJSON, JSON or Arrow"
 _GIVE: Final = "give a path, a Polars, pandas or Arrow table, or a dict of arrays"
 
@@ -227,7 +228,21 @@ def _csv(path: Path, content: bytes, typed: bool) -> pl.DataFrame:
     if twice is not None:
         raise UsageError(f"{path}: two columns are named {twice!r}; give each a name of its own")
     frame = pl.read_csv(io.BytesIO(content), separator=delimiter, infer_schema=False, encoding="utf8-lossy")
+    frame = frame.rename({name: name.replace('""', '"') for name in frame.columns})  # RFC 4180, rule 7
+    if delimiter != ",":
+        frame = frame.with_columns(_with_points(frame.get_column(name)) for name in frame.columns)
     return frame.with_columns(_typed(frame.get_column(name)) for name in frame.columns) if typed else frame
+
+
+def _with_points(texts: pl.Series) -> pl.Series:
+    """Numbers with a decimal comma, as sheets of much of Europe write them, with a point; other texts as they are.
+
+    Where each comma has three digits behind it they may be thousands: these stay texts.
+    """
+    known = meant(texts).drop_nulls()
+    if not known.str.contains(",", literal=True).any() or not known.str.contains(_COMMA).all():
+        return texts
+    return texts.str.replace(",", ".", literal=True) if known.str.contains(r",(\d{1,2}|\d{4,})(\D|$)").any() else texts
 
 
 def _typed(texts: pl.Series) -> pl.Series:

@@ -45,6 +45,16 @@ def test_tables_of_one_source_have_not_drifted() -> None:
     found.assert_no_drift()
 
 
+def test_a_csv_with_quotes_in_a_name_and_decimal_commas_is_the_table_it_was_written_from(tmp_path: Path) -> None:
+    rows = world(1).select(pl.col("amount").alias('the "amount"'), "items", code=pl.lit("1,234"))
+    rows.write_csv(tmp_path / "ref.csv", separator=";", decimal_comma=True)
+
+    found = observe.compare(tmp_path / "ref.csv", rows)
+
+    assert found.verdict == "no_drift"
+    assert {f.name: f.kind for f in found.features} == {'the "amount"': "number", "items": "number", "code": "category"}
+
+
 def test_one_feature_that_moved_makes_the_headline_and_fails_the_test() -> None:
     moved = world(2).with_columns(pl.col("amount") * 1.3)
     found = observe.compare(world(1), moved)

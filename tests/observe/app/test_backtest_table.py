@@ -22,6 +22,7 @@ T0 = datetime(2026, 1, 5, tzinfo=UTC)
         ("lines.json", b'{"ts": 1767571200, "x": 1.5, "c": "NA"}\n{"ts": 1767574800, "x": null, "c": "b"}\n'),
         ("psql.csv", b"ts,x,c\n2026-01-05 01:00:00+01,1.5,NA\n2026-01-05 02:00:00.000+01,,b\n"),
         ("german.csv", b"ts;x;c\n05.01.2026 00:00;1.5;NA\n05.01.2026 01:00:00;;b\n"),
+        ("commas.csv", b"ts;x;c\n05.01.2026 00:00;1,5;NA\n05.01.2026 01:00:00;;b\n"),
         ("bigquery.csv", b"ts,x,c\n2026-01-05 00:00:00 UTC,1.5,NA\n2026-01-05 01:00:00.000 UTC,null,b\n"),
         ("small.csv.gz", gzip.compress(b"ts,x,c\n2026-01-05T00:00Z,1.5,NA\n2026-01-05T01:00Z,None,b\n", mtime=0)),
     ],
