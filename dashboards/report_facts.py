@@ -153,7 +153,7 @@ class Facts:
     decisions: tuple[Row, ...]
     budget: tuple[Row, ...]
     units: Mapping[str, str]  # of features, for people
-    watched: bool  # whether drift of this model is declared, or no service has said yet what is
+    watched: bool | None  # whether drift of this model is declared; None where no service has run on these data yet
 
 
 def gather(rows: Rows, model: str, period: Window, made_at: datetime) -> Facts:
@@ -163,7 +163,7 @@ def gather(rows: Rows, model: str, period: Window, made_at: datetime) -> Facts:
     declared = _declared(rows, model)
     incidents = tuple(rows.read(INCIDENTS, asked).iter_rows(named=True))
     said = {**asked, "ids": [i["incident_id"] for i in incidents]}
-    features = (declared or {}).get("features") or ()
+    features = ((declared or {}).get("drift") or {}).get("features") or ()
     units = {f["name"]: f["unit"] for f in features if f.get("unit")}
     streams = _streams(rows, asked, bins, units, made_at)
     known = {s.feature for s in streams}
@@ -171,15 +171,17 @@ def gather(rows: Rows, model: str, period: Window, made_at: datetime) -> Facts:
         model, period.start, period.end, made_at, streams,
         tuple(f["name"] for f in features if f["name"] not in known), _values(rows, asked, bins), bins, incidents,
         tuple(rows.read(CHANGES, asked).iter_rows(named=True)), tuple(rows.read(DECISIONS, said).iter_rows(named=True)),
-        tuple(rows.read(BUDGET).iter_rows(named=True)), units, bool(declared) or rows.read(DECLARED).is_empty(),
+        tuple(rows.read(BUDGET).iter_rows(named=True)), units, None if declared is None else bool(declared.get("drift")),
     )  # fmt: skip
 
 
 def _declared(rows: Rows, model: str) -> Mapping[str, Any] | None:
+    """What the newest service on these data declared of a model; None where there was none."""
     found = rows.read(DECLARED)
-    models = json.loads(found["value"][0] or "{}") if found.height else {}
-    drift: Mapping[str, Any] | None = (models.get(model) or {}).get("drift")
-    return drift
+    if not found.height:
+        return None
+    mine: Mapping[str, Any] = json.loads(found["value"][0] or "{}").get(model) or {}
+    return mine
 
 
 def _streams(

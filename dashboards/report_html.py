@@ -26,7 +26,7 @@ from dashboards.report_text import (
     stream_cells,
     value_rows,
 )
-from dashboards.report_verdict import features_of
+from dashboards.report_verdict import features_of, why_none
 from dashboards.report_verdict import told as said_of
 
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
@@ -138,12 +138,8 @@ def _course(report: Report, drawn: Drawn) -> Markup:
 
 def _questions(report: Report) -> Markup:
     if not report.facts.streams:
-        why = (
-            "Nothing was judged in this period."
-            if report.facts.watched
-            else "Declare drift: in the model's Monitoring."
-        )
-        return tag("p", f"◌ {why}")
+        why = "declare drift: in the model's Monitoring" if report.facts.watched is False else why_none(report.facts)
+        return tag("p", f"◌ {why[0].upper()}{why[1:]}.")
     rows = []
     for stream in report.facts.streams:
         look, word = state_of(stream)

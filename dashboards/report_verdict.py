@@ -133,10 +133,18 @@ def _quiet(facts: Facts, bare: Said) -> str:
 
 def _unknown(facts: Facts, bare: Said) -> str:
     if not bare.features:
-        why = "nothing was judged in this period" if facts.watched else "no Monitoring watches its drift"
-        return f"Nobody can say whether {facts.model} drifted: {why}"
+        return f"Nobody can say whether {facts.model} drifted: {why_none(facts)}"
     left = bare.features - bare.judged
     return f"Nobody can say whether {facts.model} drifted: {left} of {bare.features} {_features(bare.features)} could not be judged"
+
+
+def why_none(facts: Facts) -> str:
+    """Why no question was judged."""
+    if facts.watched is None:
+        return (
+            "no service has judged these data yet; start observe up, or observe replay --into DIR and report from there"
+        )
+    return "nothing was judged in this period" if facts.watched else "no Monitoring watches its drift"
 
 
 def _left(bare: Said) -> str:

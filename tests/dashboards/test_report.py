@@ -88,12 +88,12 @@ def test_a_period_without_judgements_is_unknown(store: Store) -> None:
     assert "Nobody can say whether fraud drifted" in said.headline
 
 
-def test_where_no_service_has_run_yet_nobody_is_told_to_declare_what_may_be_declared(tmp_path: Path) -> None:
-    with closing(Store.open(tmp_path / "data", EventClock(MADE))) as imported:
-        report = assemble(imported, "fraud", drifted.WEEK, MADE)
+def test_where_no_service_has_run_nobody_is_told_to_declare_what_may_be_declared(tmp_path: Path) -> None:
+    with closing(Store.open(tmp_path / "data", EventClock(MADE))) as empty:
+        made = assemble(empty, "fraud", drifted.WEEK, MADE)
 
-    assert report.said.headline == "Nobody can say whether fraud drifted: nothing was judged in this period"
-    assert "Declare drift" not in as_html(report)
+    assert "no service has judged these data yet; start observe up" in made.said.headline
+    assert "Monitoring" not in as_html(made)
 
 
 def test_a_judgement_that_stopped_before_the_end_is_stale_and_not_fine(tmp_path: Path) -> None:
