@@ -45,7 +45,7 @@ def read(path: Path, time: str, features: Sequence[str] = ()) -> Table:
     """The table in a file.
 
     Args:
-        path: Parquet, CSV, one JSON object a line, a JSON array (each .gz too), or Arrow (file or stream).
+        path: Parquet or a folder of it, CSV, one JSON object a line, a JSON array (each .gz too), or Arrow (file or stream).
         time: the column with instants: times, dates, ISO text or numbers since 1970.
         features: the columns to watch, all others when empty.
 

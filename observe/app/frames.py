@@ -156,7 +156,7 @@ def opened(path: Path, *, typed: bool = True) -> Table:
     """The table in a file.
 
     Args:
-        path: of the file.
+        path: of the file, or of a folder of Parquet files.
         typed: whether columns of CSV get a type by all of their values; else they stay text.
 
     Raises:
@@ -165,7 +165,7 @@ def opened(path: Path, *, typed: bool = True) -> Table:
     import polars as pl
 
     if path.is_dir():
-        raise UsageError(f"{path} is a folder; name one file ({_FORMATS})")
+        return _folder(path)
     if not path.is_file():
         raise UsageError(f"{path}: no such file")
     try:
@@ -182,19 +182,38 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
+def _folder(path: Path) -> Table:
+    """The Parquet files below a folder as one table; what `day=2026-01-05` in their paths says is a column."""
+    import polars as pl
+
+    files = sorted(f for f in path.rglob("*.parquet") if f.is_file())
+    if not files:
+        raise UsageError(f"{path} is a folder without Parquet files; name one file ({_FORMATS})")
+    try:
+        return _scanned(path, pl.scan_parquet(files, glob=False, hive_partitioning=True))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise UsageError(f"{path} cannot be read as one table: {_first_line(error)}") from error
+
+
 def _parquet(path: Path) -> Table:
     import polars as pl
 
-    schema = dict(pl.read_parquet_schema(path))
-    rows = int(pl.scan_parquet(path, glob=False).select(pl.len()).collect().item())
+    return _scanned(path, pl.scan_parquet(path, glob=False))
+
+
+def _scanned(path: Path, rows: pl.LazyFrame) -> Table:
+    import polars as pl
+
+    schema = dict(rows.collect_schema())
+    many = int(rows.select(pl.len()).collect().item())
 
     def column(name: str) -> pl.Series:
         try:
-            return pl.scan_parquet(path, glob=False).select(name).collect().get_column(name)
+            return rows.select(name).collect().get_column(name)
         except pl.exceptions.PolarsError as error:
             raise UsageError(f"{path}: column {name!r} cannot be read: {_first_line(error)}") from error
 
-    return Table(str(path), schema, rows, column)
+    return Table(str(path), schema, many, column)
 
 
 def _whole(path: Path, magic: bytes, typed: bool) -> pl.DataFrame:

@@ -73,6 +73,23 @@ def test_dates_with_slashes_are_all_read_in_the_one_order_that_fits_them(written
     assert found.rejected == {}
 
 
+def test_a_folder_of_parquet_files_is_one_table(tmp_path: Path) -> None:
+    for k, day in enumerate(("2026-01-05", "2026-01-06")):
+        (tmp_path / f"day={day}").mkdir()
+        part = pl.DataFrame({"ts": [T0 + timedelta(days=k)], "x": [float(k)]})
+        part.write_parquet(tmp_path / f"day={day}" / "part-0.parquet")
+
+    found = read(tmp_path, "ts")
+
+    assert found.rows.rows() == [(T0, 0.0), (T0 + timedelta(days=1), 1.0)]
+    assert list(found.left_out) == ["day"]
+
+
+def test_of_a_folder_without_parquet_files_it_is_said_what_to_name(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is a folder without Parquet files; name one file"):
+        read(tmp_path, "ts")
+
+
 def test_of_a_file_only_the_columns_that_are_asked_for_are_read(tmp_path: Path) -> None:
     pl.DataFrame({"when": [T0], "a": [1.0], "b": [[1]], "ts": [7]}).write_parquet(tmp_path / "t.parquet")
 
