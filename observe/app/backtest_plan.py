@@ -139,7 +139,8 @@ def plan(table: Table, options: Options) -> Plan:
 
 def usual_step_s(at: np.ndarray) -> float:
     """The usual distance between distinct instants, s; `at` in microseconds, ascending, at least one."""
-    steps = np.diff(np.unique(at))
+    steps = np.diff(at)
+    steps = steps[steps > 0]
     return float(np.median(steps)) / 1e6 if steps.size else 0.0
 
 
