@@ -38,9 +38,9 @@ def test_a_quote_open_at_the_end_of_a_file_costs_its_line(tmp_path: Path) -> Non
 
 def test_a_block_is_looked_at_once_whatever_its_quotes() -> None:
     def took(rows: int) -> float:
-        block, start = b'"' + b"1,2\n" * rows, time.perf_counter()
+        block, start = b'"' + b"1,2\n" * rows, time.thread_time()  # what it costs us, however busy the machine is
         assert files._whole_records(block) == 0
-        return time.perf_counter() - start
+        return time.thread_time() - start
 
     took(1000)
     assert took(800_000) < 30 * (took(80_000) + 0.002)
