@@ -4,9 +4,11 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from time import monotonic
 
 import polars as pl
 import pytest
+from running import until
 
 from observe.clock import EventClock
 from observe.errors import Overloaded, StoreError
@@ -141,18 +143,27 @@ def test_a_full_disk_loses_nothing_and_heals(tmp_path: Path, noon) -> None:
 
 
 def test_a_crowded_committer_rests_so_that_batches_gather(tmp_path: Path) -> None:
-    gate = Gate()
+    gate, moments = Gate(), list[float]()
+
+    def timed(entries, doubt: bool) -> list[Receipt]:  # type: ignore[no-untyped-def]
+        began = monotonic()
+        receipts = gate.write(entries, doubt)
+        moments.extend((began, monotonic()))
+        return receipts
+
+    committer = Committer(timed, 10_000, Spill(tmp_path))
+    waiting = [committer.submit(entry("first"))]
+    until(lambda: committer._writing)
+    waiting += [committer.submit(entry(str(i))) for i in range(5)]
+    threading.Event().wait(0.03)  # what a commit takes
     gate.open.set()
-    committer = Committer(slow(gate.write), 10_000, Spill(tmp_path))
-    waiting = []
-    for i in range(60):
-        waiting.append(committer.submit(entry(str(i))))
-        threading.Event().wait(0.004)
     for future in waiting:
         future.result(10)
     committer.close()
 
-    assert len(gate.groups) < 20  # without a rest: about 25 commits of 60 batches that come 4 ms apart
+    _, ended, began, _ = moments
+    assert [len(group) for group in gate.groups] == [1, 5]
+    assert began - ended >= rest(0.03)  # it lingers 5 ms where nobody waits
 
 
 def test_who_sends_one_batch_after_the_other_waits_for_nobody(tmp_path: Path) -> None:
@@ -169,11 +180,3 @@ def test_who_sends_one_batch_after_the_other_waits_for_nobody(tmp_path: Path) ->
 
 def test_a_rest_grows_with_what_a_commit_took_and_has_an_end() -> None:
     assert [rest(took) for took in (0.0, 0.01, 10.0)] == [LINGER_S, 0.02, 0.04]
-
-
-def slow(write):  # type: ignore[no-untyped-def]
-    def written(entries, doubt: bool) -> list[Receipt]:  # type: ignore[no-untyped-def]
-        threading.Event().wait(0.01)
-        return write(entries, doubt)
-
-    return written
