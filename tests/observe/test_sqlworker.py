@@ -153,15 +153,16 @@ def test_a_fallen_zygote_is_started_again(worker: SqlWorker) -> None:
 
 def test_the_death_of_the_parent_leaves_no_process(lake: Path) -> None:
     script = (
-        "import sys, threading, time; from observe.sqlworker import SqlWorker, Limits\n"
-        f"w = SqlWorker([{str(lake)!r}], allow_unsandboxed=True); w.start(); w.query('select 1', {{}})\n"
+        "import threading, time; from observe.sqlworker import SqlWorker, Limits\n"
+        f"w = SqlWorker([{str(lake)!r}], allow_unsandboxed=True); w.start()\n"
         "endless = 'select sum(a.range * b.range) from range(1000000) a, range(1000000) b'\n"
-        "threading.Thread(target=w.query, args=(endless, {}, Limits(seconds=60)), daemon=True).start(); time.sleep(1)\n"
+        "threading.Thread(target=w.query, args=(endless, {}, Limits(seconds=60)), daemon=True).start()\n"
         "print(w.pid, flush=True); time.sleep(60)\n"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         zygote = int(parent.stdout.readline())
+        wait_until(lambda: children(zygote))
         family = [zygote, *children(zygote)]
         parent.kill()
 
@@ -197,7 +198,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def wait_until(condition: object, seconds: float = 5.0) -> None:
+def wait_until(condition: object, seconds: float = 30.0) -> None:
     end = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < end, "it did not happen in time"
