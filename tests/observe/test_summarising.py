@@ -1,6 +1,7 @@
 """A child makes the summaries; the core answers its questions and commits what it hands over."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -36,10 +37,10 @@ def filled(path: Path) -> Store:
 
 
 @contextmanager
-def child(store: Store) -> Iterator[tuple[Summarising, Child]]:
+def child(store: Store, on_restart: Callable[[str], object] = lambda name: None) -> Iterator[tuple[Summarising, Child]]:
     summing = Summarising(store, patience_s=60)
     process = Child("summarise", ["observe.app.summarising"], pass_fds=summing.channel, stuck=lambda: summing.stuck)
-    supervisor = Supervisor([process], lambda name: None)
+    supervisor = Supervisor([process], on_restart)
     supervisor.start()
     try:
         until(lambda: process.process)
@@ -82,14 +83,15 @@ def test_a_past_written_in_small_steps_over_many_calls_is_the_same(tmp_path: Pat
 
 
 def test_a_child_that_falls_in_a_call_is_told_and_the_next_makes_what_is_missing(tmp_path: Path) -> None:
-    store = filled(tmp_path)
-    with child(store) as (summing, process):
+    store, told = filled(tmp_path), threading.Event()
+    with child(store, lambda name: told.wait(60)) as (summing, process):  # the next one waits until this is told
         assert process.process
         fallen = process.process
         fallen.kill()
         fallen.wait()
         with pytest.raises(SourceError, match="summarise process"):
             summing.close(CONFIG, NOW)
+        told.set()
         until(lambda: process.process is not fallen)
         made = summing.close(CONFIG, NOW)
 
