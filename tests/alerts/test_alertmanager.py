@@ -160,7 +160,7 @@ def live(alert: Alert) -> Alert:
 def test_an_alert_reaches_the_receiver_and_its_end_too(tmp_path: Path, alert: Alert, hook, start: Callable) -> None:  # type: ignore[no-untyped-def,type-arg]
     fired = live(alert)
     with start(free_port()) as server:
-        teller = Teller(tmp_path, server.url)
+        teller = Teller(tmp_path, server.url, "60s")  # silence is not to end it before we do
         assert [d.state for d in teller.tell(fired)] == ["sent"]
         heard = hook.next("firing")
         assert heard["labels"] == fired.labels
