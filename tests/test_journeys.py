@@ -64,7 +64,7 @@ def test_control_c_ends_the_demo_cleanly_and_leaves_nothing_running() -> None:
         said = [next(line for line in demo.stderr if "login?once=" in line)]
         family = descendants(demo.pid)
         link = said[0].split()[1]
-        page = httpx.get(link, trust_env=False, follow_redirects=True)
+        page = httpx.get(link, trust_env=False, follow_redirects=True, timeout=60)
         demo.send_signal(signal.SIGINT)
         _, rest = demo.communicate(timeout=30)
 

