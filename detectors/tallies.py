@@ -118,17 +118,18 @@ class Tallies:
         """Whether what came since an alarm says that the share is normal again; takes one window in, after `step`.
 
         Small ratios fall slowly where there are few rows: whether a share is 1.5 times what it was cannot be seen there for
-        months. That it is no longer what the alarm told can.
+        months. That it is nearer to normal than to what the alarm told can: the other side is the middle, by factors, of both.
+        Twice the nats are kept, so that one bad row of a normal day does not begin the calm day anew.
         """
         normal, alarm = self.normals[i], self.alarms[i]
         if normal is None or alarm is None or n <= 0:
             return bool(self.back[i] >= _BACK * self.vif[i])
         m0 = n * self.upper[i] * self.factor[i]
-        ratio = alarm.ci_low * (normal.share + 1 / normal.trials) / self.upper[i]
+        ratio = float(max(alarm.ci_low * (normal.share + 1 / normal.trials) / self.upper[i], 1.0)) ** 0.5
         if ratio > 1:
             [lost] = excess.nats(np.array([x]), np.array([n]), np.array([m0]), self.k[i : i + 1], ratio)
             self.back[i] += np.clip(-lost, -self.cap[i], self.cap[i])
-        self.back[i] = np.clip(self.back[i], 0.0, _BACK * self.vif[i])
+        self.back[i] = np.clip(self.back[i], 0.0, 2 * _BACK * self.vif[i])
         return bool(self.back[i] >= _BACK * self.vif[i])
 
     def _lowest(self, x: Floats, n: Floats, start: int, window_s: int) -> tuple[Floats, Floats, Floats]:

@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -69,7 +70,7 @@ def test_windows_without_events_are_unknown_and_do_not_end_an_alarm() -> None:
     assert found[2].note == "errors: no events"
 
 
-def test_an_alarm_ends_a_day_after_the_values_came_back_where_rows_are_few() -> None:
+def test_an_alarm_ends_when_the_values_came_back_also_where_rows_are_few() -> None:
     bad, clean = 2 * DAY // STEP, 3 * DAY // STEP
     n = np.full(H + bad + clean, 5)
     events = np.where((np.arange(n.size) >= H) & (np.arange(n.size) < H + bad), 5, 0)
@@ -78,7 +79,22 @@ def test_an_alarm_ends_a_day_after_the_values_came_back_where_rows_are_few() -> 
     alarmed = [f.window_end for f in found if f.state == "alarm"]
 
     back = START + timedelta(seconds=STEP * (H + bad))
-    assert back + timedelta(days=1) < alarmed[-1] < back + timedelta(days=1, hours=2)
+    assert back + timedelta(days=1) < alarmed[-1] < back + timedelta(days=2, hours=8)
+
+
+@pytest.mark.parametrize(("rest", "days"), [(1.0, 3.0), (4.0, 8.0)])
+def test_an_alarm_of_few_rows_ends_where_the_share_is_normal_and_not_where_a_part_of_the_rise_stays(
+    rest: float, days: float
+) -> None:
+    rng, total = np.random.default_rng(7), H + 10 * DAY // STEP
+    n, i = rng.poisson(65 / 12, total), np.arange(total)
+    share = np.where(i < H, 0.01, np.where(i < H + 2 * DAY // STEP, 0.1, 0.01 * rest))
+
+    found = rate.detect(evidence([rate_monitor()], rates(rng.binomial(n, share), n), HISTORY, total * STEP)).findings
+    lasted = [f.state == "alarm" for f in found]
+
+    assert sum(b and not a for a, b in pairwise(lasted)) == 1
+    assert (sum(lasted) * STEP / DAY < days + 2) if rest == 1 else (sum(lasted) * STEP / DAY > days)
 
 
 def test_an_alarm_lasts_while_bad_events_come_every_night() -> None:
