@@ -50,7 +50,8 @@ def levels(name: str, found: Levels, least: Least, kind: str = "category") -> Fe
     names = tuple(found.names[i] for i in new[:_TOLD])
     if min(n, m) < _FEWEST:
         few = () if tests and min(n, m) == 0 else (Test("shares", 0.0, "pp", 100.0, 1.0, float("inf")),)
-        return Feature(name, kind, *rows, tests=(*tests, *few), unseen=names, bins=_bins(found))
+        apart = distances(found.reference, found.current) if n and m else None
+        return Feature(name, kind, *rows, tests=(*tests, *few), distances=apart, unseen=names, bins=_bins(found))
     told = Feature(
         name, kind, *rows, tests=tests, distances=distances(found.reference, found.current), bins=_bins(found),
         unseen=names, unit="pp",

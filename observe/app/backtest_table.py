@@ -17,7 +17,7 @@ from typing import Final
 
 import polars as pl
 
-from observe.app.frames import meant, opened
+from observe.app.frames import coded, meant, opened
 from observe.errors import UsageError
 from observe.spec.nearest import did_you_mean
 
@@ -163,7 +163,7 @@ def _column(values: pl.Series, *, named: bool) -> tuple[pl.Series | None, str]:
     texts = meant(values)
     numbers, known = texts.cast(pl.Float64, strict=False), texts.len() - texts.null_count()
     lost = int(numbers.null_count() - texts.null_count())
-    if lost <= (1 - _NUMBERS) * known:
+    if lost <= (1 - _NUMBERS) * known and not coded(texts):
         return numbers, str(lost) if lost else ""
     distinct = values.n_unique()
     if not named and distinct > max(_MANY, _IDENTIFIER * values.len()):

@@ -271,7 +271,7 @@ def _typed(texts: pl.Series) -> pl.Series:
     if texts.null_count() == len(texts):
         return texts.cast(pl.Null, strict=False)
     bare = texts.str.strip_chars()
-    if bare.str.contains(r"^[+-]?0\d").any():  # 01069 is a postal code
+    if coded(bare):
         return texts
     known = meant(texts)  # `NA` is missing among numbers, and a level among texts
     for dtype in (pl.Int64, pl.UInt64, pl.Float64):
@@ -281,6 +281,11 @@ def _typed(texts: pl.Series) -> pl.Series:
     if bare.str.to_lowercase().is_in(["true", "false"]).sum() == len(texts) - texts.null_count():
         return bare.str.to_lowercase() == "true"
     return _instants(bare) if bare.str.contains(r"^\d{4}-\d\d-\d\d").sum() == len(texts) - texts.null_count() else texts
+
+
+def coded(bare: pl.Series) -> bool:
+    """Whether some of the texts, without white space around, are no numbers though they look like it: 01069 is a postal code."""
+    return bool(bare.str.contains(r"^[+-]?0\d").any())
 
 
 def meant(texts: pl.Series) -> pl.Series:

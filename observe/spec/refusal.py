@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from observe.errors import ConfigError
 from observe.spec.excerpt import is_secret_place
@@ -62,8 +63,15 @@ def refusals(
     document: Document, error: ValidationError, model: type[BaseModel], kinds: Mapping[str, Tree]
 ) -> list[ConfigError]:
     """The errors of one document validated as `model`, in the order they stand in the file."""
-    found = [_Complaint(document, model, kinds, e).refusal() for e in error.errors(include_url=False)]
+    every = error.errors(include_url=False)
+    found = [_Complaint(document, model, kinds, e).refusal() for e in every if not _follows(e, every)]
     return sorted(found, key=lambda e: (e.mark.line, e.mark.column) if e.mark else (0, 0))
+
+
+def _follows(error: ErrorDetails, every: Sequence[ErrorDetails]) -> bool:
+    """Whether a list is called too short only because an entry of it was refused."""
+    loc = error["loc"]
+    return error["type"] == "too_short" and any(e["loc"][: len(loc)] == loc and e["loc"] != loc for e in every)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +107,11 @@ class _Complaint:
         if kind == "literal_error":
             choices = str(context["expected"]).replace(" or ", ", ").replace("'", "").split(", ")
             return f"{given} is not one of the choices", did_you_mean(str(self.error.get("input")), choices)
+        if kind == "too_short":
+            return (
+                f"expected {context['min_length']} or more entries, got {context['actual_length']}",
+                "add what belongs into it, or leave the field out",
+            )
         if kind in _BOUNDS:
             words, bound = _BOUNDS[kind]
             return f"{given} is out of range", f"it must be {words} {context[bound]:g}"

@@ -11,6 +11,7 @@ import pandas as pd  # noqa: TID253
 import polars as pl
 import pyarrow as pa
 import pytest
+from scipy.spatial.distance import jensenshannon
 
 import observe
 from observe.errors import UsageError
@@ -142,6 +143,14 @@ def test_na_is_a_missing_value_among_numbers_and_a_level_among_texts(tmp_path: P
     assert (found["amount"].kind, found["amount"].current.missing) == ("number", 300)
     assert found["amount"].reason.startswith("10 pp of the rows are missing, the reference has none")
     assert (found["country"].kind, found["country"].current.missing) == ("category", 0)
+
+
+def test_a_few_rows_of_levels_have_distances_too() -> None:
+    told = observe.compare({"c": ["a"]}, {"c": ["b", "a"]})["c"].distances
+
+    assert told is not None
+    assert told.tv == 0.5
+    assert told.js == pytest.approx(jensenshannon([1, 0], [0.5, 0.5]))
 
 
 def test_few_rows_are_called_few_and_never_fine() -> None:

@@ -104,3 +104,9 @@ def test_a_column_that_is_called_like_our_instants_is_watched_under_another_name
 
     assert table.kinds == {"ts (column)": "numeric", "x": "numeric"}
     assert table.rows.columns == ["ts", "ts (column)", "x"]
+
+
+def test_postal_codes_are_levels_and_no_numbers(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("ts,code,x\n2026-01-05,01069,0.5\n2026-01-06,99084,-0.25\n")
+
+    assert read(tmp_path / "a.csv", "ts").kinds == {"code": "categorical", "x": "numeric"}
