@@ -23,6 +23,9 @@ Bools = NDArray[np.bool_]
 
 VERSION: Final = 2
 _BACK: Final = 9.0  # nats that end an alarm, METHODS section 6
+_WAY: Final = (
+    0.75  # from normal to what the alarm told; less takes days longer, all of it ends where a part of a rise stays
+)
 
 
 class Tallies:
@@ -118,14 +121,14 @@ class Tallies:
         """Whether what came since an alarm says that the share is normal again; takes one window in, after `step`.
 
         Small ratios fall slowly where there are few rows: whether a share is 1.5 times what it was cannot be seen there for
-        months. That it is nearer to normal than to what the alarm told can: the other side is the middle, by factors, of both.
+        months. That it is nearer to normal than to what the alarm told can: asked is three quarters of the way there, by factors.
         Twice the nats are kept, so that one bad row of a normal day does not begin the calm day anew.
         """
         normal, alarm = self.normals[i], self.alarms[i]
         if normal is None or alarm is None or n <= 0:
             return bool(self.back[i] >= _BACK * self.vif[i])
         m0 = n * self.upper[i] * self.factor[i]
-        ratio = float(max(alarm.ci_low * (normal.share + 1 / normal.trials) / self.upper[i], 1.0)) ** 0.5
+        ratio = float(max(alarm.ci_low * (normal.share + 1 / normal.trials) / self.upper[i], 1.0)) ** _WAY
         if ratio > 1:
             [lost] = excess.nats(np.array([x]), np.array([n]), np.array([m0]), self.k[i : i + 1], ratio)
             self.back[i] += np.clip(-lost, -self.cap[i], self.cap[i])

@@ -169,8 +169,8 @@ def _told(planned: Plan, monitor: Monitor, alarm: Alarm, past: Past) -> Found:
     return Found(
         monitor.feature, monitor.score, planned.real(raised.window_end), planned.real(alarm.until) if alarm.until else None,
         planned.real(onset), (planned.real(low), planned.real(high)), last.effect or 0.0, (last.ci_low or 0.0, last.ci_high or 0.0),
-        last.unit or "", raised.evidence_nats or 0.0, levels(past, monitor, onset, _gone(alarm, planned)), last.note or "",
-        _in_units(past, monitor, last),
+        last.unit or "", raised.evidence_nats or 0.0,
+        levels(past, monitor, onset, _gone(alarm, planned), is_over=alarm.until is not None), last.note or "", _in_units(past, monitor, last),
     )  # fmt: skip
 
 

@@ -44,14 +44,15 @@ class Levels:
         return 100 * (self.after - self.before) / abs(self.before)
 
 
-def levels(past: Past, monitor: Monitor, onset: datetime, until: datetime) -> Levels:
+def levels(past: Past, monitor: Monitor, onset: datetime, until: datetime, *, is_over: bool = False) -> Levels:
     """Levels around an onset.
 
     Args:
         past: where summaries are read.
         monitor: whose alarm it is.
         onset: when the change began.
-        until: when it ended, or the end of the past.
+        until: when it ended at the latest, or the end of the past.
+        is_over: whether it ended.
     """
     step = timedelta(seconds=monitor.window_s)
     end = max(min(until, onset + _LOOK), onset + step)
@@ -61,8 +62,21 @@ def levels(past: Past, monitor: Monitor, onset: datetime, until: datetime) -> Le
         return Levels(what, *(_exact(past.values(monitor.feature, span), what) for span in spans))
     frame = past.read([monitor.measure], Window(onset - _LOOK, end))
     sides = frame.filter(pl.col("ts") < onset), frame.filter(pl.col("ts") >= onset)
-    before, after = (_level(part, past, monitor, what) for part in sides)
-    return Levels(what, before, after)
+    before = _level(sides[0], past, monitor, what)
+    changed = _lasting(sides[1], past, monitor, before or 0.0) if is_over and what == "share" else sides[1]
+    return Levels(what, before, _level(changed, past, monitor, what))
+
+
+def _lasting(frame: pl.DataFrame, past: Past, monitor: Monitor, before: float) -> pl.DataFrame:
+    """The windows up to the last one whose share is nearer to that of all of them than to the one before."""
+    whole = _level(frame, past, monitor, "share")
+    if whole is None:
+        return frame
+    for ts in frame["ts"].unique().sort(descending=True):
+        share = _level(frame.filter(pl.col("ts") == ts), past, monitor, "share")
+        if share is not None and abs(share - whole) <= abs(share - before):
+            return frame.filter(pl.col("ts") <= ts)
+    return frame
 
 
 def _what(past: Past, monitor: Monitor) -> str:

@@ -79,7 +79,7 @@ def test_an_alarm_ends_when_the_values_came_back_also_where_rows_are_few() -> No
     alarmed = [f.window_end for f in found if f.state == "alarm"]
 
     back = START + timedelta(seconds=STEP * (H + bad))
-    assert back + timedelta(days=1) < alarmed[-1] < back + timedelta(days=2, hours=8)
+    assert back + timedelta(days=1) < alarmed[-1] < back + timedelta(days=1, hours=12)
 
 
 @pytest.mark.parametrize(("rest", "days"), [(1.0, 3.0), (4.0, 8.0)])
