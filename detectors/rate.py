@@ -192,7 +192,7 @@ class Walk:
             alarm.calm = end
         elif end - alarm.calm >= DAY_S:
             mem.masks[i].append([alarm.low, end])
-            mem.end(i)
+            mem.end(i, (end - alarm.calm) // self.window_s)
 
     # --- telling --------------------------------------------------------------------------------
 

@@ -64,7 +64,9 @@ def locate(alarm: Alarm, trail: Floats, normal: Normal, end: int, window_s: int)
     half = np.exp(_Z * np.sqrt(1 / seen + wobble + 1 / (normal.events + 1) + normal.wobble / normal.used))
     alarm.onset, alarm.low, alarm.high = (first + int(j) * window_s for j in (best, plausible[0], plausible[-1]))
     alarm.effect = float(ratio[best])
-    alarm.ci_low, alarm.ci_high = float((ratio / half)[plausible].min()), float((ratio * half)[plausible].max())
+    low, high = float((ratio / half)[plausible].min()), float((ratio * half)[plausible].max())
+    most = 1 / (normal.share + 1 / normal.trials)  # a share is 1 at most, and a rise raises it
+    alarm.ci_low, alarm.ci_high = min(max(low, 1.0), alarm.effect), max(min(high, most), alarm.effect)
 
 
 def finding(monitor: Monitor, known: tuple[Normal | None, Alarm | None], seen: Seen, nats: float) -> Finding:

@@ -77,10 +77,10 @@ class Tallies:
         """Begin anew at `at`: no alarm, no evidence, nothing learnt from before."""
         self.end(i)
         self.begun[i], self.normals[i], self.learnt[i], self.ready[i], self.masks[i] = at, None, False, False, []
-        self.kept[i] = 0
 
-    def end(self, i: int) -> None:
-        """End a stream's alarm; it learns at its next window."""
+    def end(self, i: int, calm: int = 0) -> None:
+        """End a stream's alarm; it learns at its next window, and no later rise began before the `calm` last windows."""
+        self.kept[i] = min(int(self.kept[i]), calm)
         self.alarms[i], self.alarmed[i], self.tried[i], self.z[i], self.back[i] = None, False, 0, 0.0, 0.0
 
     def push(self, x: Floats, n: Floats, active: Bools) -> None:
@@ -128,7 +128,8 @@ class Tallies:
         if normal is None or alarm is None or n <= 0:
             return bool(self.back[i] >= _BACK * self.vif[i])
         m0 = n * self.upper[i] * self.factor[i]
-        ratio = float(max(alarm.ci_low * (normal.share + 1 / normal.trials) / self.upper[i], 1.0)) ** _WAY
+        told = max(alarm.ci_low, alarm.effect**0.5)  # of bursts the interval may say next to nothing
+        ratio = float(max(told * (normal.share + 1 / normal.trials) / self.upper[i], 1.0)) ** _WAY
         if ratio > 1:
             [lost] = excess.nats(np.array([x]), np.array([n]), np.array([m0]), self.k[i : i + 1], ratio)
             self.back[i] += np.clip(-lost, -self.cap[i], self.cap[i])

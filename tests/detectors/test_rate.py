@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 from streams import START, evidence, raised, rate_monitor, rates
 
-from detectors import counts, rate
+from detectors import counts, rate, rise
+from detectors.memory import Alarm
 from observe.schema import Window
 
 DAY, STEP = 86_400, 300
@@ -301,3 +302,28 @@ def test_a_history_without_any_bad_event_is_learnt_as_the_long_way_learns_it() -
 
     assert short == [replace(found, fall=0.0) for found in long if found]  # without dependence its fall says nothing
     assert {found.vif for found in short if found} == {1.0}
+
+
+def test_the_interval_of_a_rise_among_bursts_is_one_and_at_most_all_events() -> None:
+    trials = np.full(H, 100)
+    events = np.where((np.arange(H) > 1_000) & (np.arange(H) < 1_020), 60, 0)  # one burst: the next may be of any size
+    normal = learnt(events, trials)
+    alarm = Alarm(0, 1, 0, 0, 0, 1.0, 1.0, 1.0)
+    trail = np.array([[0.0] * 40 + [3.0, 5.0], [100.0] * 42])
+
+    rise.locate(alarm, trail, normal, int(START.timestamp()) + H * STEP, STEP)
+
+    assert normal.wobble > 10
+    assert 1 <= alarm.ci_low <= alarm.effect <= alarm.ci_high
+    assert alarm.ci_high * (normal.share + 1 / normal.trials) <= 1 + 1e-9
+
+
+def test_a_second_outage_begins_where_it_began_and_not_with_the_one_that_is_over() -> None:
+    hour, step = np.arange(20 * 24) - 14 * 24, 3_600
+    events = np.where(((hour >= 6) & (hour < 30)) | (hour >= 102), 60, 0)
+    monitor, rows = replace(rate_monitor(), window_s=step), rates(events, np.full(hour.size, 60), step)
+
+    first, second = raised(rate.detect(evidence([monitor], rows, 14 * DAY, hour.size * step)))
+
+    assert first.onset_low == START + timedelta(days=14, hours=6)
+    assert second.onset_low == START + timedelta(days=18, hours=6)
