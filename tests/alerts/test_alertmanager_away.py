@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from queue import Empty
 
+import httpx
 import pytest
 from delivered import alert, incident, site
 from running import free_port, until
@@ -95,6 +96,16 @@ def test_what_a_person_mutes_is_heard_there_and_told_to_nobody_until_it_is_unmut
         finally:
             delivering.stop()
             store.close()
+
+
+def _has_noted(url: str) -> bool:
+    """Whether an Alertmanager is through with a notification: it writes it down after the receiver's answer."""
+    metrics = httpx.get(f"{url}/metrics", trust_env=False, timeout=30).text
+    done = 'alertmanager_notification_latency_seconds_count{integration="webhook"} '
+    if not any(line.startswith(done) and float(line.removeprefix(done)) > 0 for line in metrics.splitlines()):
+        return False
+    time.sleep(0.5)
+    return True
 
 
 def _next(hook) -> tuple[str, str]:  # type: ignore[no-untyped-def]
