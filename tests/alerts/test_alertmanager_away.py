@@ -36,11 +36,12 @@ def test_an_alertmanager_that_was_away_for_long_is_told_everything_once(  # type
     delivering = Delivering(config, store, WallClock(), Telemetry())
     delivering.start()
     try:
-        with start(port):
+        with start(port) as server:
             with store.change() as tx:
                 tx.insert([alert("a", starts_at=now(), changed_at=now())])
                 tx.insert([incident("a", changed_at=now())])
             assert hook.next("firing")["labels"]["slo_id"] == "chat.ttfta"
+            until(lambda: _has_noted(server.url))  # whom it told nothing it would not tell the end either
         began = now() - timedelta(seconds=2)
         with store.change() as tx:
             tx.insert([alert("a", state="resolved", starts_at=began, ends_at=now(), changed_at=now())])
